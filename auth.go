@@ -1,0 +1,66 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// ContextKey is the type of the keys that the library puts into contexts.
+type ContextKey string
+
+// ContextKeyRequestSender is the key under which a method's context holds the
+// caller's [peer.ID]. Use [GetRequestSender].
+const ContextKeyRequestSender ContextKey = "request_sender"
+
+// GetRequestSender returns the peer whose call ctx, a method's context, is
+// serving. libp2p has authenticated it. For a local call it is the server's
+// own ID. It is an error if ctx is no method's context.
+func GetRequestSender(ctx context.Context) (peer.ID, error) {
+	p, ok := ctx.Value(ContextKeyRequestSender).(peer.ID)
+	if !ok {
+		return "", fmt.Errorf("rpc: this context is not that of a method, and has no request sender")
+	}
+	return p, nil
+}
+
+// WithAuthorizeFunc makes a server ask f before it serves a remote call: true
+// lets the caller's call of that method go on. Without this option every peer
+// may call every method. Local calls are not asked about.
+//
+// f is asked once a call, with the names as the peer sent them, whether such a
+// method exists or not, and before the arguments are read: a peer that is
+// refused learns nothing about which methods there are. It gets an error of
+// kind [AuthorizationErr] and code [CodePermissionDenied]. f is called by
+// several goroutines at once.
+func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOption {
+	return func(s *Server) { s.authorize = f }
+}
+
+// AuthorizeWithMap returns a function for [WithAuthorizeFunc] that allows each
+// peer the methods, named "Service.Method", that m holds true for it, and
+// nothing to a peer or a method that m does not hold. m is not copied: it must
+// not change while the server is in use.
+func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
+	return func(caller peer.ID, svc, method string) bool {
+		return m[caller][svc+"."+method]
+	}
+}
+
+// authorized refuses what the server's function does not allow.
+func (s *Server) authorized(next Handler) Handler {
+	if s.authorize == nil {
+		return next
+	}
+	return func(ctx context.Context, call *CallInfo) error {
+		if !s.authorize(call.Peer, call.Service, call.Method) {
+			return &Error{
+				Code:    CodePermissionDenied,
+				Message: "client does not have permissions to call " + call.Service + "." + call.Method,
+				kind:    AuthorizationErr,
+			}
+		}
+		return next(ctx, call)
+	}
+}

@@ -1,0 +1,214 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// This file alone touches channels by reflection.
+
+var (
+	errStopped = errors.New("rpc: the call is over")
+	errClosed  = errors.New("the channel of replies was closed while the call was under way")
+	errLate    = errors.New("rpc: too late")
+)
+
+// ends are the two channels of a streaming call on one side of it: the
+// caller's, or the method's. Between newEnds and finish they belong to the
+// call. Both ends wait on stop as well: they need nobody's help to end.
+type ends struct {
+	src  chanSource
+	dst  chanSink
+	stop chan struct{}
+	once sync.Once
+}
+
+func newEnds(from, to reflect.Value, canceled, last <-chan struct{}) *ends {
+	e := &ends{stop: make(chan struct{})}
+	e.src.init(from, reflect.SelectRecv, e.stop, canceled, last)
+	e.dst.init(to, reflect.SelectSend, e.stop, canceled, nil)
+	e.src.stop, e.dst.stop = e.halt, e.halt
+	return e
+}
+
+// halt makes every wait end at once.
+func (e *ends) halt() { e.once.Do(func() { close(e.stop) }) }
+
+// finish ends both and closes the channel that items went to. Neither channel
+// is touched afterwards.
+func (e *ends) finish() {
+	e.halt()
+	e.src.mu.Lock()
+	e.src.over = true
+	e.src.mu.Unlock()
+	_ = e.dst.end()
+}
+
+// chanEnd is what the two have in common. The mutex is held while the channel
+// is in use, so that finish knows when it no longer is.
+type chanEnd struct {
+	mu    sync.Mutex
+	over  bool
+	ch    reflect.Value
+	cases []reflect.SelectCase
+	stop  func()    // halts both ends
+	stats *recorder // of the side whose channel it is; local calls only
+}
+
+func (c *chanEnd) halt() { c.stop() }
+
+// The order of the cases that an end waits on.
+const (
+	caseItem = iota
+	caseStop
+	caseCanceled
+	caseLast
+)
+
+func (c *chanEnd) init(ch reflect.Value, dir reflect.SelectDir, waits ...<-chan struct{}) {
+	c.ch = ch
+	c.cases = append(make([]reflect.SelectCase, 0, 4), reflect.SelectCase{Dir: dir, Chan: ch})
+	for _, w := range waits {
+		if w == nil {
+			w = never
+		}
+		c.cases = append(c.cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(w)})
+	}
+}
+
+var never = make(<-chan struct{})
+
+// chanSource takes items from a channel until it is closed or, on a method's
+// side, until the method has returned and nothing is left in it.
+type chanSource struct {
+	chanEnd
+	last bool // nothing more will be sent
+}
+
+func (c *chanSource) next(wait bool) (item reflect.Value, st state, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return item, stateEnd, errStopped
+	}
+	for {
+		item, ok := c.ch.TryRecv()
+		switch {
+		case ok:
+			c.stats.out(item, nil)
+			return item, stateItem, nil
+		case item.IsValid(): // closed
+			return item, stateEnd, nil
+		case c.last:
+			return item, stateEnd, nil
+		case !wait:
+			return item, stateIdle, nil
+		}
+		chosen, item, ok := reflect.Select(c.cases)
+		switch {
+		case chosen == caseLast:
+			c.last = true // what is left is taken without waiting
+			continue
+		case chosen != caseItem:
+			return item, stateEnd, errStopped
+		case !ok:
+			return item, stateEnd, nil
+		}
+		c.stats.out(item, nil)
+		return item, stateItem, nil
+	}
+}
+
+// discard takes what comes and forgets it until last: a method whose caller
+// is gone must not wait for it.
+func (c *chanSource) discard(last <-chan struct{}) {
+	c.cases = []reflect.SelectCase{
+		{Dir: reflect.SelectRecv, Chan: c.ch},
+		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(last)},
+	}
+	for {
+		if chosen, _, ok := reflect.Select(c.cases); chosen == 1 || !ok {
+			<-last
+			return
+		}
+	}
+}
+
+// chanSink puts items into a channel and closes it at the end.
+type chanSink struct {
+	chanEnd
+}
+
+func (c *chanSink) put(item reflect.Value) error { return c.putBefore(item, nil) }
+
+// putBefore is put, but for errLate when late ends before there is room.
+func (c *chanSink) putBefore(item reflect.Value, late <-chan struct{}) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return errStopped
+	}
+	defer func() {
+		if recover() != nil { // the caller closed its own replies
+			c.over, err = true, errClosed
+		}
+	}()
+	if !c.ch.TrySend(item) {
+		c.cases[caseItem].Send = item
+		if late != nil {
+			c.cases[caseLast].Chan = reflect.ValueOf(late)
+		}
+		switch chosen, _, _ := reflect.Select(c.cases); chosen {
+		case caseItem:
+		case caseLast:
+			return errLate
+		default:
+			return errStopped
+		}
+	}
+	c.stats.in(item, nil)
+	return nil
+}
+
+func (c *chanSink) flush() error { return nil }
+
+// end closes the channel, once; it may have been closed by its other user.
+func (c *chanSink) end() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.over = true
+		defer func() { _ = recover() }()
+		c.ch.Close()
+	}
+	return nil
+}
+
+// checkStreamChannels panics unless the two are channels that a streaming call
+// can use, as v0.6 does: the program is wrong, and its own stack says where.
+func checkStreamChannels(id ServiceID, args, replies any) (a, r reflect.Value) {
+	return checkChannel(id, "arguments", args, reflect.RecvDir), checkChannel(id, "replies", replies, reflect.SendDir)
+}
+
+func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflect.Value {
+	v := reflect.ValueOf(ch)
+	form := "<-chan T"
+	if dir == reflect.SendDir {
+		form = "chan<- T"
+	}
+	switch {
+	case v.Kind() != reflect.Chan:
+		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %s", id, what, form, typeName(reflect.TypeOf(ch))))
+	case v.Type().ChanDir()&dir == 0:
+		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %v", id, what, form, v.Type()))
+	case v.IsNil():
+		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
+	}
+	return v
+}
+
+func makeChan(elem reflect.Type, size int) reflect.Value {
+	return reflect.MakeChan(reflect.ChanOf(reflect.BothDir, elem), size)
+}

@@ -1,0 +1,246 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/libp2p/go-libp2p-gorpc/stats"
+)
+
+// Client calls the methods of servers, by peer ID. One client serves a whole
+// program; all its methods are safe for concurrent use.
+//
+// A call whose destination is empty or the host's own ID, or of a client
+// whose host is nil, is local: it goes to the server that the client was made
+// with, directly. Nothing is encoded, the method gets the argument itself, and
+// authorization is not asked. Otherwise a call behaves the same.
+//
+// Every call goes one way: its options and its deadline are settled, the
+// stats handler and the interceptors see it, and a transport carries it.
+type Client struct {
+	host     host.Host
+	protocol protocol.ID
+	id       peer.ID
+	server   *Server
+
+	stats        stats.Handler
+	interceptors []Interceptor
+	limits       Limits
+	callTimeout  time.Duration
+	multiBuffer  int
+	multiStall   time.Duration
+
+	handler Handler
+	local   transport // nil without a server
+	remote  transport // nil without a host
+
+	closed atomic.Bool
+	mu     sync.Mutex
+	open   map[*clientConn]struct{} // the streams of calls under way
+}
+
+// ClientOption configures a [Client] as it is made.
+type ClientOption func(*Client)
+
+// WithClientLimits sets the limits of a client; see [Limits] for the defaults.
+func WithClientLimits(l Limits) ClientOption {
+	return func(c *Client) { c.limits = l }
+}
+
+// WithCallTimeout bounds the unary calls whose context has no deadline: after
+// d they fail as if it had been their deadline. Default 0: no bound, as in
+// v0.6. Streaming calls are not bounded by it.
+func WithCallTimeout(d time.Duration) ClientOption {
+	return func(c *Client) { c.callTimeout = d }
+}
+
+// NewClient returns a client that calls the peers of h that serve protocol p.
+// It has no server for local calls: those fail.
+func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
+	return NewClientWithServer(h, p, nil, opts...)
+}
+
+// NewClientWithServer returns a client that calls the peers of h that serve
+// protocol p, and s for local calls. With a nil host every call is local.
+func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOption) *Client {
+	c := &Client{host: h, protocol: p, server: s, open: make(map[*clientConn]struct{})}
+	for _, opt := range opts {
+		opt(c)
+	}
+	c.limits = c.limits.withDefaults()
+	if h != nil {
+		c.id = h.ID()
+		c.remote = &wireTransport{client: c}
+	}
+	if s != nil {
+		c.local = localTransport{s}
+	}
+	c.handler = chain(chain(c.carry, c.interceptors...), observed(c.stats))
+	return c
+}
+
+// ID returns the ID of the client's host, empty without one.
+func (c *Client) ID() peer.ID { return c.id }
+
+// Call calls svc.method on dest with args and waits for the reply, which it
+// stores where reply, a pointer, points to. It is [Client.CallContext] with a
+// background context.
+func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
+	return c.CallContext(context.Background(), dest, svc, method, args, reply)
+}
+
+// CallContext calls svc.method on dest with args, a value of the method's
+// type or a pointer to one, and waits for the reply, which it stores where
+// reply points to. The reply is there beside a method's error too. When ctx
+// ends, CallContext returns at once and the method's context is cancelled; the
+// reply is not written to after the return.
+//
+// The error is the method's own, or an [*Error] of the library's, which tells
+// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
+// what failed. It panics if reply is no pointer or nil.
+func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
+	checkReply(ServiceID{svc, method}, reply)
+	return c.call(ctx, dest, svc, method, args, reply)
+}
+
+// Go is [Client.GoContext] with a background context.
+func (c *Client) Go(dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
+	return c.GoContext(context.Background(), dest, svc, method, args, reply, done)
+}
+
+// GoContext starts what [Client.CallContext] does and returns. When the call
+// is over it is sent on done, exactly once. done must have room for it: it
+// panics if done has no capacity, and a result that finds the channel full is
+// dropped, with a line in the log, as in net/rpc. With a nil done nobody is
+// told. The error returned is always nil; that of the call is in [Call].Error.
+func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
+	id := ServiceID{svc, method}
+	checkReply(id, reply)
+	if done == nil {
+		done = make(chan *Call, 1)
+	}
+	if cap(done) == 0 {
+		panic("rpc: " + id.String() + ": the done channel has no capacity: make it with room for each of its calls")
+	}
+	call := &Call{Dest: dest, SvcID: id, Args: args, Reply: reply, Done: done}
+	call.start(ctx, c)
+	return nil
+}
+
+// Stream calls the streaming method svc.method on dest: it sends what it
+// receives from argsChan (a chan A or <-chan A) until that is closed, and at
+// the same time sends the replies to repliesChan (a chan R or chan<- R). It
+// returns when the method has: nil, its error, or the library's.
+//
+// Stream takes arguments only as fast as the method does. It returns as soon
+// as the call is over, whether argsChan is closed or not and whether anybody
+// reads the replies: stop sending then. Reading the replies until they are
+// closed, in a goroutine of its own, is the usual way. repliesChan is always
+// closed, by Stream, and after the return neither channel is touched. What
+// was received from argsChan and not sent when the call failed is lost.
+//
+// When ctx ends, Stream returns at once and the method's context is
+// cancelled. It panics if the channels are of no such type, or nil.
+func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
+	id := ServiceID{svc, method}
+	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	caller := newEnds(args, replies, ctx.Done(), nil)
+	defer caller.finish()
+	return c.do(ctx, &CallInfo{
+		Service: svc, Method: method, Kind: Streaming, Peer: dest, in: &caller.src, out: &caller.dst, replies: replies.Type().Elem(),
+	})
+}
+
+// call makes a unary call.
+func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
+	call := &CallInfo{Service: svc, Method: method, Kind: Unary, Peer: dest, Args: args, Reply: reply}
+	if e, ok := args.(*encodedArgs); ok {
+		call.Args, call.encoded = e.value, e
+	}
+	return c.do(ctx, call)
+}
+
+// isLocal reports whether calls of dest stay in the process.
+func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id || c.host == nil }
+
+// do is the way of every call.
+func (c *Client) do(ctx context.Context, call *CallInfo) error {
+	call.Client, call.Local = true, c.isLocal(call.Peer)
+	if call.Local {
+		call.Peer = c.id
+	}
+	if c.callTimeout > 0 && call.Kind == Unary {
+		if _, has := ctx.Deadline(); !has {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
+			defer cancel()
+		}
+	}
+	return c.handler(ctx, call)
+}
+
+// carry is the end of the chain: it picks the transport.
+func (c *Client) carry(ctx context.Context, call *CallInfo) error {
+	if ctx.Err() != nil {
+		return contextError(ctx, call.ID())
+	}
+	if c.closed.Load() {
+		return c.closedError(call.ID())
+	}
+	switch {
+	case !call.Local:
+		return c.remote.carry(ctx, call)
+	case c.local == nil:
+		return clientError(CodeFailedPrecondition, call.ID(),
+			"the call is local, and the client has no server; make it with NewClientWithServer")
+	}
+	if call.Kind == Streaming && call.stats != nil {
+		call.in.(*chanSource).stats, call.out.(*chanSink).stats = call.stats, call.stats
+	}
+	return c.local.carry(ctx, call)
+}
+
+// Close ends the client: its calls to other peers that are under way fail
+// with [CodeUnavailable], and so do all later calls. It closes neither the
+// host nor the server. It may be called several times, and always returns nil.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	open := c.open
+	c.closed.Store(true)
+	c.open = nil
+	c.mu.Unlock()
+	for conn := range open {
+		conn.abort()
+	}
+	return nil
+}
+
+var errClientClosed = errors.New("the client was closed")
+
+func (c *Client) closedError(id ServiceID) error {
+	return clientError(CodeUnavailable, id, "%w", errClientClosed)
+}
+
+// track notes an open stream for Close; it reports false when that has been.
+func (c *Client) track(conn *clientConn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return false
+	}
+	c.open[conn] = struct{}{}
+	return true
+}
+
+func (c *Client) untrack(conn *clientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+}

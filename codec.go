@@ -1,0 +1,186 @@
+package rpc
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/ugorji/go/codec"
+)
+
+// handle is v0.6's: msgpack with no option set for the bytes, and two that
+// bound decoding a second time, after the scanner has.
+var handle = func() *codec.MsgpackHandle {
+	h := new(codec.MsgpackHandle)
+	h.MaxDepth = maxDepth + 1
+	h.MaxInitLen = 1 << 10
+	h.CheckCircularRef = true // recursion without end is no error that can be recovered
+	return h
+}()
+
+type encoder struct {
+	*codec.Encoder
+	out []byte
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.Encoder = codec.NewEncoderBytes(&e.out, handle)
+	return e
+}}
+
+var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, handle) }}
+
+// appendEncoded appends the encoding of v.
+func appendEncoded(b []byte, v any) (_ []byte, err error) {
+	defer func() {
+		// A MarshalBinary of the user's, or the codec itself, may panic: the
+		// encoder is not used again.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot encode %T: %v", v, r)
+		}
+	}()
+	if err := travels(reflect.TypeOf(v)); err != nil {
+		return b, err
+	}
+	e := encoders.Get().(*encoder)
+	tail := b[len(b):cap(b)]
+	e.out = tail
+	e.ResetBytes(&e.out)
+	if err := e.Encode(v); err != nil {
+		return b, fmt.Errorf("cannot encode %T: %w", v, err)
+	}
+	if n := len(e.out); n <= cap(tail) {
+		b = b[:len(b)+n] // it was written in place
+	} else {
+		b = append(b, e.out...)
+	}
+	e.out = nil
+	encoders.Put(e)
+	return b, nil
+}
+
+// decode reads b, which the scanner has found to be one bounded value, into
+// what into points to. It keeps none of b.
+func decode(b []byte, into any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("cannot decode into %T: %v", into, r)
+		}
+	}()
+	d := decoders.Get().(*codec.Decoder)
+	d.ResetBytes(b)
+	if err := d.Decode(into); err != nil {
+		if field := decodable(reflect.TypeOf(into)); field != nil {
+			return fmt.Errorf("%w (%w)", field, err)
+		}
+		return err
+	}
+	d.ResetBytes(nil)
+	decoders.Put(d)
+	return nil
+}
+
+// encodedArgs is an argument encoded once for many destinations.
+type encodedArgs struct {
+	value any
+	bytes []byte
+	err   error
+}
+
+// travels returns an error if values of type t cannot be encoded, and
+// decodable if they cannot be decoded; both name the type and the field.
+func travels(t reflect.Type) error   { return cached(&encodeErrors, t, false) }
+func decodable(t reflect.Type) error { return cached(&decodeErrors, t, true) }
+
+var encodeErrors, decodeErrors sync.Map // reflect.Type to error, or to nil
+
+func cached(m *sync.Map, t reflect.Type, decoding bool) error {
+	if t == nil {
+		return errors.New("nil cannot be encoded")
+	}
+	v, ok := m.Load(t)
+	if !ok {
+		path, why := obstacle(t, decoding, make(map[reflect.Type]bool))
+		var err error
+		if why != "" {
+			err = fmt.Errorf("type %v cannot travel: %s%s", t, describePath(path), why)
+		}
+		v, _ = m.LoadOrStore(t, err)
+	}
+	err, _ := v.(error)
+	return err
+}
+
+func describePath(path []string) string {
+	if len(path) == 0 {
+		return "it is "
+	}
+	return "field " + strings.Join(path, ".") + " is "
+}
+
+var (
+	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
+	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
+	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
+	selfer            = reflect.TypeFor[codec.Selfer]()
+)
+
+// obstacle finds the first part of t that the codec cannot carry: a channel or
+// a func, or, where it is to be decoded, an interface that has methods and so
+// says nothing of what to make.
+func obstacle(t reflect.Type, decoding bool, seen map[reflect.Type]bool) (path []string, why string) {
+	if seen[t] {
+		return nil, ""
+	}
+	seen[t] = true
+	if marshals(t) {
+		if !decoding || t.Kind() != reflect.Interface {
+			return nil, ""
+		}
+	}
+	switch t.Kind() {
+	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
+		return nil, "a " + t.Kind().String() + " (" + t.String() + ")"
+	case reflect.Interface:
+		if decoding && t.NumMethod() > 0 {
+			return nil, "the interface " + t.String() + ", which does not say what to decode into; use a concrete type"
+		}
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return obstacle(t.Elem(), decoding, seen)
+	case reflect.Map:
+		if path, why = obstacle(t.Key(), decoding, seen); why != "" {
+			return path, why
+		}
+		return obstacle(t.Elem(), decoding, seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			tag := f.Tag.Get("codec")
+			if tag == "" {
+				tag = f.Tag.Get("json")
+			}
+			if !f.IsExported() && !f.Anonymous || tag == "-" || strings.HasPrefix(tag, "-,") {
+				continue
+			}
+			if path, why = obstacle(f.Type, decoding, seen); why != "" {
+				return append([]string{f.Name}, path...), why
+			}
+		}
+	}
+	return nil, ""
+}
+
+// marshals reports whether t's own methods say how it travels.
+func marshals(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	has := func(m, u reflect.Type) bool {
+		return (t.Implements(m) || p.Implements(m)) && (t.Kind() == reflect.Interface || p.Implements(u))
+	}
+	return has(binaryMarshaler, binaryUnmarshaler) || has(textMarshaler, textUnmarshaler) ||
+		t.Implements(selfer) || p.Implements(selfer)
+}

@@ -1,0 +1,205 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"go.uber.org/goleak"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+const testProtocol protocol.ID = "/rpc/test"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newHost returns a host on an ephemeral TCP port of the loopback.
+func newHost(t testing.TB, opts ...libp2p.Option) host.Host {
+	t.Helper()
+	h, err := libp2p.New(append([]libp2p.Option{
+		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics(),
+	}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// know makes a able to dial b.
+func know(a, b host.Host) { a.Peerstore().AddAddrs(b.ID(), b.Addrs(), peerstore.PermanentAddrTTL) }
+
+func connect(t testing.TB, a, b host.Host) {
+	t.Helper()
+	know(a, b)
+	know(b, a)
+	if err := a.Connect(testContext(t), peer.AddrInfo{ID: b.ID(), Addrs: b.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newHosts returns two connected hosts.
+func newHosts(t testing.TB, opts ...libp2p.Option) (a, b host.Host) {
+	t.Helper()
+	a, b = newHost(t, opts...), newHost(t, opts...)
+	connect(t, a, b)
+	return a, b
+}
+
+// testContext ends with the test, and before it would be taken for hung.
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var quiet = rpc.WithServerLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
+
+// setup is a client, the server that it calls, and where.
+type setup struct {
+	client *rpc.Client
+	server *rpc.Server
+	dest   peer.ID
+	sender peer.ID // whom the server takes the client for
+}
+
+// options configure both sides of a setup.
+type options struct {
+	server []rpc.ServerOption
+	client []rpc.ClientOption
+}
+
+// transports are the ways a call is carried. Every behaviour is tested over
+// each.
+var transports = []struct {
+	name  string
+	setup func(testing.TB, options) setup
+}{
+	{"local", func(t testing.TB, o options) setup {
+		h := newHost(t)
+		s := rpc.NewServer(h, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
+		c := rpc.NewClientWithServer(h, testProtocol, s, o.client...)
+		closeAfter(t, c, s)
+		return setup{c, s, h.ID(), h.ID()}
+	}},
+	{"wire", func(t testing.TB, o options) setup {
+		a, b := newHosts(t)
+		s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
+		c := rpc.NewClient(a, testProtocol, o.client...)
+		closeAfter(t, c, s)
+		return setup{c, s, b.ID(), a.ID()}
+	}},
+}
+
+func closeAfter(t testing.TB, c *rpc.Client, s *rpc.Server) {
+	t.Cleanup(func() {
+		_ = c.Close()
+		_ = s.Close()
+	})
+}
+
+// overAll runs f over every transport, with svc registered as "Svc".
+func overAll(t *testing.T, svc any, o options, f func(*testing.T, setup)) {
+	t.Helper()
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			s := tr.setup(t, o)
+			if err := s.server.RegisterName("Svc", svc); err != nil {
+				t.Fatal(err)
+			}
+			f(t, s)
+		})
+	}
+}
+
+// within fails the test unless done is closed soon.
+func within(t testing.TB, what string, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("not within 20 s: %s", what)
+	}
+}
+
+// collect reads a channel to its end in the background.
+func collect[T any](ch <-chan T) func() []T {
+	out := make(chan []T, 1)
+	go func() {
+		var all []T
+		for v := range ch {
+			all = append(all, v)
+		}
+		out <- all
+	}()
+	return func() []T { return <-out }
+}
+
+// sendAll sends items and closes the channel, unless ctx ends before.
+func sendAll[T any](ctx context.Context, ch chan<- T, items ...T) {
+	go func() {
+		defer close(ch)
+		for _, it := range items {
+			select {
+			case ch <- it:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// Types and methods of the recordings, and of most tests.
+
+type Args struct{ A, B int }
+
+type Quotient struct{ Quo, Rem int }
+
+type Arith struct{}
+
+var errDivide = errors.New("divide by zero")
+
+func (Arith) Multiply(_ context.Context, a *Args, r *int) error {
+	*r = a.A * a.B
+	return nil
+}
+
+func (Arith) Divide(_ context.Context, a Args, r *Quotient) error {
+	if a.B == 0 {
+		return errDivide
+	}
+	*r = Quotient{a.A / a.B, a.A % a.B}
+	return nil
+}
+
+func (Arith) ReplyAndError(_ context.Context, _ int, r *int) error {
+	*r = 42
+	return errors.New("an error")
+}
+
+func (Arith) Divides(_ context.Context, in <-chan Args, out chan<- Quotient) error {
+	defer close(out)
+	for a := range in {
+		if a.B == 0 {
+			return errDivide
+		}
+		out <- Quotient{a.A / a.B, a.A % a.B}
+	}
+	return nil
+}
+
+// Block waits for its context.
+func (Arith) Block(ctx context.Context, _ struct{}, _ *struct{}) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

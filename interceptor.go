@@ -1,0 +1,128 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Kind is the form of a method: [Unary] or [Streaming].
+type Kind int
+
+// The kinds of method.
+const (
+	// Unary methods take one argument and return one reply.
+	Unary Kind = iota + 1
+	// Streaming methods take and return any number, at once.
+	Streaming
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Unary:
+		return "unary"
+	case Streaming:
+		return "streaming"
+	}
+	return "unknown"
+}
+
+// CallInfo is what an interceptor sees of a call. It must not be changed, nor
+// kept after the call.
+type CallInfo struct {
+	// Service and Method name what is called.
+	Service, Method string
+	// Peer is the other side: the callee in a client, the caller in a server.
+	// It is the host's own ID for a local call.
+	Peer peer.ID
+	// Kind is the form of the call.
+	Kind Kind
+	// Client is true in a client's chain and false in a server's.
+	Client bool
+	// Local is whether the call stays in the process.
+	Local bool
+	// Args is a unary call's argument: in a client what the caller passed, in
+	// a server the value that the method gets. nil for a streaming call.
+	Args any
+	// Reply points to a unary call's reply, which is there when the next
+	// handler has returned, beside an error too. nil for a streaming call.
+	Reply any
+
+	in      source       // where a streaming call's arguments come from
+	out     sink         // where its replies go
+	replies reflect.Type // of the caller's channel, in a client
+	encoded *encodedArgs // Args, if it is encoded already
+	stats   *recorder    // nil where nobody asks
+	method  *method      // in a server, once it is looked up
+	conn    *serverConn
+}
+
+// ID returns the call's service and method together.
+func (c *CallInfo) ID() ServiceID { return ServiceID{c.Service, c.Method} }
+
+// Handler carries out a call and returns its error. A unary call's reply is in
+// call.Reply then, and a streaming call is over.
+type Handler func(ctx context.Context, call *CallInfo) error
+
+// Interceptor wraps a Handler in another: it may look at a call and its error,
+// change the context or the error, refuse the call by not calling next, or
+// call next more than once (a unary call in a client only). It wraps whole
+// calls, unary and streaming, local and remote.
+//
+//	func logging(next rpc.Handler) rpc.Handler {
+//		return func(ctx context.Context, call *rpc.CallInfo) error {
+//			err := next(ctx, call)
+//			slog.Info("rpc", "method", call.ID(), "peer", call.Peer, "error", err)
+//			return err
+//		}
+//	}
+//
+// The function is called once, when the client or server is made; what it
+// returns is called by several goroutines at once.
+type Interceptor func(next Handler) Handler
+
+// WithServerInterceptors makes a server pass every call through the given
+// interceptors, the first being the outermost. They come after authorization,
+// the look-up of the method and the decoding of its argument; calls that fail
+// in those do not reach them (a stats handler sees those too). A panic in one
+// ends the call with [CodeInternal]. The option may be given several times.
+func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
+	return func(s *Server) { s.interceptors = append(s.interceptors, interceptors...) }
+}
+
+// WithClientInterceptors makes a client pass every call through the given
+// interceptors, the first being the outermost. They run in the goroutine of
+// the caller, or that of Go. The option may be given several times.
+func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
+	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
+}
+
+// chain wraps last in the interceptors, the first outermost.
+func chain(last Handler, interceptors ...Interceptor) Handler {
+	for i := len(interceptors) - 1; i >= 0; i-- {
+		last = interceptors[i](last)
+	}
+	return last
+}
+
+// recovered turns a panic into an error. Its stack goes to the log: it is none
+// of the peer's business.
+func (s *Server) recovered(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = panicked(s.logger, call, r)
+			}
+		}()
+		return next(ctx, call)
+	}
+}
+
+func panicked(logger *slog.Logger, call *CallInfo, value any) error {
+	logger.Error("rpc: a method panicked", "method", call.ID().String(),
+		"peer", call.Peer.String(), "panic", value, "stack", string(debug.Stack()))
+	return serverError(CodeInternal, call.ID(), "panicked while serving the call; see the log of the server")
+}

@@ -1,0 +1,190 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	pool "github.com/libp2p/go-buffer-pool"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+)
+
+// firstBuffer is what a conversation starts with on either side: enough for
+// the header and the argument of most calls.
+const firstBuffer = 4 << 10
+
+// Memory accounts for what is buffered; a libp2p stream's scope is one.
+type Memory interface {
+	ReserveMemory(size int, prio uint8) error
+	ReleaseMemory(size int)
+}
+
+// reserveAlways is libp2p's network.ReservationPriorityAlways: up to the limit
+// itself, for what is reserved here is memory about to be used.
+const reserveAlways = 255
+
+// ErrMemory wraps the refusal of a Memory.
+var ErrMemory = errors.New("no memory granted")
+
+// ErrStalled says that the other side made no progress for too long.
+var ErrStalled = errors.New("no progress")
+
+// Pace says when a Reader's watchdog runs.
+type Pace uint8
+
+// A Reader's watchdog runs while there is part of a value (PaceValue), from
+// the start (PaceAll), or is the caller's own affair (PaceNone).
+const (
+	PaceNone Pace = iota
+	PaceValue
+	PaceAll
+)
+
+// Reader takes whole msgpack values off a stream. Its buffer grows with what
+// has arrived, never by what is announced. Not safe for concurrent use.
+type Reader struct {
+	src  io.Reader
+	mem  Memory
+	dog  *Watchdog
+	buf  []byte
+	r, w int // buf[r:w] is unread
+	scan msgpack.Scanner
+	fail error
+}
+
+// NewReader returns a Reader of src that accounts to mem, and whose waits dog
+// ends. Close gives back what it holds.
+func NewReader(src io.Reader, mem Memory, dog *Watchdog) *Reader {
+	return &Reader{src: src, mem: mem, dog: dog}
+}
+
+// Next returns the next value, valid until the following call. At the end of
+// the stream it returns io.EOF, and within a value io.ErrUnexpectedEOF.
+func (r *Reader) Next(l msgpack.Limits, pace Pace) ([]byte, error) {
+	r.scan.Reset(l)
+	for {
+		v, ok, err := r.take(l)
+		if ok || err != nil {
+			return v, err
+		}
+		if err := r.fill(l, pace == PaceAll || pace == PaceValue && r.w > r.r); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Buffered is Next where that needs no waiting; ok tells.
+func (r *Reader) Buffered(l msgpack.Limits) (v []byte, ok bool, err error) {
+	r.scan.Reset(l)
+	return r.take(l)
+}
+
+// AtEnd reports whether the next byte is ArgsEnd, waiting for one.
+func (r *Reader) AtEnd() (bool, error) {
+	if r.r == r.w {
+		if err := r.fill(msgpack.Limits{Bytes: firstBuffer}, false); err != nil {
+			return false, err
+		}
+	}
+	return r.buf[r.r] == ArgsEnd, nil
+}
+
+// EndBuffered is AtEnd for what has arrived already.
+func (r *Reader) EndBuffered() bool { return r.r < r.w && r.buf[r.r] == ArgsEnd }
+
+// Pending reports whether anything has arrived that was not taken.
+func (r *Reader) Pending() bool { return r.r < r.w }
+
+// Discard reads and forgets at most n bytes, or up to the end of the stream,
+// whose error it returns; nil means that there was more.
+func (r *Reader) Discard(n int) error {
+	for {
+		n -= r.w - r.r
+		r.r, r.w = 0, 0
+		if n < 0 {
+			return nil
+		}
+		if err := r.fill(msgpack.Limits{Bytes: firstBuffer}, false); err != nil {
+			return err
+		}
+	}
+}
+
+// Close returns the buffer and its reservation. No other call may be running.
+func (r *Reader) Close() {
+	if r.buf == nil {
+		return
+	}
+	r.mem.ReleaseMemory(len(r.buf))
+	pool.Put(r.buf)
+	r.buf, r.r, r.w = nil, 0, 0
+}
+
+func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
+	end, done, err := r.scan.Scan(r.buf[r.r:r.w])
+	if err != nil || !done {
+		return nil, false, err
+	}
+	if end > l.Bytes {
+		return nil, false, &msgpack.LimitError{Limit: msgpack.LimitBytes, Max: l.Bytes}
+	}
+	v := r.buf[r.r : r.r+end]
+	r.r += end
+	return v, true, nil
+}
+
+// fill reads once, after making room.
+func (r *Reader) fill(l msgpack.Limits, watched bool) error {
+	if r.fail != nil {
+		return r.fail
+	}
+	if err := r.room(l); err != nil {
+		return err
+	}
+	if watched {
+		r.dog.Arm()
+	}
+	n, err := r.src.Read(r.buf[r.w:])
+	if watched && !r.dog.Disarm() {
+		err = ErrStalled
+	}
+	partial := r.w > r.r
+	r.w += n
+	if n > 0 && err != ErrStalled {
+		r.fail = err // after what has arrived
+		return nil
+	}
+	if err == io.EOF && partial {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (r *Reader) room(l msgpack.Limits) error {
+	if r.r == r.w {
+		r.r, r.w = 0, 0
+	}
+	if r.w < len(r.buf) {
+		return nil
+	}
+	if r.r > 0 {
+		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.r = 0
+		return nil
+	}
+	// Twice as much, or, where the sender says that much more is to come, up
+	// to four times: memory stays within a factor of what arrived.
+	size := max(2*len(r.buf), min(4*len(r.buf), r.scan.Need()), firstBuffer)
+	size = max(min(size, l.Bytes), len(r.buf)+1, firstBuffer)
+	if err := r.mem.ReserveMemory(size-len(r.buf), reserveAlways); err != nil {
+		return fmt.Errorf("%w: %w", ErrMemory, err)
+	}
+	buf := pool.Get(size)
+	copy(buf, r.buf[:r.w])
+	if r.buf != nil {
+		pool.Put(r.buf)
+	}
+	r.buf = buf
+	return nil
+}

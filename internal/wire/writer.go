@@ -1,0 +1,111 @@
+package wire
+
+import (
+	"fmt"
+	"io"
+
+	pool "github.com/libp2p/go-buffer-pool"
+)
+
+const (
+	// piece is what is written at once: the watchdog allows its time for each,
+	// so that a slow reader is not taken for a stalled one. Two of yamux's
+	// largest frames.
+	piece = 2 * (64<<10 - 12)
+
+	// FlushSize is how much a streaming call collects before it is written
+	// even though more is at hand.
+	FlushSize = 64 << 10
+)
+
+// Writer collects what is to be sent and writes it in large pieces. Append to
+// B, then Flush. Not safe for concurrent use.
+type Writer struct {
+	B        []byte
+	dst      io.Writer
+	mem      Memory
+	dog      *Watchdog
+	reserved int
+}
+
+// NewWriter returns a Writer to dst that accounts to mem, and whose waits dog
+// ends. Close gives back what it holds.
+func NewWriter(dst io.Writer, mem Memory, dog *Watchdog) *Writer {
+	return &Writer{B: pool.Get(firstBuffer)[:0], dst: dst, mem: mem, dog: dog}
+}
+
+// Flush writes what has been collected. A buffer that a large message made
+// grow is given back.
+func (w *Writer) Flush() error {
+	if len(w.B) == 0 {
+		return nil
+	}
+	if err := w.account(cap(w.B)); err != nil {
+		return err
+	}
+	err := w.write(w.B)
+	w.B = w.B[:0]
+	if cap(w.B) > 2*FlushSize {
+		w.Close()
+		w.B = pool.Get(firstBuffer)[:0]
+	}
+	return err
+}
+
+// FlushWith writes what has been collected and body after it, in one write if
+// that is small.
+func (w *Writer) FlushWith(body []byte) error {
+	n := len(body)
+	if len(w.B)+n > piece {
+		n = piece - len(w.B)
+	}
+	w.B = append(w.B, body[:n]...)
+	if n == len(body) {
+		return w.Flush()
+	}
+	if err := w.account(cap(w.B) + len(body)); err != nil {
+		return err
+	}
+	err := w.write(w.B)
+	if err == nil {
+		err = w.write(body[n:])
+	}
+	w.B = w.B[:0]
+	return err
+}
+
+// Close returns the buffer and its reservation. No other call may be running.
+func (w *Writer) Close() {
+	pool.Put(w.B)
+	w.B = nil
+	w.mem.ReleaseMemory(w.reserved)
+	w.reserved = 0
+}
+
+func (w *Writer) account(size int) error {
+	if size <= w.reserved {
+		return nil
+	}
+	if err := w.mem.ReserveMemory(size-w.reserved, reserveAlways); err != nil {
+		w.B = w.B[:0]
+		return fmt.Errorf("%w: %w", ErrMemory, err)
+	}
+	w.reserved = size
+	return nil
+}
+
+func (w *Writer) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), piece)
+		w.dog.Arm()
+		_, err := w.dst.Write(b[:n])
+		if !w.dog.Disarm() {
+			return ErrStalled
+		}
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package rpc
+
+import (
+	"math"
+	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+)
+
+// MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
+// Register leaves out methods over it, and a server refuses a request that
+// names one.
+const MaxServiceIDLength = 256
+
+// Limits bounds what a peer can make a [Server] or a [Client] do. In every
+// field 0 is the default and a negative number lifts the limit, except where
+// the field says otherwise.
+//
+// What exceeds a limit gets an error that names the field
+// ([CodeResourceExhausted], or [CodeDeadlineExceeded] for a time), and is not
+// read further. The limits hold between processes: local calls meet only
+// those of the caller's context.
+//
+// Beside these libp2p's resource manager has its own, and what the library
+// buffers is reserved with it, under the service name [ServiceName]. Its
+// defaults give one protocol 16 MiB a peer and some 75 streams: a program
+// that sends larger messages, or more at once, raises those too.
+type Limits struct {
+	// MessageSize is the most bytes of one argument or reply, as encoded.
+	// Default 16 MiB. It holds for what is sent and for what is received.
+	MessageSize int
+	// MessageValues is the most values (numbers, strings, containers ...) in
+	// one received message: what bounds the memory that a small message can
+	// decode to. Default 262,144.
+	MessageValues int
+	// MessageDepth is how deep maps and arrays may nest in a received
+	// message. Default 64; at most 1,000, which a negative number means too,
+	// because decoding recurses.
+	MessageDepth int
+	// MetadataSize is the most bytes of a request's metadata, as encoded.
+	// Default 8 KiB. Negative: none is accepted.
+	MetadataSize int
+
+	// HeaderTimeout is how long a peer may take from opening a stream to the
+	// end of the request's header. Default 10 s.
+	HeaderTimeout time.Duration
+	// ProgressTimeout is how long the other side may send or take nothing of
+	// a value that is under way. It does not bound the time between the items
+	// of a streaming call, nor how long a method runs. Default 30 s.
+	ProgressTimeout time.Duration
+
+	// CallsPerPeer is how many calls a server has at once for one peer, from
+	// the opening of the stream until the method has returned. Default 1,024.
+	CallsPerPeer int
+	// Calls is how many authorized calls a server has at once for all peers
+	// together. Default 16,384.
+	Calls int
+}
+
+// DefaultLimits returns the limits in force where none are set.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
+const maxDepth = 1000
+
+func (l Limits) withDefaults() Limits {
+	l.MessageSize = limitOr(l.MessageSize, 16<<20)
+	l.MessageValues = limitOr(l.MessageValues, 1<<18)
+	l.MessageDepth = min(limitOr(l.MessageDepth, 64), maxDepth)
+	if l.MetadataSize == 0 {
+		l.MetadataSize = 8 << 10
+	}
+	l.MetadataSize = max(l.MetadataSize, 0)
+	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
+	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
+	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
+	l.Calls = limitOr(l.Calls, 1<<14)
+	return l
+}
+
+// limitOr applies the rule of Limits' fields; a lifted limit is what 32 bits
+// can count.
+func limitOr(n, def int) int {
+	switch {
+	case n == 0:
+		return def
+	case n < 0:
+		return math.MaxInt32
+	}
+	return n
+}
+
+// timeoutOr is limitOr for times; 0 is never, once the limit is lifted.
+func timeoutOr(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
+// message is what one argument or reply is scanned against.
+func (l *Limits) message() msgpack.Limits {
+	return msgpack.Limits{Bytes: l.MessageSize, Values: l.MessageValues, Depth: l.MessageDepth}
+}
+
+// header is what a request's header is scanned against: v0.6's two names, and
+// room for the keys and for metadata.
+func (l *Limits) header() msgpack.Limits {
+	return msgpack.Limits{Bytes: MaxServiceIDLength + 128 + l.MetadataSize, Values: 16 + l.MetadataSize, Depth: 4}
+}
+
+// response is what a reply's header is scanned against: an error's text and
+// details, of which maxErrorText is sent by this library.
+var responseLimits = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 16, Depth: 16}
+
+// maxErrorText is how much of an error's message and of its details travels.
+const maxErrorText = 256 << 10

@@ -1,0 +1,63 @@
+package rpc
+
+import (
+	"context"
+	"maps"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Metadata is what a caller sends along with a request: names and values that
+// are about the call rather than arguments of it, such as a trace's ID. Keys
+// are compared byte by byte.
+type Metadata map[string]string
+
+type outgoingMetadata struct{}
+
+// ContextWithMetadata returns a context whose calls carry md, in place of
+// what ctx carried before. md is not copied: leave it alone afterwards.
+//
+// Metadata goes one step: a method that wants to pass on what it was sent says
+// so, with ContextWithMetadata(ctx, MetadataFromContext(ctx)). A v0.6 server
+// ignores it. More than [Limits].MetadataSize bytes make the call fail with
+// [CodeResourceExhausted].
+func ContextWithMetadata(ctx context.Context, md Metadata) context.Context {
+	return context.WithValue(ctx, outgoingMetadata{}, md)
+}
+
+// MetadataFromContext returns a copy of the metadata that came with the call
+// which a method, or a server's interceptor, is serving; nil if none did.
+func MetadataFromContext(ctx context.Context) Metadata {
+	if c, ok := ctx.Value(serverContextKey{}).(*serverContext); ok {
+		return maps.Clone(c.metadata)
+	}
+	return nil
+}
+
+func outgoing(ctx context.Context) Metadata {
+	md, _ := ctx.Value(outgoingMetadata{}).(Metadata)
+	return md
+}
+
+type serverContextKey struct{}
+
+// serverContext is the context of one call as a method sees it: the sender
+// and the metadata in one allocation.
+type serverContext struct {
+	context.Context
+	sender   peer.ID
+	metadata Metadata
+	self     context.Context // itself, where reflection finds it by address
+}
+
+func (c *serverContext) Value(key any) any {
+	switch key {
+	case ContextKeyRequestSender:
+		return c.sender
+	case serverContextKey{}:
+		return c
+	case outgoingMetadata{}:
+		return nil // what the caller sent is not what the method sends
+	}
+	return c.Context.Value(key)
+}

@@ -1,0 +1,200 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// WithMultiStreamBufferSize sets how many arguments [Client.MultiStream] holds
+// for each destination: by how many the slowest may be behind before the
+// others wait for it. Default 0.
+func WithMultiStreamBufferSize(size int) ClientOption {
+	return func(c *Client) { c.multiBuffer = size }
+}
+
+// WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
+// that has taken no argument for d although one was waiting: its error has
+// [CodeResourceExhausted], and the others go on without it. Default 0: they
+// wait.
+func WithMultiStreamStallTimeout(d time.Duration) ClientOption {
+	return func(c *Client) { c.multiStall = d }
+}
+
+// MultiCall calls svc.method on every destination at once, each with its own
+// context, and waits for all. Replies are stored where the pointers in replies
+// say. The errors returned are in the order of dests, nil for each call that
+// succeeded. The argument is encoded once for all.
+//
+// It panics unless ctxs, dests and replies are of the same length and all
+// replies are pointers.
+func (c *Client) MultiCall(ctxs []context.Context, dests []peer.ID, svc, method string, args any, replies []any) []error {
+	checkMulti(ServiceID{svc, method}, len(ctxs), len(dests), len(replies), len(replies))
+	for _, r := range replies {
+		checkReply(ServiceID{svc, method}, r)
+	}
+	errs := make([]error, len(dests))
+	args = c.encodeOnce(dests, args)
+	var wg sync.WaitGroup
+	for i := range dests {
+		wg.Go(func() { errs[i] = c.CallContext(ctxs[i], dests[i], svc, method, args, replies[i]) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// MultiGo starts what [Client.MultiCall] does and returns. Each call is sent
+// on its own channel of dones when it is over, under the rules of
+// [Client.GoContext]. The error returned is always nil.
+//
+// It panics unless ctxs, dests, replies and dones are of the same length, and
+// as GoContext does.
+func (c *Client) MultiGo(ctxs []context.Context, dests []peer.ID, svc, method string, args any, replies []any, dones []chan *Call) error {
+	checkMulti(ServiceID{svc, method}, len(ctxs), len(dests), len(replies), len(dones))
+	args = c.encodeOnce(dests, args)
+	for i := range dests {
+		if err := c.GoContext(ctxs[i], dests[i], svc, method, args, replies[i], dones[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkMulti(id ServiceID, ctxs, dests, replies, dones int) {
+	if ctxs != dests || replies != dests || dones != dests {
+		panic(fmt.Sprintf("rpc: %v: %d contexts, %d destinations, %d replies and %d channels: there must be as many of each",
+			id, ctxs, dests, replies, dones))
+	}
+}
+
+// encodeOnce encodes args for all calls that need it encoded, before any
+// method of this process can change what args points to.
+func (c *Client) encodeOnce(dests []peer.ID, args any) any {
+	for _, dest := range dests {
+		if !c.isLocal(dest) && !isNil(args) {
+			e := &encodedArgs{value: args}
+			e.bytes, e.err = appendEncoded(nil, args)
+			return e
+		}
+	}
+	return args
+}
+
+// MultiStream is [Client.Stream] to every destination at once: each gets all
+// the arguments, and the replies of all go to repliesChan, which is closed
+// when the last has ended. The errors returned are in the order of dests.
+//
+// An argument is taken from argsChan when every destination that is still
+// there has taken the one before, or has room for it; see
+// [WithMultiStreamBufferSize] and [WithMultiStreamStallTimeout]. A destination
+// whose call is over is passed by. MultiStream returns when all are, whether
+// argsChan is closed or not.
+func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
+	id := ServiceID{svc, method}
+	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	caller := newEnds(args, replies, ctx.Done(), nil)
+	defer caller.finish()
+
+	branches := make([]*branch, len(dests))
+	errs := make([]error, len(dests))
+	var wg sync.WaitGroup
+	for i := range branches {
+		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
+		branches[i] = b
+		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.dst) })
+	}
+	distributed := make(chan struct{})
+	go func() {
+		defer close(distributed)
+		_ = pump(&caller.src, &distributor{branches, id, c.multiStall})
+	}()
+	wg.Wait()
+	caller.halt()
+	<-distributed
+	return errs
+}
+
+// branch is one destination of a MultiStream.
+type branch struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	args    reflect.Value // what Stream reads
+	feed    chanSink      // puts into args
+	replies reflect.Value // what Stream writes
+	over    chan struct{} // closed when Stream has returned
+}
+
+func newBranch(ctx context.Context, arg, reply reflect.Type, buffer int) *branch {
+	b := &branch{args: makeChan(arg, buffer), replies: makeChan(reply, 0), over: make(chan struct{})}
+	b.ctx, b.cancel = context.WithCancelCause(ctx)
+	b.feed.init(b.args, reflect.SelectSend, b.over, b.ctx.Done(), nil)
+	return b
+}
+
+// run makes the call and passes its replies on.
+func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error {
+	defer b.cancel(nil)
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		var from chanSource
+		from.init(b.replies, reflect.SelectRecv, nil, nil, nil)
+		if err := pump(&from, passOn{to}); err != nil {
+			b.cancel(err)
+			from.discard(b.over)
+		}
+	}()
+	err := c.Stream(b.ctx, dest, id.Name, id.Method, b.args.Interface(), b.replies.Interface())
+	close(b.over)
+	<-passed
+	if cause := context.Cause(b.ctx); err != nil && isCallError(cause) {
+		return cause // it was given up
+	}
+	return err
+}
+
+// passOn is a sink that is shared, and so not ended by one of its users.
+type passOn struct{ *chanSink }
+
+func (passOn) end() error { return nil }
+
+// distributor is the sink that is all branches.
+type distributor struct {
+	branches []*branch
+	id       ServiceID
+	stall    time.Duration
+}
+
+func (d *distributor) put(item reflect.Value) error {
+	var late <-chan struct{}
+	if d.stall > 0 {
+		// One time for all: whoever is not waited for first has had it too.
+		ctx, cancel := context.WithTimeout(context.Background(), d.stall)
+		defer cancel()
+		late = ctx.Done()
+	}
+	err := errStopped
+	for _, b := range d.branches {
+		switch b.feed.putBefore(item, late) {
+		case nil:
+			err = nil
+		case errLate:
+			b.cancel(clientError(CodeResourceExhausted, d.id,
+				"the destination took no argument for %v; WithMultiStreamStallTimeout sets it", d.stall))
+		}
+	}
+	return err
+}
+
+func (d *distributor) flush() error { return nil }
+
+func (d *distributor) end() error {
+	for _, b := range d.branches {
+		_ = b.feed.end()
+	}
+	return nil
+}

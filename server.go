@@ -1,0 +1,420 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/libp2p/go-libp2p-gorpc/stats"
+)
+
+// ServiceName is what the library's streams are called with libp2p's resource
+// manager, so that limits can be set for them.
+const ServiceName = "libp2p.gorpc"
+
+// Server serves the methods of registered receivers to the peers of a libp2p
+// host, and to the clients of its own process. See the package documentation
+// for what methods look like. All its methods are safe for concurrent use.
+//
+// The way of a request, each step one function:
+//
+//	serve                  a stream is opened          (wire_server.go)
+//	  gate, peer's slot    the server is open, the peer below its limit
+//	  readHeader           which method, deadline, metadata
+//	  dispatch             or serveLocal, which starts here
+//	    recovered          from panics
+//	    observed           stats: Begin ... End
+//	    responding         the reply or the error is sent     (remote)
+//	    recovered          from a panic of what follows
+//	    authorized         may this peer call this method?    (remote)
+//	    admitted           all peers' slots                   (remote)
+//	    prepared           method looked up; argument decoded, or its type checked
+//	    interceptors       the user's
+//	    invoked            the method runs
+type Server struct {
+	host     host.Host
+	protocol protocol.ID
+	id       peer.ID
+
+	logger       *slog.Logger
+	authorize    func(peer.ID, string, string) bool
+	stats        stats.Handler
+	interceptors []Interceptor
+	streamBuffer int
+	limits       Limits
+
+	services      atomic.Pointer[map[string]*service] // replaced, never changed
+	registering   sync.Mutex
+	remote, local Handler
+
+	gate   gate
+	slots  slots
+	ctx    context.Context // of every remote call
+	cancel context.CancelCauseFunc
+}
+
+// ServerOption configures a [Server] as it is made.
+type ServerOption func(*Server)
+
+// WithStreamBufferSize sets how many arguments, and how many replies, of a
+// streaming call a server holds between the stream and the method's channels.
+// Default 0: an item is received when the method takes it.
+func WithStreamBufferSize(size int) ServerOption {
+	return func(s *Server) { s.streamBuffer = size }
+}
+
+// WithServerLimits sets the limits of a server; see [Limits] for the defaults.
+func WithServerLimits(l Limits) ServerOption {
+	return func(s *Server) { s.limits = l }
+}
+
+// WithServerLogger makes a server log to l: panics of methods, with their
+// stack, at level Error, and methods that Register leaves out at level Warn.
+// Default is [slog.Default].
+func WithServerLogger(l *slog.Logger) ServerOption {
+	return func(s *Server) { s.logger = l }
+}
+
+// NewServer returns a server for the peers that open streams of protocol p to
+// h. With a nil host it serves only the clients made with it
+// ([NewClientWithServer]). A later server for the same host and protocol takes
+// the place of the first, which should be closed before.
+//
+// Beside p the server handles p + "/2", by which a client of this library
+// says more than one of v0.6 can; see docs/wire.md.
+func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
+	s := &Server{host: h, protocol: p, logger: slog.Default()}
+	s.services.Store(&map[string]*service{})
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	for _, opt := range opts {
+		opt(s)
+	}
+	s.limits = s.limits.withDefaults()
+	s.gate.idle = make(chan struct{}, 1)
+	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
+	s.slots.perPeer = make(map[peer.ID]int)
+
+	run := chain(s.invoked, s.interceptors...)
+	s.local = chain(run, s.recovered, observed(s.stats), s.recovered, s.prepared)
+	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
+
+	if h != nil {
+		s.id = h.ID()
+		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+	}
+	return s
+}
+
+// extended is the protocol that says more than v0.6's.
+func extended(p protocol.ID) protocol.ID { return p + "/2" }
+
+// ID returns the ID of the server's host, empty without one.
+func (s *Server) ID() peer.ID { return s.id }
+
+// Register makes the methods of rcvr callable as those of a service named
+// after its type, which must be exported. Two forms of method are taken, where
+// A and R may be any types that the codec carries, and A a pointer too:
+//
+//	func (t T) Unary(ctx context.Context, arg A, reply *R) error
+//	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
+//
+// Register returns an error if rcvr has no such method, and if the name is
+// taken. Methods of other forms are left out; [Server.Services] tells which
+// and why, and so does a line in the log. It may be called while the server
+// is in use.
+func (s *Server) Register(rcvr any) error { return s.register("", rcvr) }
+
+// RegisterName is [Server.Register] with a name in place of the type's.
+func (s *Server) RegisterName(name string, rcvr any) error {
+	if name == "" {
+		return fmt.Errorf("rpc: cannot register %T under an empty name", rcvr)
+	}
+	return s.register(name, rcvr)
+}
+
+func (s *Server) register(name string, rcvr any) error {
+	svc, err := newService(name, rcvr)
+	if err != nil {
+		return err
+	}
+	name = svc.info.Name
+	s.registering.Lock()
+	defer s.registering.Unlock()
+	services := maps.Clone(*s.services.Load())
+	if _, taken := services[name]; taken {
+		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
+	}
+	services[name] = svc
+	s.services.Store(&services)
+	if len(svc.info.LeftOut) > 0 {
+		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
+	}
+	for _, m := range svc.info.Methods {
+		if m.LocalOnly != nil {
+			s.logger.Warn("rpc: method can be called only locally", "service", name, "method", m.Name, "reason", m.LocalOnly)
+		}
+	}
+	return nil
+}
+
+// Services describes what is registered, sorted by name.
+func (s *Server) Services() []ServiceInfo {
+	var all []ServiceInfo
+	for _, svc := range *s.services.Load() {
+		info := svc.info
+		info.Methods, info.LeftOut = slices.Clone(info.Methods), slices.Clone(info.LeftOut)
+		all = append(all, info)
+	}
+	slices.SortFunc(all, func(a, b ServiceInfo) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// lookup finds a method; the errors' texts are v0.6's.
+func (s *Server) lookup(id ServiceID) (*method, error) {
+	svc := (*s.services.Load())[id.Name]
+	if svc == nil {
+		return nil, &Error{Code: CodeUnimplemented, Message: "rpc: can't find service " + id.Name, kind: ServerErr}
+	}
+	m := svc.methods[id.Method]
+	if m == nil {
+		return nil, &Error{Code: CodeUnimplemented, Message: "rpc: can't find method " + id.Method, kind: ServerErr}
+	}
+	return m, nil
+}
+
+// serveLocal serves a call of the same process. The reply is one of its own,
+// for the caller may have gone before the method is done with it.
+func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
+	if !s.gate.enter() {
+		return s.closedError(c.server.ID())
+	}
+	defer s.gate.leave()
+	c.ctx = serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx)}
+	c.ctx.self = &c.ctx
+	return s.local(&c.ctx, &c.server)
+}
+
+func (s *Server) closedError(id ServiceID) error {
+	return serverError(CodeUnavailable, id, "the server is shutting down")
+}
+
+// prepared looks the method up and makes its argument and its reply.
+func (s *Server) prepared(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) error {
+		m, err := s.lookup(call.ID())
+		if err != nil {
+			return err
+		}
+		if call.Kind == 0 { // a v0.6 client does not say
+			call.Kind = m.kind
+		}
+		if call.Kind != m.kind {
+			return m.wrongKind()
+		}
+		call.method = m
+		if call.conn != nil {
+			err = call.conn.receive(call)
+		} else {
+			err = call.receiveLocal()
+		}
+		if err != nil {
+			return err
+		}
+		if m.kind == Unary {
+			call.Reply = reflect.New(m.reply).Interface()
+		}
+		return next(ctx, call)
+	}
+}
+
+// invoked runs the method.
+func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
+	m := call.method
+	if m.kind == Streaming {
+		return s.invokeStreaming(ctx, call)
+	}
+	return m.call(ctx, reflect.ValueOf(call.Args), reflect.ValueOf(call.Reply))
+}
+
+// invokeStreaming runs the method between two pumps, which have ended when it
+// returns. The method's channels are its own: nobody else's can be closed
+// twice by it, and it never waits for a caller that is gone.
+func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
+	m := call.method
+	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	returned := make(chan struct{})
+	own := newEnds(replies, args, ctx.Done(), returned)
+	if call.Local {
+		own.src.stats, own.dst.stats = call.stats, call.stats
+	}
+
+	received, sent := make(chan error, 1), make(chan error, 1)
+	go func() {
+		err := pump(call.in, &own.dst)
+		_ = own.dst.end() // a method that ranges over its arguments goes on
+		if err == nil && call.conn != nil {
+			err = call.conn.watchStream(returned)
+		}
+		if err != nil {
+			cancel(err)
+		}
+		received <- err
+	}()
+	go func() {
+		err := pump(&own.src, call.out)
+		if err != nil {
+			cancel(err)
+			own.src.discard(returned)
+		}
+		sent <- err
+	}()
+
+	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
+		defer close(returned)
+		return m.call(ctx, args, replies)
+	})(ctx, call)
+	sendErr := <-sent
+	own.halt()
+	call.in.halt()
+	// An argument that could not be taken explains what the method made of
+	// its channel's end.
+	if receiveErr := <-received; isCallError(receiveErr) {
+		return receiveErr
+	}
+	if err == nil && sendErr != nil {
+		err = sendErr
+	}
+	return err
+}
+
+// Close ends the service at once: calls under way are cancelled and their
+// streams reset, and no others are taken, remote or local. Methods that local
+// clients are calling run on, under their callers' contexts. It does not wait;
+// [Server.Shutdown] does. Close may be called several times, and always
+// returns nil.
+func (s *Server) Close() error {
+	s.gate.close()
+	s.stopHandling()
+	return nil
+}
+
+// Shutdown takes no new calls, remote or local, and lets those under way
+// finish. It returns nil when they have. When ctx ends before, it cancels the
+// rest, as Close does, and returns the context's error.
+//
+// A peer that calls meanwhile gets an error with [CodeUnavailable].
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.gate.close()
+	defer s.stopHandling()
+	return s.gate.wait(ctx)
+}
+
+func (s *Server) stopHandling() {
+	if s.host != nil && s.ctx.Err() == nil {
+		s.host.RemoveStreamHandler(s.protocol)
+		s.host.RemoveStreamHandler(extended(s.protocol))
+	}
+	s.cancel(errServerClosed)
+}
+
+// gate counts the calls under way, and shuts.
+type gate struct {
+	calls atomic.Int64
+	shut  atomic.Bool
+	idle  chan struct{} // signalled when the last call leaves a shut gate
+}
+
+func (g *gate) enter() bool {
+	g.calls.Add(1)
+	if g.shut.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave() {
+	if g.calls.Add(-1) == 0 && g.shut.Load() {
+		select {
+		case g.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *gate) close() { g.shut.Store(true) }
+
+func (g *gate) wait(ctx context.Context) error {
+	for g.calls.Load() > 0 {
+		select {
+		case <-g.idle:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// slots counts the calls of remote peers.
+type slots struct {
+	mu              sync.Mutex
+	max, maxPerPeer int
+	total           int
+	perPeer         map[peer.ID]int
+}
+
+// takePeer takes one of p's slots.
+func (s *slots) takePeer(p peer.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perPeer[p] >= s.maxPerPeer {
+		return false
+	}
+	s.perPeer[p]++
+	return true
+}
+
+func (s *slots) freePeer(p peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perPeer[p]--; s.perPeer[p] == 0 {
+		delete(s.perPeer, p)
+	}
+}
+
+// admitted lets a call in if there is room. Only calls that were authorized
+// count: a peer that may do nothing cannot keep out those that may.
+func (s *Server) admitted(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) error {
+		s.slots.mu.Lock()
+		full := s.slots.total >= s.slots.max
+		if !full {
+			s.slots.total++
+		}
+		s.slots.mu.Unlock()
+		if full {
+			return serverError(CodeResourceExhausted, call.ID(),
+				"the server has %d calls under way, as many as it takes; Limits.Calls sets it", s.slots.max)
+		}
+		defer func() {
+			s.slots.mu.Lock()
+			s.slots.total--
+			s.slots.mu.Unlock()
+		}()
+		return next(ctx, call)
+	}
+}

@@ -1,0 +1,256 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/token"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// ServiceInfo describes a registered service; see [Server.Services].
+type ServiceInfo struct {
+	Name string
+	// Methods are what can be called, by name.
+	Methods []MethodInfo
+	// LeftOut are the receiver's other exported methods, and why they cannot
+	// be called.
+	LeftOut []LeftOutMethod
+}
+
+// MethodInfo describes a method that can be called.
+type MethodInfo struct {
+	Name string
+	Kind Kind
+	// Args is the type of the argument, or of each argument of a stream.
+	Args reflect.Type
+	// Reply is the type of the reply, or of each reply of a stream.
+	Reply reflect.Type
+	// LocalOnly is nil, or says why a remote call of the method must fail: its
+	// types cannot travel.
+	LocalOnly error
+}
+
+// LeftOutMethod is a method that Register did not take.
+type LeftOutMethod struct {
+	Name   string
+	Reason string // what is wrong, and the mend
+}
+
+// service is a receiver turned into methods.
+type service struct {
+	info    ServiceInfo
+	methods map[string]*method
+}
+
+// method is all that a call of it needs to know, found out once.
+type method struct {
+	id    ServiceID
+	kind  Kind
+	fn    reflect.Value // bound to its receiver
+	arg   reflect.Type  // as the method declares it
+	reply reflect.Type  // what the reply points to; a stream's element
+	ok    []byte        // the encoded header of a reply without error
+}
+
+var (
+	typeContext = reflect.TypeFor[context.Context]()
+	typeError   = reflect.TypeFor[error]()
+)
+
+// newService finds the methods of rcvr that have one of the two forms.
+func newService(name string, rcvr any) (*service, error) {
+	v := reflect.ValueOf(rcvr)
+	if !v.IsValid() {
+		return nil, errors.New("rpc: cannot register nil: pass a receiver that has methods")
+	}
+	t := v.Type()
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("rpc: cannot register a nil %v", t)
+	}
+	if name == "" {
+		name = reflect.Indirect(v).Type().Name()
+		if name == "" {
+			return nil, fmt.Errorf("rpc: type %v has no name to register it under: use RegisterName", t)
+		}
+		if !token.IsExported(name) {
+			return nil, fmt.Errorf("rpc: type %s is not exported: export it, or use RegisterName", name)
+		}
+	}
+	s := &service{info: ServiceInfo{Name: name}, methods: make(map[string]*method)}
+	for i := range t.NumMethod() {
+		s.add(t.Method(i).Name, v.Method(i))
+	}
+	if p := reflect.PointerTo(t); v.Kind() != reflect.Pointer && v.Kind() != reflect.Interface {
+		for i := range p.NumMethod() {
+			if m := p.Method(i).Name; !v.MethodByName(m).IsValid() {
+				s.leaveOut(m, fmt.Sprintf("its receiver is a pointer: register a *%v", t))
+			}
+		}
+	}
+	if len(s.methods) == 0 {
+		return nil, s.empty(t)
+	}
+	slices.SortFunc(s.info.LeftOut, func(a, b LeftOutMethod) int { return strings.Compare(a.Name, b.Name) })
+	return s, nil
+}
+
+func (s *service) leaveOut(name, reason string) {
+	s.info.LeftOut = append(s.info.LeftOut, LeftOutMethod{name, reason})
+}
+
+func (s *service) empty(t reflect.Type) error {
+	if len(s.info.LeftOut) == 0 {
+		return fmt.Errorf("rpc: type %v has no exported methods, and cannot be a service", t)
+	}
+	return fmt.Errorf("rpc: type %v has no method that can be called: %s", t, describeLeftOut(s.info.LeftOut))
+}
+
+func describeLeftOut(left []LeftOutMethod) string {
+	words := make([]string, len(left))
+	for i, l := range left {
+		words[i] = l.Name + ": " + l.Reason
+	}
+	return strings.Join(words, "; ")
+}
+
+// add takes the method, or notes why not.
+func (s *service) add(name string, fn reflect.Value) {
+	m := &method{id: ServiceID{s.info.Name, name}, fn: fn}
+	reason := m.compile(fn.Type())
+	if n := len(m.id.String()); reason == "" && n > MaxServiceIDLength {
+		reason = fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
+	}
+	if reason != "" {
+		s.leaveOut(name, reason)
+		return
+	}
+	m.ok = wire.AppendResponse(nil, &wire.Response{Service: m.id.Name, Method: m.id.Method, Code: -1})
+	s.methods[name] = m
+	s.info.Methods = append(s.info.Methods, MethodInfo{
+		Name: name, Kind: m.kind, Args: m.arg, Reply: m.reply, LocalOnly: m.localOnly(),
+	})
+}
+
+const (
+	unaryForm     = "func(context.Context, A, *R) error"
+	streamingForm = "func(context.Context, <-chan A, chan<- R) error"
+)
+
+// compile reads the method's form and returns what is wrong with it, if
+// anything is.
+func (m *method) compile(t reflect.Type) (reason string) {
+	switch {
+	case t.IsVariadic() || t.NumIn() != 3:
+		return fmt.Sprintf("it takes %d arguments, not 3: make it %s or %s", t.NumIn(), unaryForm, streamingForm)
+	case t.In(0) != typeContext:
+		return fmt.Sprintf("its first argument is %v, not a context.Context", t.In(0))
+	case t.NumOut() != 1 || t.Out(0) != typeError:
+		return "it must return one value, an error"
+	}
+	arg, reply := t.In(1), t.In(2)
+	if arg.Kind() == reflect.Chan || reply.Kind() == reflect.Chan {
+		switch {
+		case arg.Kind() != reflect.Chan || reply.Kind() != reflect.Chan:
+			return fmt.Sprintf("it takes %v and %v, of which only one is a channel: make it %s", arg, reply, streamingForm)
+		case arg.ChanDir() != reflect.RecvDir:
+			return fmt.Sprintf("its arguments are a %v, a channel of the wrong direction: make it a <-chan %v", arg, arg.Elem())
+		case reply.ChanDir() != reflect.SendDir:
+			return fmt.Sprintf("its replies are a %v, a channel of the wrong direction: make it a chan<- %v", reply, reply.Elem())
+		}
+		m.kind, m.arg, m.reply = Streaming, arg.Elem(), reply.Elem()
+		return ""
+	}
+	if reply.Kind() != reflect.Pointer {
+		return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+	}
+	m.kind, m.arg, m.reply = Unary, arg, reply.Elem()
+	return ""
+}
+
+func (m *method) localOnly() error {
+	if err := decodable(m.arg); err != nil {
+		return fmt.Errorf("the argument's %w", err)
+	}
+	if err := travels(m.reply); err != nil {
+		return fmt.Errorf("the reply's %w", err)
+	}
+	return nil
+}
+
+// takes returns args as the method's argument, or what is wrong with it. A
+// pointer is as good as what it points to.
+func (m *method) takes(args any) (reflect.Value, error) {
+	v := reflect.ValueOf(args)
+	if !v.IsValid() {
+		return v, m.mismatch("nil")
+	}
+	if v.Kind() == reflect.Pointer && v.IsNil() {
+		return v, m.mismatch("a nil " + v.Type().String())
+	}
+	switch t := v.Type(); {
+	case t == m.arg || t.AssignableTo(m.arg):
+		return v, nil
+	case t.Kind() == reflect.Pointer && t.Elem() == m.arg:
+		return v.Elem(), nil
+	case m.arg.Kind() == reflect.Pointer && t == m.arg.Elem():
+		p := reflect.New(t)
+		p.Elem().Set(v)
+		return p, nil
+	}
+	return v, m.mismatch(v.Type().String())
+}
+
+// mismatch is the error of an argument of another type; given describes it.
+// detailTakes lets a remote caller say the same with its own type's name.
+func (m *method) mismatch(given string) error {
+	return mismatched(ServerErr, m.id, m.arg.String(), given)
+}
+
+const detailTakes = "rpc.takes"
+
+func mismatched(kind ErrorType, id ServiceID, takes, given string) error {
+	e := newError(kind, CodeInvalidArgument, id,
+		"the method takes %s, not %s; pass a value of that type", []any{takes, given})
+	e.Details = map[string]string{detailTakes: takes}
+	return e
+}
+
+// fits checks that the method's reply can be stored where the caller's
+// pointer says.
+func (m *method) fits(reply reflect.Type) error {
+	if m.reply.AssignableTo(reply.Elem()) {
+		return nil
+	}
+	return replyMismatch(ServerErr, m.id, m.reply.String(), reply)
+}
+
+func replyMismatch(kind ErrorType, id ServiceID, replies string, into reflect.Type) *Error {
+	return newError(kind, CodeInvalidArgument, id,
+		"the method replies with %s, which does not fit a %v; pass a pointer to that type", []any{replies, into})
+}
+
+// wrongKind is the error of a call of the other kind.
+func (m *method) wrongKind() error {
+	use := "Call, Go or MultiCall"
+	if m.kind == Streaming {
+		use = "Stream or MultiStream"
+	}
+	return serverError(CodeUnimplemented, m.id, "the method is %v; call it with %s", m.kind, use)
+}
+
+// call runs the method: the only place where one is.
+func (m *method) call(ctx context.Context, arg, reply reflect.Value) error {
+	var ctxValue reflect.Value
+	if c, ok := ctx.(*serverContext); ok {
+		ctxValue = reflect.ValueOf(&c.self).Elem() // saves an allocation
+	} else {
+		ctxValue = reflect.ValueOf(&ctx).Elem()
+	}
+	err, _ := m.fn.Call([]reflect.Value{ctxValue, arg, reply})[0].Interface().(error)
+	return err
+}

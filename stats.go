@@ -1,0 +1,63 @@
+package rpc
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/stats"
+)
+
+// WithServerStatsHandler makes a server tell h of every call that names a
+// method, local or remote, whether it is allowed, found, and served or not.
+func WithServerStatsHandler(h stats.Handler) ServerOption {
+	return func(s *Server) { s.stats = h }
+}
+
+// WithClientStatsHandler makes a client tell h of every call it makes.
+func WithClientStatsHandler(h stats.Handler) ClientOption {
+	return func(c *Client) { c.stats = h }
+}
+
+// observed returns the interceptor that tells h of calls.
+func observed(h stats.Handler) Interceptor {
+	return func(next Handler) Handler {
+		if h == nil {
+			return next
+		}
+		return func(ctx context.Context, call *CallInfo) (err error) {
+			ctx = h.TagRPC(ctx, &stats.RPCTagInfo{FullMethodName: "/" + call.Service + "." + call.Method})
+			begin, streaming := time.Now(), call.Kind == Streaming
+			h.HandleRPC(ctx, &stats.Begin{
+				Client: call.Client, BeginTime: begin, IsClientStream: streaming, IsServerStream: streaming,
+			})
+			call.stats = &recorder{ctx: ctx, handler: h, client: call.Client}
+			err = next(ctx, call)
+			h.HandleRPC(ctx, &stats.End{Client: call.Client, BeginTime: begin, EndTime: time.Now(), Error: err})
+			return err
+		}
+	}
+}
+
+// recorder tells a handler of one call's payloads. A nil one tells nobody.
+type recorder struct {
+	ctx     context.Context
+	handler stats.Handler
+	client  bool
+}
+
+func (r *recorder) in(item reflect.Value, data []byte) {
+	if r != nil {
+		r.handler.HandleRPC(r.ctx, &stats.InPayload{
+			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), RecvTime: time.Now(),
+		})
+	}
+}
+
+func (r *recorder) out(item reflect.Value, data []byte) {
+	if r != nil {
+		r.handler.HandleRPC(r.ctx, &stats.OutPayload{
+			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), SentTime: time.Now(),
+		})
+	}
+}

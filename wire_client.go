@@ -1,0 +1,321 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"time"
+
+	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// wireTransport carries each call on a libp2p stream of its own.
+type wireTransport struct {
+	client *Client
+}
+
+// clientConn is a client's side of one stream, which carries one call.
+type clientConn struct {
+	st     network.Stream
+	client *Client
+	call   *CallInfo
+	r      *wire.Reader
+	w      *wire.Writer
+}
+
+func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
+	c := t.client
+	if n := msgpack.StringMapSize(outgoing(ctx)); n > c.limits.MetadataSize {
+		return clientError(CodeResourceExhausted, call.ID(),
+			"metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", n, c.limits.MetadataSize)
+	}
+	var body []byte
+	if call.Kind == Unary {
+		var done func()
+		var err error
+		if body, done, err = c.encode(call); err != nil {
+			return err
+		}
+		defer done()
+	}
+	err := t.attempt(ctx, call, body, extended(c.protocol), c.protocol)
+	if call.Kind == Unary && errors.Is(err, errNotServed) {
+		// libp2p may remember what the peer served before it was restarted as
+		// v0.6. It has not seen the request.
+		err = t.attempt(ctx, call, body, c.protocol)
+	}
+	return err
+}
+
+// encode returns the encoded argument of a unary call, checked against the
+// limits, and what to call when it is no longer needed.
+func (c *Client) encode(call *CallInfo) (body []byte, done func(), err error) {
+	done = func() {}
+	switch {
+	case call.encoded != nil:
+		body, err = call.encoded.bytes, call.encoded.err
+	case isNil(call.Args):
+		err = errors.New("nil; pass a value of the type that the method takes")
+	default:
+		body, err = appendEncoded(pool.Get(firstEncoding)[:0], call.Args)
+		done = func() { pool.Put(body) }
+	}
+	if err != nil {
+		return nil, done, clientError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
+	}
+	if n := len(body); n > c.limits.MessageSize {
+		return nil, done, clientError(CodeResourceExhausted, call.ID(),
+			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize)
+	}
+	return body, done, nil
+}
+
+const firstEncoding = 512
+
+func isNil(v any) bool {
+	rv := reflect.ValueOf(v)
+	return !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil()
+}
+
+var errNotServed = errors.New("the peer does not serve the protocol")
+
+func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte, protocols ...protocol.ID) error {
+	c := t.client
+	st, err := c.host.NewStream(ctx, call.Peer, protocols...)
+	if err != nil {
+		return dialError(ctx, call, err)
+	}
+	conn := &clientConn{st: st, client: c, call: call}
+	if err := conn.open(ctx); err != nil {
+		_ = st.Reset()
+		return err
+	}
+	defer conn.close()
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, conn.abort)
+		defer stop()
+	}
+	conn.w.B = wire.AppendHeader(conn.w.B, conn.header(ctx))
+	if call.Kind == Streaming {
+		err = conn.stream()
+	} else {
+		err = conn.unary(body)
+	}
+	if err == nil {
+		return nil
+	}
+	_ = st.Reset()
+	return conn.explain(ctx, err)
+}
+
+func (c *clientConn) open(ctx context.Context) error {
+	st, l := c.st, &c.client.limits
+	if err := st.Scope().SetService(ServiceName); err != nil {
+		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err)
+	}
+	c.r = wire.NewReader(st, st.Scope(), wire.NewWatchdog(l.ProgressTimeout, func() { _ = st.SetReadDeadline(past) }))
+	c.w = wire.NewWriter(st, st.Scope(), wire.NewWatchdog(l.ProgressTimeout, func() { _ = st.SetWriteDeadline(past) }))
+	if !c.client.track(c) {
+		c.r.Close()
+		c.w.Close()
+		return c.client.closedError(c.call.ID())
+	}
+	return nil
+}
+
+func (c *clientConn) close() {
+	c.client.untrack(c)
+	c.r.Close()
+	c.w.Close()
+}
+
+// abort ends every wait of the call.
+func (c *clientConn) abort() { _ = c.st.Reset() }
+
+// marked reports whether the server knows the mark that ends arguments.
+func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.protocol }
+
+func (c *clientConn) header(ctx context.Context) *wire.Header {
+	h := &wire.Header{Service: c.call.Service, Method: c.call.Method, Metadata: outgoing(ctx)}
+	if c.marked() {
+		h.Kind = wire.Kind(c.call.Kind)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		h.Timeout = max(time.Until(deadline), 1)
+	}
+	return h
+}
+
+// writeAhead is how much can be written without waiting for the server to
+// read: the least window that the muxers begin with is larger.
+const writeAhead = 64 << 10
+
+// unary sends the argument and receives the reply, in the caller's goroutine.
+func (c *clientConn) unary(body []byte) error {
+	if c.call.stats != nil {
+		c.call.stats.out(reflect.ValueOf(c.call.Args), body)
+	}
+	if len(body) <= writeAhead {
+		// An error of writing is explained by what the server has sent, if it
+		// has sent anything.
+		werr := c.w.FlushWith(body)
+		if err := c.receive(); err != nil {
+			if werr != nil && !isCallError(err) {
+				return limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
+			}
+			return err
+		}
+		_ = c.st.Close()
+		return nil
+	}
+	written := make(chan error, 1)
+	go func() { written <- c.w.FlushWith(body) }()
+	err := c.receive()
+	select {
+	case werr := <-written:
+		if err == nil {
+			_ = c.st.Close()
+		} else if werr != nil && !isCallError(err) {
+			err = limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
+		}
+	default: // the server did not want all of it
+		_ = c.st.Reset()
+		<-written
+	}
+	return err
+}
+
+// receive reads the response and decodes the reply: in this goroutine, so
+// that nothing touches it when the call has returned.
+func (c *clientConn) receive() error {
+	call, l := c.call, &c.client.limits
+	b, err := c.r.Next(responseLimits, wire.PaceValue)
+	if err != nil {
+		return limitError(err, call.ID(), ClientErr, "the response's header", l)
+	}
+	resp, err := wire.ParseResponse(b)
+	if err != nil {
+		return clientError(CodeInternal, call.ID(), "bad response: %w", err)
+	}
+	failure := c.ownWords(fromWire(resp))
+	b, err = c.r.Next(l.message(), wire.PaceAll)
+	switch {
+	case failure != nil && (err != nil || msgpack.IsNil(b)):
+		return failure
+	case err != nil:
+		return limitError(err, call.ID(), ClientErr, "the reply", l)
+	}
+	if err := decode(b, call.Reply); err != nil && failure == nil {
+		if obstacle := decodable(reflect.TypeOf(call.Reply)); obstacle != nil {
+			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
+		}
+		return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.TypeOf(call.Reply)), err)
+	}
+	if call.stats != nil {
+		call.stats.in(reflect.ValueOf(call.Reply), b)
+	}
+	return failure
+}
+
+// ownWords puts the argument's own type into the server's complaint about it,
+// which knows only what arrived.
+func (c *clientConn) ownWords(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.kind == ServerErr && e.Code == CodeInvalidArgument && e.Details[detailTakes] != "" && c.call.Args != nil {
+		return mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], typeName(reflect.TypeOf(c.call.Args)))
+	}
+	return err
+}
+
+// stream sends the arguments and receives the replies at once. Both have
+// ended when it returns.
+func (c *clientConn) stream() error {
+	call, l := c.call, &c.client.limits
+	closeSend := c.st.CloseWrite
+	if c.marked() {
+		closeSend = func() error {
+			c.w.B = append(c.w.B, wire.ArgsEnd)
+			return c.w.Flush()
+		}
+	}
+	to := &wireSink{w: c.w, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
+	from := &wireSource{
+		r: c.r, limits: l, typ: call.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		decodeError: func(b []byte, err error) error {
+			return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.PointerTo(call.replies)), err)
+		},
+	}
+	sent := make(chan error, 1)
+	go func() {
+		err := pump(call.in, to)
+		if isCallError(err) {
+			c.abort() // the reader must not wait for what will not come
+		}
+		sent <- err
+	}()
+	err := pump(from, call.out)
+	call.in.halt()
+	select {
+	case serr := <-sent:
+		if isCallError(serr) {
+			return serr
+		}
+		if err == nil && serr == nil {
+			_ = c.st.Close()
+			return nil
+		}
+	default:
+		_ = c.st.Reset() // which ends a write
+		<-sent
+	}
+	if err == nil {
+		_ = c.st.Reset() // the method ended before its arguments did
+	}
+	return err
+}
+
+// explain turns what the stream says into the error of the call.
+func (c *clientConn) explain(ctx context.Context, err error) error {
+	var unserved multistream.ErrNotSupported[protocol.ID]
+	switch id := c.call.ID(); {
+	case isCallError(err):
+		return err
+	case ctx.Err() != nil:
+		return contextError(ctx, id)
+	case c.client.closed.Load():
+		return c.client.closedError(id)
+	case errors.As(err, &unserved):
+		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
+	case errors.Is(err, errClosed), errors.Is(err, errStopped):
+		return clientError(CodeFailedPrecondition, id, "%w", err)
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+		fallthrough
+	default:
+		return clientError(CodeUnavailable, id, "peer %v ended the stream before the reply: %w", c.call.Peer, err)
+	}
+}
+
+// dialError is the error of a call for which no stream could be opened: its
+// request has not left.
+func dialError(ctx context.Context, call *CallInfo, err error) error {
+	var unserved multistream.ErrNotSupported[protocol.ID]
+	switch id := call.ID(); {
+	case ctx.Err() != nil:
+		return contextError(ctx, id)
+	case errors.As(err, &unserved):
+		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", call.Peer, errNotServed, unserved.Protos)
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err)
+	default:
+		return clientError(CodeUnavailable, id, "no stream to peer %v: %w", call.Peer, err)
+	}
+}

@@ -1,0 +1,174 @@
+package rpc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// item is a new value of a type, and the pointer to decode it by. Where the
+// type is a pointer, it points to a new value: nil is never handed to a
+// method or a caller that asked for items.
+type item struct {
+	value reflect.Value
+	ptr   reflect.Value
+}
+
+func newItem(t reflect.Type) item {
+	if t.Kind() == reflect.Pointer {
+		p := reflect.New(t.Elem())
+		return item{p, p}
+	}
+	p := reflect.New(t)
+	return item{p.Elem(), p}
+}
+
+// wireSource takes the items of a streaming call off the stream: arguments on
+// the server, replies on the client.
+type wireSource struct {
+	r      *wire.Reader
+	typ    reflect.Type
+	limits *Limits
+	id     ServiceID
+	stats  *recorder
+	kind   ErrorType // of an error here
+	item   string    // what the items are, for errors
+	count  int
+
+	marked      bool // the last item is followed by a mark
+	responses   bool // each item has a header
+	lastOK      []byte
+	decodeError func(b []byte, err error) error
+	stop        func()
+}
+
+func (s *wireSource) halt() { s.stop() }
+
+func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
+	if s.responses {
+		if st, err := s.response(wait); st != stateItem || err != nil {
+			return v, st, err
+		}
+		wait = true // its value is part of it
+	} else if s.marked {
+		if !wait && s.r.EndBuffered() {
+			return v, stateEnd, nil
+		}
+		if wait {
+			if end, err := s.r.AtEnd(); end || err != nil {
+				return v, stateEnd, err
+			}
+		}
+	}
+	b, st, err := s.take(s.limits.message(), wait)
+	if st != stateItem || err != nil {
+		return v, st, err
+	}
+	s.count++
+	it := newItem(s.typ)
+	if err := decode(b, it.ptr.Interface()); err != nil {
+		err = s.decodeError(b, err)
+		return v, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
+	}
+	s.stats.in(it.value, b)
+	return it.value, stateItem, nil
+}
+
+// take returns the next value.
+func (s *wireSource) take(l msgpack.Limits, wait bool) (b []byte, st state, err error) {
+	if !wait {
+		b, ok, err := s.r.Buffered(l)
+		if err == nil && !ok {
+			return nil, stateIdle, nil
+		}
+		return b, stateItem, s.failed(err)
+	}
+	b, err = s.r.Next(l, wire.PaceValue)
+	if err == io.EOF {
+		return nil, stateEnd, nil
+	}
+	return b, stateItem, s.failed(err)
+}
+
+func (s *wireSource) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return limitError(err, s.id, s.kind, fmt.Sprintf("%s %d of the stream", s.item, s.count+1), s.limits)
+}
+
+// response reads an item's header. An error in it is the call's.
+func (s *wireSource) response(wait bool) (state, error) {
+	b, st, err := s.take(responseLimits, wait)
+	if st != stateItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
+		return st, err
+	}
+	r, err := wire.ParseResponse(b)
+	if err != nil {
+		return stateEnd, clientError(CodeInternal, s.id, "bad response: %w", err)
+	}
+	if err := fromWire(r); err != nil {
+		return stateEnd, err
+	}
+	s.lastOK = append(s.lastOK[:0], b...) // the next is most likely the same
+	return stateItem, nil
+}
+
+// wireSink puts the items of a streaming call on the stream.
+type wireSink struct {
+	w      *wire.Writer
+	prefix []byte // the header before each item
+	limits *Limits
+	id     ServiceID
+	stats  *recorder
+	kind   ErrorType
+	item   string
+	count  int
+	close  func() error // after the last item
+}
+
+func (s *wireSink) put(v reflect.Value) error {
+	s.count++
+	start := len(s.w.B)
+	b := append(s.w.B, s.prefix...)
+	head := len(b)
+	b, err := appendEncoded(b, v.Interface())
+	if err != nil {
+		s.w.B = b[:start]
+		return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
+	}
+	if n := len(b) - head; n > s.limits.MessageSize {
+		s.w.B = b[:start]
+		return newError(s.kind, CodeResourceExhausted, s.id,
+			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize})
+	}
+	s.w.B = b
+	s.stats.out(v, b[head:])
+	if len(b) >= wire.FlushSize {
+		return s.flush()
+	}
+	return nil
+}
+
+func (s *wireSink) flush() error {
+	return limitError(s.w.Flush(), s.id, s.kind, s.item+"s of the stream", s.limits)
+}
+
+func (s *wireSink) end() error {
+	if err := s.flush(); err != nil || s.close == nil {
+		return err
+	}
+	return s.close()
+}
+
+// isCallError reports whether err is one to tell, rather than that of a
+// stream or a channel that was stopped.
+func isCallError(err error) bool {
+	var e *Error
+	return errors.As(err, &e)
+}
