@@ -27,8 +27,8 @@ type ends struct {
 
 func newEnds(from, to reflect.Value, canceled, last <-chan struct{}) *ends {
 	e := &ends{stop: make(chan struct{})}
-	e.src.init(from, reflect.SelectRecv, e.stop, canceled, last)
-	e.dst.init(to, reflect.SelectSend, e.stop, canceled, nil)
+	e.src.init(from, reflect.SelectRecv, e.stop, canceled, reflect.ValueOf(last))
+	e.dst.init(to, reflect.SelectSend, e.stop, canceled, reflect.Value{})
 	e.src.stop, e.dst.stop = e.halt, e.halt
 	return e
 }
@@ -67,18 +67,15 @@ const (
 	caseLast
 )
 
-func (c *chanEnd) init(ch reflect.Value, dir reflect.SelectDir, waits ...<-chan struct{}) {
+func (c *chanEnd) init(ch reflect.Value, dir reflect.SelectDir, stop, canceled <-chan struct{}, last reflect.Value) {
 	c.ch = ch
-	c.cases = append(make([]reflect.SelectCase, 0, 4), reflect.SelectCase{Dir: dir, Chan: ch})
-	for _, w := range waits {
-		if w == nil {
-			w = never
-		}
-		c.cases = append(c.cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(w)})
+	c.cases = []reflect.SelectCase{
+		caseItem:     {Dir: dir, Chan: ch},
+		caseStop:     {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(stop)},
+		caseCanceled: {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(canceled)},
+		caseLast:     {Dir: reflect.SelectRecv, Chan: last},
 	}
 }
-
-var never = make(<-chan struct{})
 
 // chanSource takes items from a channel until it is closed or, on a method's
 // side, until the method has returned and nothing is left in it.
@@ -141,10 +138,11 @@ type chanSink struct {
 	chanEnd
 }
 
-func (c *chanSink) put(item reflect.Value) error { return c.putBefore(item, nil) }
+// lateOn makes put give up when ch, a channel of any type, has something.
+func (c *chanSink) lateOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
 
-// putBefore is put, but for errLate when late ends before there is room.
-func (c *chanSink) putBefore(item reflect.Value, late <-chan struct{}) (err error) {
+// put returns errLate when its last case comes before there is room.
+func (c *chanSink) put(item reflect.Value) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -157,9 +155,6 @@ func (c *chanSink) putBefore(item reflect.Value, late <-chan struct{}) (err erro
 	}()
 	if !c.ch.TrySend(item) {
 		c.cases[caseItem].Send = item
-		if late != nil {
-			c.cases[caseLast].Chan = reflect.ValueOf(late)
-		}
 		switch chosen, _, _ := reflect.Select(c.cases); chosen {
 		case caseItem:
 		case caseLast:

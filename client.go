@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,8 +41,7 @@ type Client struct {
 	remote  transport // nil without a host
 
 	closed atomic.Bool
-	mu     sync.Mutex
-	open   map[*clientConn]struct{} // the streams of calls under way
+	open   openConns
 }
 
 // ClientOption configures a [Client] as it is made.
@@ -70,11 +68,12 @@ func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
 // NewClientWithServer returns a client that calls the peers of h that serve
 // protocol p, and s for local calls. With a nil host every call is local.
 func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOption) *Client {
-	c := &Client{host: h, protocol: p, server: s, open: make(map[*clientConn]struct{})}
+	c := &Client{host: h, protocol: p, server: s}
 	for _, opt := range opts {
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
+	c.open.init(c)
 	if h != nil {
 		c.id = h.ID()
 		c.remote = &wireTransport{client: c}
@@ -153,14 +152,15 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
 	caller := newEnds(args, replies, ctx.Done(), nil)
 	defer caller.finish()
-	return c.do(ctx, &CallInfo{
-		Service: svc, Method: method, Kind: Streaming, Peer: dest, in: &caller.src, out: &caller.dst, replies: replies.Type().Elem(),
-	})
+	call := c.newCall(dest, svc, method, Streaming)
+	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, replies: replies.Type().Elem()}
+	return c.do(ctx, call)
 }
 
 // call makes a unary call.
 func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
-	call := &CallInfo{Service: svc, Method: method, Kind: Unary, Peer: dest, Args: args, Reply: reply}
+	call := c.newCall(dest, svc, method, Unary)
+	call.Args, call.Reply = args, reply
 	if e, ok := args.(*encodedArgs); ok {
 		call.Args, call.encoded = e.value, e
 	}
@@ -170,12 +170,17 @@ func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, arg
 // isLocal reports whether calls of dest stay in the process.
 func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id || c.host == nil }
 
+func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo {
+	if !c.isLocal(dest) {
+		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
+	}
+	l := new(localCall)
+	l.client = CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: c.id, Local: true, local: l}
+	return &l.client
+}
+
 // do is the way of every call.
 func (c *Client) do(ctx context.Context, call *CallInfo) error {
-	call.Client, call.Local = true, c.isLocal(call.Peer)
-	if call.Local {
-		call.Peer = c.id
-	}
 	if c.callTimeout > 0 && call.Kind == Unary {
 		if _, has := ctx.Deadline(); !has {
 			var cancel context.CancelFunc
@@ -202,7 +207,7 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 			"the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	if call.Kind == Streaming && call.stats != nil {
-		call.in.(*chanSource).stats, call.out.(*chanSink).stats = call.stats, call.stats
+		call.stream.in.(*chanSource).stats, call.stream.out.(*chanSink).stats = call.stats, call.stats
 	}
 	return c.local.carry(ctx, call)
 }
@@ -211,36 +216,13 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 // with [CodeUnavailable], and so do all later calls. It closes neither the
 // host nor the server. It may be called several times, and always returns nil.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	open := c.open
 	c.closed.Store(true)
-	c.open = nil
-	c.mu.Unlock()
-	for conn := range open {
-		conn.abort()
-	}
+	c.open.close()
 	return nil
 }
 
 var errClientClosed = errors.New("the client was closed")
 
-func (c *Client) closedError(id ServiceID) error {
+func (c *Client) closedError(id ServiceID) *Error {
 	return clientError(CodeUnavailable, id, "%w", errClientClosed)
-}
-
-// track notes an open stream for Close; it reports false when that has been.
-func (c *Client) track(conn *clientConn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return false
-	}
-	c.open[conn] = struct{}{}
-	return true
-}
-
-func (c *Client) untrack(conn *clientConn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, conn)
 }

@@ -25,8 +25,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newHost returns a host on an ephemeral TCP port of the loopback.
 func newHost(t testing.TB, opts ...libp2p.Option) host.Host {
 	t.Helper()
+	return newHostOn(t, "/ip4/127.0.0.1/tcp/0", opts...)
+}
+
+// newHostOn returns a host on the given address.
+func newHostOn(t testing.TB, addr string, opts ...libp2p.Option) host.Host {
+	t.Helper()
 	h, err := libp2p.New(append([]libp2p.Option{
-		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics(),
+		libp2p.ListenAddrStrings(addr), libp2p.DisableRelay(), libp2p.DisableMetrics(),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)

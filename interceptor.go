@@ -3,14 +3,13 @@ package rpc
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"runtime/debug"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Kind is the form of a method: [Unary] or [Streaming].
-type Kind int
+type Kind uint8
 
 // The kinds of method.
 const (
@@ -51,13 +50,12 @@ type CallInfo struct {
 	// handler has returned, beside an error too. nil for a streaming call.
 	Reply any
 
-	in      source       // where a streaming call's arguments come from
-	out     sink         // where its replies go
-	replies reflect.Type // of the caller's channel, in a client
+	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	stats   *recorder    // nil where nobody asks
 	method  *method      // in a server, once it is looked up
-	conn    *serverConn
+	conn    *serverConn  // in a server, of a remote call
+	local   *localCall   // in a client, of a local call
 }
 
 // ID returns the call's service and method together.

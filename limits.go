@@ -49,6 +49,12 @@ type Limits struct {
 	// of a streaming call, nor how long a method runs. Default 30 s.
 	ProgressTimeout time.Duration
 
+	// SilenceTimeout is how long a peer with which a client has calls under
+	// way may be frozen, its connection alive or not, before they fail with
+	// [CodeUnavailable]. While a call waits, the client pings the peer, by
+	// libp2p's ping protocol, every third of this time. Default 15 s.
+	SilenceTimeout time.Duration
+
 	// CallsPerPeer is how many calls a server has at once for one peer, from
 	// the opening of the stream until the method has returned. Default 1,024.
 	CallsPerPeer int
@@ -72,6 +78,7 @@ func (l Limits) withDefaults() Limits {
 	l.MetadataSize = max(l.MetadataSize, 0)
 	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
 	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
+	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
 	return l

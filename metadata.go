@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"maps"
+	"reflect"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -41,13 +42,31 @@ func outgoing(ctx context.Context) Metadata {
 
 type serverContextKey struct{}
 
-// serverContext is the context of one call as a method sees it: the sender
-// and the metadata in one allocation.
+// serverContext is the context of one call as a method sees it: the sender,
+// the metadata, and what calling the method takes, in one allocation.
 type serverContext struct {
 	context.Context
 	sender   peer.ID
 	metadata Metadata
-	self     context.Context // itself, where reflection finds it by address
+	conn     *serverConn      // of a remote call
+	self     context.Context  // the context that the method gets
+	frame    [4]reflect.Value // the method's arguments
+}
+
+// Done starts to look out for the caller's going.
+func (c *serverContext) Done() <-chan struct{} {
+	if c.conn != nil {
+		c.conn.watchUnary()
+	}
+	return c.Context.Done()
+}
+
+// Err is for methods that ask now and then rather than wait.
+func (c *serverContext) Err() error {
+	if c.conn != nil {
+		c.conn.watchUnary()
+	}
+	return c.Context.Err()
 }
 
 func (c *serverContext) Value(key any) any {

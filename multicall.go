@@ -131,7 +131,7 @@ type branch struct {
 func newBranch(ctx context.Context, arg, reply reflect.Type, buffer int) *branch {
 	b := &branch{args: makeChan(arg, buffer), replies: makeChan(reply, 0), over: make(chan struct{})}
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
-	b.feed.init(b.args, reflect.SelectSend, b.over, b.ctx.Done(), nil)
+	b.feed.init(b.args, reflect.SelectSend, b.over, b.ctx.Done(), reflect.Value{})
 	return b
 }
 
@@ -142,7 +142,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error 
 	go func() {
 		defer close(passed)
 		var from chanSource
-		from.init(b.replies, reflect.SelectRecv, nil, nil, nil)
+		from.init(b.replies, reflect.SelectRecv, nil, nil, reflect.Value{})
 		if err := pump(&from, passOn{to}); err != nil {
 			b.cancel(err)
 			from.discard(b.over)
@@ -179,7 +179,8 @@ func (d *distributor) put(item reflect.Value) error {
 	}
 	err := errStopped
 	for _, b := range d.branches {
-		switch b.feed.putBefore(item, late) {
+		b.feed.lateOn(late)
+		switch b.feed.put(item) {
 		case nil:
 			err = nil
 		case errLate:

@@ -58,10 +58,9 @@ type Server struct {
 	registering   sync.Mutex
 	remote, local Handler
 
-	gate   gate
-	slots  slots
-	ctx    context.Context // of every remote call
-	cancel context.CancelCauseFunc
+	gate  gate
+	slots slots
+	conns conns
 }
 
 // ServerOption configures a [Server] as it is made.
@@ -96,7 +95,7 @@ func WithServerLogger(l *slog.Logger) ServerOption {
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{host: h, protocol: p, logger: slog.Default()}
 	s.services.Store(&map[string]*service{})
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.conns.open = make(map[*serverConn]struct{})
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -106,7 +105,10 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.slots.perPeer = make(map[peer.ID]int)
 
 	run := chain(s.invoked, s.interceptors...)
-	s.local = chain(run, s.recovered, observed(s.stats), s.recovered, s.prepared)
+	s.local = chain(run, s.recovered, s.prepared)
+	if s.stats != nil {
+		s.local = chain(s.local, s.recovered, observed(s.stats))
+	}
 	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
 
 	if h != nil {
@@ -202,7 +204,6 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 	}
 	defer s.gate.leave()
 	c.ctx = serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx)}
-	c.ctx.self = &c.ctx
 	return s.local(&c.ctx, &c.server)
 }
 
@@ -264,7 +265,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 
 	received, sent := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := pump(call.in, &own.dst)
+		err := pump(call.stream.in, call.patiently(own))
 		_ = own.dst.end() // a method that ranges over its arguments goes on
 		if err == nil && call.conn != nil {
 			err = call.conn.watchStream(returned)
@@ -275,7 +276,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		received <- err
 	}()
 	go func() {
-		err := pump(&own.src, call.out)
+		err := pump(&own.src, call.stream.out)
 		if err != nil {
 			cancel(err)
 			own.src.discard(returned)
@@ -289,7 +290,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	})(ctx, call)
 	sendErr := <-sent
 	own.halt()
-	call.in.halt()
+	call.stream.in.halt()
 	// An argument that could not be taken explains what the method made of
 	// its channel's end.
 	if receiveErr := <-received; isCallError(receiveErr) {
@@ -324,11 +325,48 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 func (s *Server) stopHandling() {
-	if s.host != nil && s.ctx.Err() == nil {
+	open := s.conns.close()
+	if open == nil { // closed before
+		return
+	}
+	if s.host != nil {
 		s.host.RemoveStreamHandler(s.protocol)
 		s.host.RemoveStreamHandler(extended(s.protocol))
 	}
-	s.cancel(errServerClosed)
+	for c := range open {
+		c.cancel(errServerClosed)
+		c.abort()
+	}
+}
+
+// conns are the streams of the calls under way, for Close to end.
+type conns struct {
+	mu   sync.Mutex
+	open map[*serverConn]struct{} // nil when the server is closed
+}
+
+// add reports false when the server is closed.
+func (s *conns) add(c *serverConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		return false
+	}
+	s.open[c] = struct{}{}
+	return true
+}
+
+func (s *conns) remove(c *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+func (s *conns) close() (open map[*serverConn]struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open, s.open = s.open, nil
+	return open
 }
 
 // gate counts the calls under way, and shuts.

@@ -11,9 +11,17 @@ import (
 //
 // A unary call has its argument in call.Args and its reply in call.Reply,
 // which must not be written to after carry has returned. A streaming call's
-// arguments come from call.in, and its replies go to call.out.
+// are in call.stream.
 type transport interface {
 	carry(ctx context.Context, call *CallInfo) error
+}
+
+// streamEnds are a streaming call's: its arguments come from in, its replies
+// go to out.
+type streamEnds struct {
+	in      source
+	out     sink
+	replies reflect.Type // what the caller's channel takes, in a client
 }
 
 // source is where one direction of a streaming call comes from: a channel of

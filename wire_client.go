@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	pool "github.com/libp2p/go-buffer-pool"
@@ -27,8 +28,8 @@ type clientConn struct {
 	st     network.Stream
 	client *Client
 	call   *CallInfo
-	r      *wire.Reader
-	w      *wire.Writer
+	wire.Conn
+	failed atomic.Pointer[Error] // why the call was ended from outside
 }
 
 func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
@@ -98,12 +99,12 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte
 		_ = st.Reset()
 		return err
 	}
-	defer conn.close()
+	defer conn.done()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, conn.abort)
 		defer stop()
 	}
-	conn.w.B = wire.AppendHeader(conn.w.B, conn.header(ctx))
+	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
 	if call.Kind == Streaming {
 		err = conn.stream()
 	} else {
@@ -112,7 +113,7 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte
 	if err == nil {
 		return nil
 	}
-	_ = st.Reset()
+	conn.abort()
 	return conn.explain(ctx, err)
 }
 
@@ -121,24 +122,31 @@ func (c *clientConn) open(ctx context.Context) error {
 	if err := st.Scope().SetService(ServiceName); err != nil {
 		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err)
 	}
-	c.r = wire.NewReader(st, st.Scope(), wire.NewWatchdog(l.ProgressTimeout, func() { _ = st.SetReadDeadline(past) }))
-	c.w = wire.NewWriter(st, st.Scope(), wire.NewWatchdog(l.ProgressTimeout, func() { _ = st.SetWriteDeadline(past) }))
-	if !c.client.track(c) {
-		c.r.Close()
-		c.w.Close()
+	c.Init(st, st.Scope(), l.ProgressTimeout)
+	if !c.client.open.add(c) {
+		c.Close()
 		return c.client.closedError(c.call.ID())
 	}
 	return nil
 }
 
-func (c *clientConn) close() {
-	c.client.untrack(c)
-	c.r.Close()
-	c.w.Close()
+func (c *clientConn) done() {
+	c.client.open.remove(c)
+	c.Close()
 }
 
-// abort ends every wait of the call.
-func (c *clientConn) abort() { _ = c.st.Reset() }
+// abort ends every wait of the call. A write that waits for the connection
+// rather than for the stream ends by the deadline, not by the reset.
+func (c *clientConn) abort() {
+	_ = c.st.SetWriteDeadline(past)
+	_ = c.st.Reset()
+}
+
+// fail is abort, with the error that the call then has.
+func (c *clientConn) fail(err *Error) {
+	c.failed.CompareAndSwap(nil, err)
+	c.abort()
+}
 
 // marked reports whether the server knows the mark that ends arguments.
 func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.protocol }
@@ -166,7 +174,7 @@ func (c *clientConn) unary(body []byte) error {
 	if len(body) <= writeAhead {
 		// An error of writing is explained by what the server has sent, if it
 		// has sent anything.
-		werr := c.w.FlushWith(body)
+		werr := c.W.FlushWith(body)
 		if err := c.receive(); err != nil {
 			if werr != nil && !isCallError(err) {
 				return limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
@@ -177,7 +185,7 @@ func (c *clientConn) unary(body []byte) error {
 		return nil
 	}
 	written := make(chan error, 1)
-	go func() { written <- c.w.FlushWith(body) }()
+	go func() { written <- c.W.FlushWith(body) }()
 	err := c.receive()
 	select {
 	case werr := <-written:
@@ -187,7 +195,7 @@ func (c *clientConn) unary(body []byte) error {
 			err = limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
 		}
 	default: // the server did not want all of it
-		_ = c.st.Reset()
+		c.abort()
 		<-written
 	}
 	return err
@@ -197,7 +205,7 @@ func (c *clientConn) unary(body []byte) error {
 // that nothing touches it when the call has returned.
 func (c *clientConn) receive() error {
 	call, l := c.call, &c.client.limits
-	b, err := c.r.Next(responseLimits, wire.PaceValue)
+	b, err := c.R.Next(responseLimits, wire.PaceValue)
 	if err != nil {
 		return limitError(err, call.ID(), ClientErr, "the response's header", l)
 	}
@@ -206,7 +214,7 @@ func (c *clientConn) receive() error {
 		return clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}
 	failure := c.ownWords(fromWire(resp))
-	b, err = c.r.Next(l.message(), wire.PaceAll)
+	b, err = c.R.Next(l.message(), wire.PaceAll)
 	switch {
 	case failure != nil && (err != nil || msgpack.IsNil(b)):
 		return failure
@@ -242,27 +250,27 @@ func (c *clientConn) stream() error {
 	closeSend := c.st.CloseWrite
 	if c.marked() {
 		closeSend = func() error {
-			c.w.B = append(c.w.B, wire.ArgsEnd)
-			return c.w.Flush()
+			c.W.B = append(c.W.B, wire.ArgsEnd)
+			return c.W.Flush()
 		}
 	}
-	to := &wireSink{w: c.w, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
+	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
 	from := &wireSource{
-		r: c.r, limits: l, typ: call.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, limits: l, typ: call.stream.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
-			return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.PointerTo(call.replies)), err)
+			return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)), err)
 		},
 	}
 	sent := make(chan error, 1)
 	go func() {
-		err := pump(call.in, to)
+		err := pump(call.stream.in, to)
 		if isCallError(err) {
 			c.abort() // the reader must not wait for what will not come
 		}
 		sent <- err
 	}()
-	err := pump(from, call.out)
-	call.in.halt()
+	err := pump(from, call.stream.out)
+	call.stream.in.halt()
 	select {
 	case serr := <-sent:
 		if isCallError(serr) {
@@ -273,7 +281,7 @@ func (c *clientConn) stream() error {
 			return nil
 		}
 	default:
-		_ = c.st.Reset() // which ends a write
+		c.abort() // which ends a write
 		<-sent
 	}
 	if err == nil {
@@ -290,8 +298,8 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return contextError(ctx, id)
-	case c.client.closed.Load():
-		return c.client.closedError(id)
+	case c.failed.Load() != nil:
+		return c.failed.Load()
 	case errors.As(err, &unserved):
 		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
 	case errors.Is(err, errClosed), errors.Is(err, errStopped):

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,20 +21,20 @@ var (
 	errCallerGone   = fmt.Errorf("the caller is gone: %w", context.Canceled)
 )
 
-// past is a deadline that ends a read or a write at once.
+// past is a deadline that ends a read at once.
 var past = time.Unix(1, 0)
 
 // serverConn is a server's side of one stream, which carries one call.
 type serverConn struct {
-	st      network.Stream
-	server  *Server
-	r       *wire.Reader
-	w       *wire.Writer
-	dog     *wire.Watchdog // over reading
+	st     network.Stream
+	server *Server
+	wire.Conn
 	cancel  context.CancelCauseFunc
 	marked  bool // streaming arguments end with a mark, not with the stream
 	argsEnd bool // all arguments have been read
 	told    bool // the reply or the error has been written
+
+	watchable atomic.Bool // a unary argument was read, and nobody reads on
 }
 
 // serve is the handler of a stream.
@@ -42,10 +44,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 		return
 	}
 	c := &serverConn{st: st, server: s, marked: marked}
-	c.dog = wire.NewWatchdog(s.limits.ProgressTimeout, func() { _ = st.SetReadDeadline(past) })
-	c.r = wire.NewReader(st, st.Scope(), c.dog)
-	c.w = wire.NewWriter(st, st.Scope(), wire.NewWatchdog(s.limits.ProgressTimeout, func() { _ = st.SetWriteDeadline(past) }))
-
+	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c}
 	if err := c.admit(call); err != nil {
 		_ = c.respond(call, err)
@@ -72,18 +71,19 @@ func (c *serverConn) admit(call *CallInfo) error {
 	}
 	call.Service, call.Method, call.Kind = h.Service, h.Method, Kind(h.Kind)
 
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	c.cancel = cancel
-	stop := context.AfterFunc(s.ctx, func() { _ = c.st.Reset() })
-	defer stop()
+	if !s.conns.add(c) {
+		return s.closedError(call.ID())
+	}
+	defer s.conns.remove(c)
 	if h.Timeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
-	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata}
-	sc.self = sc
+	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, conn: c}
 	// Known or not is told after authorization; the stats want the kind now.
 	if m, err := s.lookup(call.ID()); err == nil && call.Kind == 0 {
 		call.Kind = m.kind
@@ -96,9 +96,9 @@ func (c *serverConn) admit(call *CallInfo) error {
 // refused is not echoed.
 func (c *serverConn) readHeader() (wire.Header, error) {
 	l := &c.server.limits
-	c.dog.ArmFor(l.HeaderTimeout)
-	b, err := c.r.Next(l.header(), wire.PaceNone)
-	inTime := c.dog.Disarm()
+	c.R.Watch(l.HeaderTimeout)
+	b, err := c.R.Next(l.header(), wire.PaceNone)
+	inTime := c.R.Unwatch()
 	fail := func(code Code, format string, args ...any) (wire.Header, error) {
 		return wire.Header{}, &Error{Code: code, kind: ServerErr, Message: "rpc: " + fmt.Sprintf(format, args...)}
 	}
@@ -125,15 +125,18 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 func (c *serverConn) receive(call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
-		call.in = &wireSource{
-			r: c.r, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
+		in := &wireSource{
+			r: &c.R, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) error { return c.argumentError(call.method, b, err) },
 		}
-		call.out = &wireSink{w: c.w, prefix: call.method.ok, limits: l, id: call.ID(), stats: call.stats, item: "reply", kind: ServerErr}
+		out := &wireSink{
+			w: &c.W, prefix: call.method.ok, limits: l, id: call.ID(), stats: call.stats, item: "reply", kind: ServerErr,
+		}
+		call.stream = &streamEnds{in: in, out: out}
 		return nil
 	}
-	b, err := c.r.Next(l.message(), wire.PaceAll)
+	b, err := c.R.Next(l.message(), wire.PaceAll)
 	if err == io.EOF {
 		return serverError(CodeInvalidArgument, call.ID(),
 			"there is no argument: the method is unary; call it with Call, Go or MultiCall")
@@ -146,10 +149,10 @@ func (c *serverConn) receive(call *CallInfo) error {
 		return c.argumentError(call.method, b, err)
 	}
 	c.argsEnd = true
+	c.watchable.Store(true)
 	call.Args = arg.value.Interface()
 	call.stats.in(arg.value, b)
-	c.r.Close() // before the method runs: its buffer may be large
-	go c.watchUnary()
+	c.R.Close() // before the method runs: its buffer may be large
 	return nil
 }
 
@@ -163,18 +166,24 @@ func (c *serverConn) argumentError(m *method, b []byte, err error) error {
 // maxStray is how much a caller may send after what the call needs.
 const maxStray = 4 << 10
 
-// watchUnary reads on after a unary argument: the end of the stream says that
-// the caller has gone, as it does for v0.6.
+// watchUnary starts to read on after a unary argument: the end of the stream
+// says that the caller has gone, as it does for v0.6. It is called when
+// somebody wants to know, which most methods never do.
 func (c *serverConn) watchUnary() {
-	buf := make([]byte, 64)
-	for stray := 0; stray <= maxStray; {
-		n, err := c.st.Read(buf)
-		if err != nil {
-			break
-		}
-		stray += n
+	if !c.watchable.Swap(false) {
+		return
 	}
-	c.cancel(errCallerGone)
+	go func() {
+		buf := make([]byte, 64)
+		for stray := 0; stray <= maxStray; {
+			n, err := c.st.Read(buf)
+			if err != nil {
+				break
+			}
+			stray += n
+		}
+		c.cancel(errCallerGone)
+	}()
 }
 
 // watchStream waits, when all arguments have been read, for a sign that the
@@ -183,7 +192,7 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 	c.argsEnd = true
 	if c.marked {
 		// The caller's side stays open to the end of the call.
-		_ = c.r.Discard(maxStray)
+		_ = c.R.Discard(maxStray)
 		if isClosed(returned) { // it was stopReading
 			return nil
 		}
@@ -203,6 +212,62 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 			}
 		}
 	}
+}
+
+// pollTime is how often a caller is looked for whose argument the method does
+// not take: nothing is read meanwhile.
+const pollTime = 250 * time.Millisecond
+
+// patiently returns the sink of a method's arguments.
+func (call *CallInfo) patiently(own *ends) sink {
+	if call.conn == nil {
+		return &own.dst
+	}
+	return &patientSink{chanSink: &own.dst, conn: call.conn, stop: own.stop}
+}
+
+// patientSink puts arguments into the method's channel, and while it waits
+// looks whether the caller is still there.
+type patientSink struct {
+	*chanSink
+	conn *serverConn
+	stop <-chan struct{}
+	tick *time.Ticker
+}
+
+func (s *patientSink) put(item reflect.Value) error {
+	if s.tick == nil {
+		s.tick = time.NewTicker(pollTime)
+		s.lateOn(s.tick.C)
+	}
+	for {
+		err := s.chanSink.put(item)
+		if err != errLate {
+			return err
+		}
+		if s.conn.callerGone() {
+			return errCallerGone
+		}
+		if isClosed(s.stop) { // then stopReading comes, or came and was undone
+			return errStopped
+		}
+	}
+}
+
+func (s *patientSink) end() error {
+	if s.tick != nil {
+		s.tick.Stop()
+	}
+	return s.chanSink.end()
+}
+
+// callerGone asks the muxer, without reading anything.
+func (c *serverConn) callerGone() bool {
+	_ = c.st.SetReadDeadline(past)
+	_, err := c.st.Read(nil)
+	_ = c.st.SetReadDeadline(time.Time{})
+	var late net.Error // the muxers have deadline errors of their own
+	return err != nil && err != io.EOF && !(errors.As(err, &late) && late.Timeout())
 }
 
 func isClosed(ch <-chan struct{}) bool {
@@ -232,32 +297,32 @@ func (s *Server) responding(next Handler) Handler {
 // written.
 func (c *serverConn) respond(call *CallInfo, err error) error {
 	if err == nil && call.Kind == Streaming {
-		err = c.w.Flush()
+		err = c.W.Flush()
 		c.told = err == nil
 		return err
 	}
-	start := len(c.w.B) // replies of a stream may be waiting
+	start := len(c.W.B) // replies of a stream may be waiting
 	if err == nil {
-		c.w.B = append(c.w.B, call.method.ok...)
-		if c.w.B, err = c.appendReply(c.w.B, call); err != nil {
-			c.w.B, call.Reply = c.w.B[:start], nil
+		c.W.B = append(c.W.B, call.method.ok...)
+		if c.W.B, err = c.appendReply(c.W.B, call); err != nil {
+			c.W.B, call.Reply = c.W.B[:start], nil
 		}
 	}
 	told := err
 	if err != nil {
 		r := toWire(err)
 		r.Service, r.Method = call.Service, call.Method
-		c.w.B = wire.AppendResponse(c.w.B, &r)
-		head := len(c.w.B)
+		c.W.B = wire.AppendResponse(c.W.B, &r)
+		head := len(c.W.B)
 		var failed error
 		if call.Kind == Unary && call.Reply != nil {
-			c.w.B, failed = c.appendReply(c.w.B, call) // it arrives beside its error
+			c.W.B, failed = c.appendReply(c.W.B, call) // it arrives beside its error
 		}
-		if len(c.w.B) == head || failed != nil {
-			c.w.B = append(c.w.B[:head], msgpack.Nil)
+		if len(c.W.B) == head || failed != nil {
+			c.W.B = append(c.W.B[:head], msgpack.Nil)
 		}
 	}
-	if err := c.w.Flush(); err != nil {
+	if err := c.W.Flush(); err != nil {
 		return limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
 	}
 	c.told = true
@@ -287,11 +352,10 @@ const lingerTime = 5 * time.Second
 // hangUp ends the stream. A caller that is still sending must learn the
 // answer all the same: it is not cut off before it has had time to read it.
 func (c *serverConn) hangUp() {
-	defer c.w.Close()
-	defer c.r.Close()
+	defer c.Close()
 	switch {
 	case !c.told:
-		_ = c.st.Reset()
+		c.abort()
 		return
 	case c.argsEnd:
 		_ = c.st.Close()
@@ -299,7 +363,7 @@ func (c *serverConn) hangUp() {
 	}
 	_ = c.st.CloseWrite()
 	_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
-	err := c.r.Discard(maxStray)
+	err := c.R.Discard(maxStray)
 	if c.st.Conn().ConnState().StreamMultiplexer != "" && err != io.EOF {
 		// yamux does not tell a writer that nobody reads. The answer, and the
 		// end of it, are on their way before the reset.
@@ -307,4 +371,10 @@ func (c *serverConn) hangUp() {
 		return
 	}
 	_ = c.st.Close() // QUIC tells it, and a reset could overtake the answer
+}
+
+// abort ends every wait of the conversation.
+func (c *serverConn) abort() {
+	_ = c.st.SetWriteDeadline(past)
+	_ = c.st.Reset()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	pool "github.com/libp2p/go-buffer-pool"
 
@@ -11,7 +12,9 @@ import (
 )
 
 // firstBuffer is what a conversation starts with on either side: enough for
-// the header and the argument of most calls.
+// the header and the argument of most calls. It is not reserved: libp2p counts
+// the stream itself, and to reserve and release so little would cost about as
+// much as the rest of a small call.
 const firstBuffer = 4 << 10
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
@@ -23,6 +26,57 @@ type Memory interface {
 // reserveAlways is libp2p's network.ReservationPriorityAlways: up to the limit
 // itself, for what is reserved here is memory about to be used.
 const reserveAlways = 255
+
+// Stream is the part of a libp2p stream that is used here.
+type Stream interface {
+	io.ReadWriter
+	Deadlines
+}
+
+// Conn is one side of a conversation.
+type Conn struct {
+	R Reader
+	W Writer
+}
+
+// Init makes c read and write st; see those of the two.
+func (c *Conn) Init(st Stream, mem Memory, stall time.Duration) {
+	c.R.Init(st, mem, stall)
+	c.W.Init(st, mem, stall)
+}
+
+// Close gives back what both hold. No other call may be running.
+func (c *Conn) Close() {
+	c.R.Close()
+	c.W.Close()
+}
+
+// account holds a reservation that follows the size of a buffer.
+type account struct {
+	mem      Memory
+	reserved int
+}
+
+// grow reserves for a buffer of the given size.
+func (a *account) grow(size int) error {
+	n := size - firstBuffer - a.reserved
+	if n <= 0 {
+		return nil
+	}
+	if err := a.mem.ReserveMemory(n, reserveAlways); err != nil {
+		return fmt.Errorf("%w: %w", ErrMemory, err)
+	}
+	a.reserved += n
+	return nil
+}
+
+// release gives everything back.
+func (a *account) release() {
+	if a.reserved > 0 {
+		a.mem.ReleaseMemory(a.reserved)
+		a.reserved = 0
+	}
+}
 
 // ErrMemory wraps the refusal of a Memory.
 var ErrMemory = errors.New("no memory granted")
@@ -45,19 +99,27 @@ const (
 // has arrived, never by what is announced. Not safe for concurrent use.
 type Reader struct {
 	src  io.Reader
-	mem  Memory
-	dog  *Watchdog
+	mem  account
+	dog  Watchdog
 	buf  []byte
 	r, w int // buf[r:w] is unread
 	scan msgpack.Scanner
 	fail error
 }
 
-// NewReader returns a Reader of src that accounts to mem, and whose waits dog
-// ends. Close gives back what it holds.
-func NewReader(src io.Reader, mem Memory, dog *Watchdog) *Reader {
-	return &Reader{src: src, mem: mem, dog: dog}
+// Init makes r read from st, account to mem, and wait no longer than stall
+// where its pace says so. Close gives back what it holds.
+func (r *Reader) Init(st Stream, mem Memory, stall time.Duration) {
+	r.src, r.mem.mem = st, mem
+	r.dog.Init(st, false, stall)
 }
+
+// Watch bounds all that is read until Unwatch, which reports false when it
+// took longer than d.
+func (r *Reader) Watch(d time.Duration) { r.dog.ArmFor(d) }
+
+// Unwatch ends Watch.
+func (r *Reader) Unwatch() bool { return r.dog.Disarm() }
 
 // Next returns the next value, valid until the following call. At the end of
 // the stream it returns io.EOF, and within a value io.ErrUnexpectedEOF.
@@ -116,7 +178,7 @@ func (r *Reader) Close() {
 	if r.buf == nil {
 		return
 	}
-	r.mem.ReleaseMemory(len(r.buf))
+	r.mem.release()
 	pool.Put(r.buf)
 	r.buf, r.r, r.w = nil, 0, 0
 }
@@ -177,8 +239,8 @@ func (r *Reader) room(l msgpack.Limits) error {
 	// to four times: memory stays within a factor of what arrived.
 	size := max(2*len(r.buf), min(4*len(r.buf), r.scan.Need()), firstBuffer)
 	size = max(min(size, l.Bytes), len(r.buf)+1, firstBuffer)
-	if err := r.mem.ReserveMemory(size-len(r.buf), reserveAlways); err != nil {
-		return fmt.Errorf("%w: %w", ErrMemory, err)
+	if err := r.mem.grow(size); err != nil {
+		return err
 	}
 	buf := pool.Get(size)
 	copy(buf, r.buf[:r.w])

@@ -5,22 +5,31 @@ import (
 	"time"
 )
 
-// Watchdog calls a function when what it watches has taken too long. One timer
-// serves all the waits of a side of a conversation, which costs less than a
-// deadline on the stream for each. Arm and Disarm are one goroutine's at a
+// Watchdog ends a read or a write on a stream that has taken too long, by a
+// deadline in the past. One timer serves all the waits of a direction, which
+// costs less than a deadline for each. Arm and Disarm are one goroutine's at a
 // time.
 type Watchdog struct {
 	after time.Duration
-	fire  func()
+	st    Deadlines
+	write bool
 	timer *time.Timer
 	armed bool
 	fired atomic.Bool
 }
 
-// NewWatchdog returns one that calls fire, in a goroutine of its own and once
-// at most, when it has been armed for after.
-func NewWatchdog(after time.Duration, fire func()) *Watchdog {
-	return &Watchdog{after: after, fire: fire}
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// Deadlines are a stream's.
+type Deadlines interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// Init makes w watch st's reads, or its writes; Arm gives them the time after.
+func (w *Watchdog) Init(st Deadlines, write bool, after time.Duration) {
+	w.st, w.write, w.after = st, write, after
 }
 
 // Arm starts the time anew.
@@ -48,5 +57,9 @@ func (w *Watchdog) Disarm() bool {
 
 func (w *Watchdog) bite() {
 	w.fired.Store(true)
-	w.fire()
+	if w.write {
+		_ = w.st.SetWriteDeadline(past)
+	} else {
+		_ = w.st.SetReadDeadline(past)
+	}
 }

@@ -1,8 +1,8 @@
 package wire
 
 import (
-	"fmt"
 	"io"
+	"time"
 
 	pool "github.com/libp2p/go-buffer-pool"
 )
@@ -21,17 +21,17 @@ const (
 // Writer collects what is to be sent and writes it in large pieces. Append to
 // B, then Flush. Not safe for concurrent use.
 type Writer struct {
-	B        []byte
-	dst      io.Writer
-	mem      Memory
-	dog      *Watchdog
-	reserved int
+	B   []byte
+	dst io.Writer
+	mem account
+	dog Watchdog
 }
 
-// NewWriter returns a Writer to dst that accounts to mem, and whose waits dog
-// ends. Close gives back what it holds.
-func NewWriter(dst io.Writer, mem Memory, dog *Watchdog) *Writer {
-	return &Writer{B: pool.Get(firstBuffer)[:0], dst: dst, mem: mem, dog: dog}
+// Init makes w write to st, account to mem, and wait no longer than stall for
+// each piece to be taken. Close gives back what it holds.
+func (w *Writer) Init(st Stream, mem Memory, stall time.Duration) {
+	w.B, w.dst, w.mem.mem = pool.Get(firstBuffer)[:0], st, mem
+	w.dog.Init(st, true, stall)
 }
 
 // Flush writes what has been collected. A buffer that a large message made
@@ -40,7 +40,8 @@ func (w *Writer) Flush() error {
 	if len(w.B) == 0 {
 		return nil
 	}
-	if err := w.account(cap(w.B)); err != nil {
+	if err := w.mem.grow(cap(w.B)); err != nil {
+		w.B = w.B[:0]
 		return err
 	}
 	err := w.write(w.B)
@@ -63,7 +64,8 @@ func (w *Writer) FlushWith(body []byte) error {
 	if n == len(body) {
 		return w.Flush()
 	}
-	if err := w.account(cap(w.B) + len(body)); err != nil {
+	if err := w.mem.grow(cap(w.B) + len(body)); err != nil {
+		w.B = w.B[:0]
 		return err
 	}
 	err := w.write(w.B)
@@ -78,20 +80,7 @@ func (w *Writer) FlushWith(body []byte) error {
 func (w *Writer) Close() {
 	pool.Put(w.B)
 	w.B = nil
-	w.mem.ReleaseMemory(w.reserved)
-	w.reserved = 0
-}
-
-func (w *Writer) account(size int) error {
-	if size <= w.reserved {
-		return nil
-	}
-	if err := w.mem.ReserveMemory(size-w.reserved, reserveAlways); err != nil {
-		w.B = w.B[:0]
-		return fmt.Errorf("%w: %w", ErrMemory, err)
-	}
-	w.reserved = size
-	return nil
+	w.mem.release()
 }
 
 func (w *Writer) write(b []byte) error {
