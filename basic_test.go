@@ -116,6 +116,11 @@ func (b *blocker) Block(ctx context.Context, _ struct{}, _ *int) error {
 	return ctx.Err()
 }
 
+// Wait is Block for a stream.
+func (b *blocker) Wait(ctx context.Context, _ <-chan int, _ chan<- int) error {
+	return b.Block(ctx, struct{}{}, nil)
+}
+
 func TestMultiStream(t *testing.T) {
 	t.Parallel()
 	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {

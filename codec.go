@@ -7,8 +7,11 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ugorji/go/codec"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // handle is v0.6's: msgpack with no option set for the bytes, and two that
@@ -34,7 +37,8 @@ var encoders = sync.Pool{New: func() any {
 
 var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, handle) }}
 
-// appendEncoded appends the encoding of v.
+// appendEncoded appends the encoding of v. b is of the buffer pool, and so is
+// what is returned in its place.
 func appendEncoded(b []byte, v any) (_ []byte, err error) {
 	defer func() {
 		// A MarshalBinary of the user's, or the codec itself, may panic: the
@@ -43,9 +47,11 @@ func appendEncoded(b []byte, v any) (_ []byte, err error) {
 			err = fmt.Errorf("cannot encode %T: %v", v, r)
 		}
 	}()
-	if err := travels(reflect.TypeOf(v)); err != nil {
-		return b, err
+	t := typeInfoOf(reflect.TypeOf(v))
+	if t.encode != nil {
+		return b, t.encode
 	}
+	b = wire.Grow(b, int(t.size.Load()))
 	e := encoders.Get().(*encoder)
 	tail := b[len(b):cap(b)]
 	e.out = tail
@@ -53,11 +59,13 @@ func appendEncoded(b []byte, v any) (_ []byte, err error) {
 	if err := e.Encode(v); err != nil {
 		return b, fmt.Errorf("cannot encode %T: %w", v, err)
 	}
-	if n := len(e.out); n <= cap(tail) {
+	n := len(e.out)
+	if n <= cap(tail) {
 		b = b[:len(b)+n] // it was written in place
 	} else {
-		b = append(b, e.out...)
+		b = append(wire.Grow(b, n), e.out...)
 	}
+	t.size.Store(int32(min(n, maxSizeHint)))
 	e.out = nil
 	encoders.Put(e)
 	return b, nil
@@ -74,7 +82,7 @@ func decode(b []byte, into any) (err error) {
 	d := decoders.Get().(*codec.Decoder)
 	d.ResetBytes(b)
 	if err := d.Decode(into); err != nil {
-		if field := decodable(reflect.TypeOf(into)); field != nil {
+		if field := typeInfoOf(reflect.TypeOf(into)).decode; field != nil {
 			return fmt.Errorf("%w (%w)", field, err)
 		}
 		return err
@@ -91,28 +99,36 @@ type encodedArgs struct {
 	err   error
 }
 
-// travels returns an error if values of type t cannot be encoded, and
-// decodable if they cannot be decoded; both name the type and the field.
-func travels(t reflect.Type) error   { return cached(&encodeErrors, t, false) }
-func decodable(t reflect.Type) error { return cached(&decodeErrors, t, true) }
+// typeInfo is what is known of a type that travels.
+type typeInfo struct {
+	encode error        // values of it cannot be encoded; names type and field
+	decode error        // or not decoded
+	size   atomic.Int32 // of the last encoding: how much room the next may need
+}
 
-var encodeErrors, decodeErrors sync.Map // reflect.Type to error, or to nil
+// maxSizeHint bounds the room that is made for a value because the last of its
+// type was large.
+const maxSizeHint = 1 << 20
 
-func cached(m *sync.Map, t reflect.Type, decoding bool) error {
+var typeInfos sync.Map // reflect.Type to *typeInfo
+
+func typeInfoOf(t reflect.Type) *typeInfo {
 	if t == nil {
-		return errors.New("nil cannot be encoded")
+		return &typeInfo{encode: errors.New("nil cannot be encoded")}
 	}
-	v, ok := m.Load(t)
+	info, ok := typeInfos.Load(t)
 	if !ok {
-		path, why := obstacle(t, decoding, make(map[reflect.Type]bool))
-		var err error
-		if why != "" {
-			err = fmt.Errorf("type %v cannot travel: %s%s", t, describePath(path), why)
-		}
-		v, _ = m.LoadOrStore(t, err)
+		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true)})
 	}
-	err, _ := v.(error)
-	return err
+	return info.(*typeInfo)
+}
+
+func travels(t reflect.Type, decoding bool) error {
+	path, why := obstacle(t, decoding, make(map[reflect.Type]bool))
+	if why == "" {
+		return nil
+	}
+	return fmt.Errorf("type %v cannot travel: %s%s", t, describePath(path), why)
 }
 
 func describePath(path []string) string {

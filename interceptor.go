@@ -59,7 +59,7 @@ type CallInfo struct {
 }
 
 // ID returns the call's service and method together.
-func (c *CallInfo) ID() ServiceID { return ServiceID{c.Service, c.Method} }
+func (call *CallInfo) ID() ServiceID { return ServiceID{call.Service, call.Method} }
 
 // Handler carries out a call and returns its error. A unary call's reply is in
 // call.Reply then, and a streaming call is over.

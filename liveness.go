@@ -19,8 +19,8 @@ import (
 // pingProtocol is libp2p's own, which its hosts answer unless told not to:
 // v0.6's among them.
 const (
-	pingProtocol protocol.ID = "/ipfs/ping/1.0.0"
-	pingSize                 = 32
+	pingProtocol = protocol.ID("/ipfs/ping/1.0.0")
+	pingSize     = 32
 )
 
 // openConns are the streams of a client's calls under way. While there are

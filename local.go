@@ -60,10 +60,10 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 
 // receiveLocal checks the types of a local call's argument and reply, or of
 // its channels, against the method's.
-func (c *CallInfo) receiveLocal() error {
-	m := c.method
+func (call *CallInfo) receiveLocal() error {
+	m := call.method
 	if m.kind == Streaming {
-		in, out := c.stream.in.(*chanSource), c.stream.out.(*chanSink)
+		in, out := call.stream.in.(*chanSource), call.stream.out.(*chanSink)
 		if a := in.ch.Type().Elem(); !a.AssignableTo(m.arg) {
 			return m.mismatch(a.String())
 		}
@@ -72,15 +72,15 @@ func (c *CallInfo) receiveLocal() error {
 		}
 		return nil
 	}
-	arg, err := m.takes(c.Args)
+	arg, err := m.takes(call.Args)
 	if err != nil {
 		return err
 	}
-	if err := m.fits(reflect.TypeOf(c.Reply)); err != nil {
+	if err := m.fits(reflect.TypeOf(call.Reply)); err != nil {
 		return err
 	}
-	c.Args = arg.Interface()
-	c.stats.in(arg, nil)
+	call.Args = arg.Interface()
+	call.stats.in(arg, nil)
 	return nil
 }
 

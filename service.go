@@ -176,10 +176,10 @@ func (m *method) compile(t reflect.Type) (reason string) {
 }
 
 func (m *method) localOnly() error {
-	if err := decodable(m.arg); err != nil {
+	if err := typeInfoOf(m.arg).decode; err != nil {
 		return fmt.Errorf("the argument's %w", err)
 	}
-	if err := travels(m.reply); err != nil {
+	if err := typeInfoOf(m.reply).encode; err != nil {
 		return fmt.Errorf("the reply's %w", err)
 	}
 	return nil

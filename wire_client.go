@@ -222,7 +222,7 @@ func (c *clientConn) receive() error {
 		return limitError(err, call.ID(), ClientErr, "the reply", l)
 	}
 	if err := decode(b, call.Reply); err != nil && failure == nil {
-		if obstacle := decodable(reflect.TypeOf(call.Reply)); obstacle != nil {
+		if obstacle := typeInfoOf(reflect.TypeOf(call.Reply)).decode; obstacle != nil {
 			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
 		}
 		return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.TypeOf(call.Reply)), err)

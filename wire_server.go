@@ -157,7 +157,7 @@ func (c *serverConn) receive(call *CallInfo) error {
 }
 
 func (c *serverConn) argumentError(m *method, b []byte, err error) error {
-	if obstacle := decodable(m.arg); obstacle != nil {
+	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
 	}
 	return fmt.Errorf("%w (%v)", m.mismatch(msgpack.Describe(b)), err)

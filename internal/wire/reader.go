@@ -235,9 +235,16 @@ func (r *Reader) room(l msgpack.Limits) error {
 		r.r = 0
 		return nil
 	}
-	// Twice as much, or, where the sender says that much more is to come, up
-	// to four times: memory stays within a factor of what arrived.
-	size := max(2*len(r.buf), min(4*len(r.buf), r.scan.Need()), firstBuffer)
+	// Twice as much, or, where the sender says that more is to come, four
+	// times, or five if that is all: within a factor of what arrived.
+	size, need := 2*len(r.buf), r.scan.Need()
+	switch {
+	case need <= size:
+	case need <= 5*len(r.buf):
+		size = need
+	default:
+		size = 4 * len(r.buf)
+	}
 	size = max(min(size, l.Bytes), len(r.buf)+1, firstBuffer)
 	if err := r.mem.grow(size); err != nil {
 		return err

@@ -56,12 +56,8 @@ func (w *Writer) Flush() error {
 // FlushWith writes what has been collected and body after it, in one write if
 // that is small.
 func (w *Writer) FlushWith(body []byte) error {
-	n := len(body)
-	if len(w.B)+n > piece {
-		n = piece - len(w.B)
-	}
-	w.B = append(w.B, body[:n]...)
-	if n == len(body) {
+	if len(w.B)+len(body) <= FlushSize {
+		w.B = append(Grow(w.B, len(body)), body...)
 		return w.Flush()
 	}
 	if err := w.mem.grow(cap(w.B) + len(body)); err != nil {
@@ -70,10 +66,22 @@ func (w *Writer) FlushWith(body []byte) error {
 	}
 	err := w.write(w.B)
 	if err == nil {
-		err = w.write(body[n:])
+		err = w.write(body)
 	}
 	w.B = w.B[:0]
 	return err
+}
+
+// Grow makes room for n more bytes in b, a buffer of the pool.
+func Grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	grown := pool.Get(len(b) + n)
+	copy(grown, b)
+	n = len(b)
+	pool.Put(b)
+	return grown[:n]
 }
 
 // Close returns the buffer and its reservation. No other call may be running.

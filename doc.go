@@ -1,0 +1,85 @@
+// Package rpc makes the methods of Go values callable by the peers of a libp2p
+// host, and by the other components of the same process, without generated
+// code.
+//
+// A [Server] takes receivers as net/rpc does, by reflection, and serves their
+// methods as a libp2p stream protocol. A [Client] calls them by peer ID. When
+// the destination is the host itself, or empty, the call stays in the process:
+// the method is called directly, and nothing is encoded. So a program made of
+// components can have them reach one another by RPC only, on their own peer
+// or on any other, with the same line of code.
+//
+//	type Arith struct{}
+//
+//	func (Arith) Multiply(ctx context.Context, args Args, product *int) error {
+//		*product = args.A * args.B
+//		return nil
+//	}
+//
+//	server := rpc.NewServer(host1, "/arith/1.0")
+//	err := server.Register(Arith{})
+//
+//	client := rpc.NewClient(host2, "/arith/1.0")
+//	var product int
+//	err = client.CallContext(ctx, host1.ID(), "Arith", "Multiply", Args{6, 7}, &product)
+//
+// # Methods
+//
+// Register takes the exported methods of a value that have one of two forms:
+//
+//	func (t T) Unary(ctx context.Context, arg A, reply *R) error
+//	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
+//
+// A, R and what they contain travel as msgpack: exported fields, under their
+// names or those of `codec` tags, maps, slices, pointers, interface{} values,
+// and types that marshal themselves (encoding.BinaryMarshaler or
+// TextMarshaler with its counterpart), as peer.ID, cid.Cid and time.Time do. A
+// may be a pointer, and a caller may pass a value where the method takes a
+// pointer, and the other way round. Channels and funcs cannot travel, nor can
+// interfaces that have methods.
+//
+// A method's context ends when its caller gives up, by its own context or by
+// going away, when the caller's deadline has come, and when the server closes.
+// It holds the caller's peer ID ([GetRequestSender]) and the metadata that was
+// sent along ([MetadataFromContext]). The reply is a new zero value; what the
+// method has stored in it when it returns is sent, beside its error too.
+//
+// A streaming method receives its arguments from a channel, which is closed
+// after the last, and sends its replies to another. It may close that, and
+// need not: when it returns the call is over. Both channels are its own, and
+// are read and filled for it until it returns, whatever becomes of the caller.
+// Arguments are taken off the stream no faster than the method takes them, and
+// replies no faster than the caller does.
+//
+// Methods are called concurrently, each call in a goroutine. A panic in one
+// ends its call with [CodeInternal].
+//
+// # Calls
+//
+// [Client.Call], [Client.Go] and [Client.MultiCall] make unary calls, waiting,
+// not waiting, and of many peers at once. [Client.Stream] and
+// [Client.MultiStream] make streaming calls. A call is over when the method
+// has returned or the context has ended, whichever is first, and when it is
+// over nothing of it remains: no goroutine, and nobody who would still write
+// to the reply or the channels.
+//
+// Errors that the library makes are of type [*Error], and tell by a [Code] and
+// an [ErrorType] what failed and where. A method may return such errors too;
+// of other errors the text travels. errors.Is(err, context.Canceled) and
+// errors.Is(err, context.DeadlineExceeded) hold for calls that ended so, on
+// both sides.
+//
+// # Peers that are not to be trusted
+//
+// libp2p has authenticated every caller. [WithAuthorizeFunc] says which peer
+// may call what; it is asked before anything but the method's name has been
+// read. Nothing that a peer sends is decoded before it has been found to be
+// whole and within the [Limits], which are in force unless lifted.
+//
+// # Compatibility
+//
+// The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol in
+// both roles; docs/migrating.md lists what is different, docs/wire.md is the
+// protocol's specification, and docs/operating.md is about limits, metrics
+// and shutting down.
+package rpc
