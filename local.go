@@ -29,7 +29,8 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	c.used = true
 	c.server = CallInfo{
 		Service: call.Service, Method: call.Method, Kind: call.Kind, Peer: call.Peer, Local: true,
-		Args: call.Args, Reply: call.Reply, stream: call.stream,
+		method: t.server.lookup(call.Service, call.Method),
+		Args:   call.Args, Reply: call.Reply, stream: call.stream,
 	}
 	if call.stats != nil && call.Kind == Unary {
 		call.stats.out(reflect.ValueOf(call.Args), nil)
@@ -40,7 +41,9 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	} else {
 		done := make(chan error, 1)
 		go func() {
-			growStack()
+			if m := c.server.method; m != nil && m.fast == nil {
+				growStack()
+			}
 			done <- t.server.serveLocal(ctx, c)
 		}()
 		select {
@@ -85,8 +88,8 @@ func (call *CallInfo) receiveLocal() error {
 }
 
 // growStack makes room on a new goroutine's stack at once, while there is
-// nothing on it to be moved: growing it under way, several times, takes longer
-// than all the rest of a local call.
+// nothing on it to be moved: calling by reflection needs the room, and growing
+// the stack under way, several times, takes longer than all the rest of a call.
 //
 //go:noinline
 func growStack() {

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"maps"
-	"reflect"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -42,15 +41,13 @@ func outgoing(ctx context.Context) Metadata {
 
 type serverContextKey struct{}
 
-// serverContext is the context of one call as a method sees it: the sender,
-// the metadata, and what calling the method takes, in one allocation.
+// serverContext is the context of one call as a method sees it: the sender
+// and the metadata in one allocation.
 type serverContext struct {
 	context.Context
 	sender   peer.ID
 	metadata Metadata
-	conn     *serverConn      // of a remote call
-	self     context.Context  // the context that the method gets
-	frame    [4]reflect.Value // the method's arguments
+	conn     *serverConn // of a remote call
 }
 
 // Done starts to look out for the caller's going.

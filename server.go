@@ -39,7 +39,7 @@ const ServiceName = "libp2p.gorpc"
 //	    recovered          from a panic of what follows
 //	    authorized         may this peer call this method?    (remote)
 //	    admitted           all peers' slots                   (remote)
-//	    prepared           method looked up; argument decoded, or its type checked
+//	    prepared           is there such a method? argument decoded, or its type checked
 //	    interceptors       the user's
 //	    invoked            the method runs
 type Server struct {
@@ -183,17 +183,21 @@ func (s *Server) Services() []ServiceInfo {
 	return all
 }
 
-// lookup finds a method; the errors' texts are v0.6's.
-func (s *Server) lookup(id ServiceID) (*method, error) {
-	svc := (*s.services.Load())[id.Name]
-	if svc == nil {
-		return nil, &Error{Code: CodeUnimplemented, Message: "rpc: can't find service " + id.Name, kind: ServerErr}
+// lookup returns a method, or nil.
+func (s *Server) lookup(service, name string) *method {
+	if svc := (*s.services.Load())[service]; svc != nil {
+		return svc.methods[name]
 	}
-	m := svc.methods[id.Method]
-	if m == nil {
-		return nil, &Error{Code: CodeUnimplemented, Message: "rpc: can't find method " + id.Method, kind: ServerErr}
+	return nil
+}
+
+// notFound says which of the two names is wrong, in v0.6's words.
+func (s *Server) notFound(id ServiceID) error {
+	what := "service " + id.Name
+	if (*s.services.Load())[id.Name] != nil {
+		what = "method " + id.Method
 	}
-	return m, nil
+	return &Error{Code: CodeUnimplemented, Message: "rpc: can't find " + what, kind: ServerErr}
 }
 
 // serveLocal serves a call of the same process. The reply is one of its own,
@@ -211,26 +215,22 @@ func (s *Server) closedError(id ServiceID) error {
 	return serverError(CodeUnavailable, id, "the server is shutting down")
 }
 
-// prepared looks the method up and makes its argument and its reply.
+// prepared gets the method's argument and makes its reply. Only here, after
+// authorization, does the caller learn whether there is such a method.
 func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) error {
-		m, err := s.lookup(call.ID())
-		if err != nil {
-			return err
-		}
-		if call.Kind == 0 { // a v0.6 client does not say
-			call.Kind = m.kind
+		m := call.method
+		if m == nil {
+			return s.notFound(call.ID())
 		}
 		if call.Kind != m.kind {
 			return m.wrongKind()
 		}
-		call.method = m
+		receive := call.receiveLocal
 		if call.conn != nil {
-			err = call.conn.receive(call)
-		} else {
-			err = call.receiveLocal()
+			receive = call.receiveWire
 		}
-		if err != nil {
+		if err := receive(); err != nil {
 			return err
 		}
 		if m.kind == Unary {

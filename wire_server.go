@@ -84,9 +84,8 @@ func (c *serverConn) admit(call *CallInfo) error {
 		defer done()
 	}
 	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, conn: c}
-	// Known or not is told after authorization; the stats want the kind now.
-	if m, err := s.lookup(call.ID()); err == nil && call.Kind == 0 {
-		call.Kind = m.kind
+	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
+		call.Kind = call.method.kind // a v0.6 client does not say
 	}
 	_ = s.remote(sc, call) // has told the caller
 	return nil
@@ -121,9 +120,10 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	return h, nil
 }
 
-// receive reads a unary call's argument, or prepares a streaming call's ends.
-func (c *serverConn) receive(call *CallInfo) error {
-	l := &c.server.limits
+// receiveWire reads a unary call's argument, or prepares a streaming call's
+// ends.
+func (call *CallInfo) receiveWire() error {
+	c, l := call.conn, &call.conn.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
 			r: &c.R, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
