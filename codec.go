@@ -39,12 +39,12 @@ var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, han
 
 // appendEncoded appends the encoding of v. b is of the buffer pool, and so is
 // what is returned in its place.
-func appendEncoded(b []byte, v any) (_ []byte, err error) {
+func appendEncoded(b []byte, v any) (out []byte, err error) {
 	defer func() {
 		// A MarshalBinary of the user's, or the codec itself, may panic: the
 		// encoder is not used again.
 		if r := recover(); r != nil {
-			err = fmt.Errorf("cannot encode %T: %v", v, r)
+			out, err = b, fmt.Errorf("cannot encode %T: %v", v, r)
 		}
 	}()
 	t := typeInfoOf(reflect.TypeOf(v))

@@ -112,6 +112,7 @@ func (s *Server) recovered(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
+				call.Reply = nil // who knows what is in it
 				err = panicked(s.logger, call, r)
 			}
 		}()

@@ -100,7 +100,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 		opt(s)
 	}
 	s.limits = s.limits.withDefaults()
-	s.gate.idle = make(chan struct{}, 1)
+	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 
@@ -373,7 +373,8 @@ func (s *conns) close() (open map[*serverConn]struct{}) {
 type gate struct {
 	calls atomic.Int64
 	shut  atomic.Bool
-	idle  chan struct{} // signalled when the last call leaves a shut gate
+	idle  chan struct{} // closed when the last call has left a shut gate
+	once  sync.Once
 }
 
 func (g *gate) enter() bool {
@@ -387,24 +388,22 @@ func (g *gate) enter() bool {
 
 func (g *gate) leave() {
 	if g.calls.Add(-1) == 0 && g.shut.Load() {
-		select {
-		case g.idle <- struct{}{}:
-		default:
-		}
+		g.once.Do(func() { close(g.idle) })
 	}
 }
 
 func (g *gate) close() { g.shut.Store(true) }
 
 func (g *gate) wait(ctx context.Context) error {
-	for g.calls.Load() > 0 {
-		select {
-		case <-g.idle:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if g.calls.Load() == 0 {
+		return nil
 	}
-	return nil
+	select {
+	case <-g.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // slots counts the calls of remote peers.

@@ -86,6 +86,8 @@ func isNil(v any) bool {
 	return !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil()
 }
 
+// errNotServed: the peer turned the stream down when the request was on its
+// way, because libp2p had remembered its protocols wrongly.
 var errNotServed = errors.New("the peer does not serve the protocol")
 
 func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte, protocols ...protocol.ID) error {
@@ -138,7 +140,7 @@ func (c *clientConn) done() {
 // abort ends every wait of the call. A write that waits for the connection
 // rather than for the stream ends by the deadline, not by the reset.
 func (c *clientConn) abort() {
-	_ = c.st.SetWriteDeadline(past)
+	_ = c.st.SetWriteDeadline(wire.Past)
 	_ = c.st.Reset()
 }
 
@@ -320,7 +322,7 @@ func dialError(ctx context.Context, call *CallInfo, err error) error {
 	case ctx.Err() != nil:
 		return contextError(ctx, id)
 	case errors.As(err, &unserved):
-		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", call.Peer, errNotServed, unserved.Protos)
+		return clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err)
 	default:

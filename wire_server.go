@@ -21,9 +21,6 @@ var (
 	errCallerGone   = fmt.Errorf("the caller is gone: %w", context.Canceled)
 )
 
-// past is a deadline that ends a read at once.
-var past = time.Unix(1, 0)
-
 // serverConn is a server's side of one stream, which carries one call.
 type serverConn struct {
 	st     network.Stream
@@ -33,6 +30,7 @@ type serverConn struct {
 	marked  bool // streaming arguments end with a mark, not with the stream
 	argsEnd bool // all arguments have been read
 	told    bool // the reply or the error has been written
+	hasSlot bool // one of the peer's
 
 	watchable atomic.Bool // a unary argument was read, and nobody reads on
 }
@@ -50,6 +48,9 @@ func (s *Server) serve(st network.Stream, marked bool) {
 		_ = c.respond(call, err)
 	}
 	c.hangUp()
+	if c.hasSlot {
+		s.slots.freePeer(call.Peer)
+	}
 }
 
 // admit takes the call's slots and serves it; an error is still to be told to
@@ -60,11 +61,10 @@ func (c *serverConn) admit(call *CallInfo) error {
 		return s.closedError(call.ID())
 	}
 	defer s.gate.leave()
-	if !s.slots.takePeer(call.Peer) {
+	if c.hasSlot = s.slots.takePeer(call.Peer); !c.hasSlot {
 		return serverError(CodeResourceExhausted, call.ID(),
 			"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
 	}
-	defer s.slots.freePeer(call.Peer)
 	h, err := c.readHeader()
 	if err != nil {
 		return err
@@ -104,9 +104,11 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	switch {
 	case !inTime:
 		return fail(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout)
-	case err != nil:
-		return fail(CodeInvalidArgument, "bad request header: %v; a header has at most %d bytes of names and %d of metadata (Limits.MetadataSize)",
+	case errors.As(err, new(*msgpack.LimitError)):
+		return fail(CodeResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata; Limits.MetadataSize sets it",
 			err, MaxServiceIDLength, l.MetadataSize)
+	case err != nil:
+		return fail(CodeInvalidArgument, "bad request header: %v", err)
 	}
 	h, err := wire.ParseHeader(b)
 	switch n := len(h.Service) + 1 + len(h.Method); {
@@ -263,7 +265,7 @@ func (s *patientSink) end() error {
 
 // callerGone asks the muxer, without reading anything.
 func (c *serverConn) callerGone() bool {
-	_ = c.st.SetReadDeadline(past)
+	_ = c.st.SetReadDeadline(wire.Past)
 	_, err := c.st.Read(nil)
 	_ = c.st.SetReadDeadline(time.Time{})
 	var late net.Error // the muxers have deadline errors of their own
@@ -280,7 +282,7 @@ func isClosed(ch <-chan struct{}) bool {
 }
 
 // stopReading ends a read under way, and nothing that the caller can see.
-func (c *serverConn) stopReading() { _ = c.st.SetReadDeadline(past) }
+func (c *serverConn) stopReading() { _ = c.st.SetReadDeadline(wire.Past) }
 
 // responding sends what the call ends with.
 func (s *Server) responding(next Handler) Handler {
@@ -346,11 +348,16 @@ func (c *serverConn) appendReply(b []byte, call *CallInfo) ([]byte, error) {
 	return b, nil
 }
 
-// lingerTime is how long a caller that was refused may take to go.
-const lingerTime = 5 * time.Second
+// A caller that was answered before it had sent everything has this time to go
+// by itself. What it still sends is thrown away, as much as it could send
+// without leave: the first window of the muxers. A v0.6 client reads no answer
+// before it has sent its argument.
+const (
+	lingerTime = 5 * time.Second
+	lingerSize = 256 << 10
+)
 
-// hangUp ends the stream. A caller that is still sending must learn the
-// answer all the same: it is not cut off before it has had time to read it.
+// hangUp ends the stream.
 func (c *serverConn) hangUp() {
 	defer c.Close()
 	switch {
@@ -362,8 +369,11 @@ func (c *serverConn) hangUp() {
 		return
 	}
 	_ = c.st.CloseWrite()
-	_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
-	err := c.R.Discard(maxStray)
+	err := errStopped
+	if c.hasSlot { // or there would be no bound to how many linger
+		_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
+		err = c.R.Discard(lingerSize)
+	}
 	if c.st.Conn().ConnState().StreamMultiplexer != "" && err != io.EOF {
 		// yamux does not tell a writer that nobody reads. The answer, and the
 		// end of it, are on their way before the reset.
@@ -375,6 +385,6 @@ func (c *serverConn) hangUp() {
 
 // abort ends every wait of the conversation.
 func (c *serverConn) abort() {
-	_ = c.st.SetWriteDeadline(past)
+	_ = c.st.SetWriteDeadline(wire.Past)
 	_ = c.st.Reset()
 }

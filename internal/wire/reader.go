@@ -11,11 +11,16 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
-// firstBuffer is what a conversation starts with on either side: enough for
-// the header and the argument of most calls. It is not reserved: libp2p counts
-// the stream itself, and to reserve and release so little would cost about as
-// much as the rest of a small call.
-const firstBuffer = 4 << 10
+const (
+	// firstBuffer is what a conversation starts with on either side: enough
+	// for the header and the argument of most calls.
+	firstBuffer = 4 << 10
+
+	// unreserved is how much of a buffer is not reserved. libp2p counts the
+	// stream itself, and to reserve and release so little would cost about as
+	// much as the rest of a small call.
+	unreserved = 16 << 10
+)
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
 type Memory interface {
@@ -59,7 +64,7 @@ type account struct {
 
 // grow reserves for a buffer of the given size.
 func (a *account) grow(size int) error {
-	n := size - firstBuffer - a.reserved
+	n := size - unreserved - a.reserved
 	if n <= 0 {
 		return nil
 	}

@@ -18,8 +18,8 @@ type Watchdog struct {
 	fired atomic.Bool
 }
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
+// Past is a deadline that has passed: it ends a read or a write at once.
+var Past = time.Unix(1, 0)
 
 // Deadlines are a stream's.
 type Deadlines interface {
@@ -58,8 +58,8 @@ func (w *Watchdog) Disarm() bool {
 func (w *Watchdog) bite() {
 	w.fired.Store(true)
 	if w.write {
-		_ = w.st.SetWriteDeadline(past)
+		_ = w.st.SetWriteDeadline(Past)
 	} else {
-		_ = w.st.SetReadDeadline(past)
+		_ = w.st.SetReadDeadline(Past)
 	}
 }
