@@ -1,0 +1,43 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStory(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	const want = `alice writes to alice: note 1
+bob writes to alice: note 2
+bob writes to bob: note 1
+alice writes to bob: refused, client does not have permissions to call Notes.Write (PermissionDenied)
+bob reads from alice: "buy bread" by alice
+bob reads from alice: "buy butter" by bob
+bob reads from bob: "sleep" by bob
+`
+	if out.String() != want {
+		t.Fatalf("the story is\n%s\nnot\n%s", out.String(), want)
+	}
+}
+
+func TestAnonymousNotesAreRefused(t *testing.T) {
+	alice, err := newNode("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alice.close()
+	var n int
+	err = alice.client.CallContext(t.Context(), "", "Notes", "Write", "hello", &n)
+	if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		t.Fatal(err)
+	}
+}

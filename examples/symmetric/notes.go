@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// Notes is the service of each peer.
+type Notes struct {
+	name string
+
+	mu    sync.Mutex
+	notes []Note
+}
+
+// Note is what travels.
+type Note struct {
+	Author string
+	Text   string
+}
+
+// Write adds a note and replies with how many there are. Who wrote it comes as
+// metadata, beside the argument.
+func (n *Notes) Write(ctx context.Context, text string, count *int) error {
+	author := rpc.MetadataFromContext(ctx)["author"]
+	if author == "" {
+		return &rpc.Error{Code: rpc.CodeInvalidArgument, Message: n.name + " takes no anonymous notes"}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.notes = append(n.notes, Note{author, text})
+	*count = len(n.notes)
+	return nil
+}
+
+// Read replies with all notes, unless the caller no longer waits for them.
+func (n *Notes) Read(ctx context.Context, _ struct{}, notes *[]Note) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	*notes = append(*notes, n.notes...)
+	return nil
+}
