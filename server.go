@@ -266,19 +266,27 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	received, sent := make(chan error, 1), make(chan error, 1)
 	go func() {
 		err := pump(call.stream.in, call.patiently(own))
-		_ = own.dst.end() // a method that ranges over its arguments goes on
-		if err == nil && call.conn != nil {
-			err = call.conn.watchStream(returned)
-		}
 		if err != nil {
-			cancel(err)
+			cancel(err) // before the method sees its arguments end
+		}
+		_ = own.dst.end()
+		if err == nil && call.conn != nil {
+			if err = call.conn.watchStream(returned); err != nil {
+				cancel(err)
+			}
 		}
 		received <- err
 	}()
 	go func() {
 		err := pump(&own.src, call.stream.out)
 		if err != nil {
+			// The call is over; the method learns it by its context, and by
+			// the end of its arguments.
 			cancel(err)
+			if call.conn != nil && isCallError(err) {
+				_ = call.conn.respond(call, err)
+			}
+			call.stream.in.halt()
 			own.src.discard(returned)
 		}
 		sent <- err

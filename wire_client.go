@@ -176,31 +176,45 @@ func (c *clientConn) unary(body []byte) error {
 	if len(body) <= writeAhead {
 		// An error of writing is explained by what the server has sent, if it
 		// has sent anything.
-		werr := c.W.FlushWith(body)
+		werr := c.write(body)
+		if isCallError(werr) {
+			return werr
+		}
 		if err := c.receive(); err != nil {
-			if werr != nil && !isCallError(err) {
-				return limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
-			}
 			return err
 		}
 		_ = c.st.Close()
 		return nil
 	}
 	written := make(chan error, 1)
-	go func() { written <- c.W.FlushWith(body) }()
-	err := c.receive()
-	select {
-	case werr := <-written:
-		if err == nil {
-			_ = c.st.Close()
-		} else if werr != nil && !isCallError(err) {
-			err = limitError(werr, c.call.ID(), ClientErr, "the argument", &c.client.limits)
+	go func() {
+		err := c.write(body)
+		if isCallError(err) {
+			c.abort() // the reader must not wait for an answer
 		}
+		written <- err
+	}()
+	err := c.receive()
+	var werr error
+	select {
+	case werr = <-written:
 	default: // the server did not want all of it
 		c.abort()
-		<-written
+		werr = <-written
+	}
+	switch {
+	case err == nil:
+		_ = c.st.Close()
+	case isCallError(werr) && !isCallError(err):
+		return werr
 	}
 	return err
+}
+
+// write sends the header and the argument. Where it is this side that fails
+// the error is the call's; otherwise the server may have said why.
+func (c *clientConn) write(body []byte) error {
+	return limitError(c.W.FlushWith(body), c.call.ID(), ClientErr, "the argument", &c.client.limits)
 }
 
 // receive reads the response and decodes the reply: in this goroutine, so
@@ -273,21 +287,18 @@ func (c *clientConn) stream() error {
 	}()
 	err := pump(from, call.stream.out)
 	call.stream.in.halt()
+	var serr error
 	select {
-	case serr := <-sent:
-		if isCallError(serr) {
-			return serr
-		}
-		if err == nil && serr == nil {
-			_ = c.st.Close()
-			return nil
-		}
+	case serr = <-sent:
 	default:
-		c.abort() // which ends a write
-		<-sent
+		c.abort() // the call ended before its arguments did
+		serr = <-sent
 	}
-	if err == nil {
-		_ = c.st.Reset() // the method ended before its arguments did
+	switch {
+	case isCallError(serr) && !isCallError(err):
+		return serr
+	case err == nil:
+		_ = c.st.Close()
 	}
 	return err
 }
@@ -295,6 +306,7 @@ func (c *clientConn) stream() error {
 // explain turns what the stream says into the error of the call.
 func (c *clientConn) explain(ctx context.Context, err error) error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
+	var reset *network.StreamError
 	switch id := c.call.ID(); {
 	case isCallError(err):
 		return err
@@ -302,7 +314,7 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 		return contextError(ctx, id)
 	case c.failed.Load() != nil:
 		return c.failed.Load()
-	case errors.As(err, &unserved):
+	case errors.As(err, &unserved), errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamProtocolNegotiationFailed:
 		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
 	case errors.Is(err, errClosed), errors.Is(err, errStopped):
 		return clientError(CodeFailedPrecondition, id, "%w", err)

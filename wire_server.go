@@ -144,7 +144,10 @@ func (call *CallInfo) receiveWire() error {
 			"there is no argument: the method is unary; call it with Call, Go or MultiCall")
 	}
 	if err != nil {
-		return limitError(err, call.ID(), ServerErr, "the argument", l)
+		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
+			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
+		}
+		return err
 	}
 	arg := newItem(call.method.arg)
 	if err := decode(b, arg.ptr.Interface()); err != nil {
@@ -284,10 +287,13 @@ func isClosed(ch <-chan struct{}) bool {
 // stopReading ends a read under way, and nothing that the caller can see.
 func (c *serverConn) stopReading() { _ = c.st.SetReadDeadline(wire.Past) }
 
-// responding sends what the call ends with.
+// responding sends what the call ends with, unless that is done.
 func (s *Server) responding(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) error {
 		err := next(ctx, call)
+		if call.conn.told {
+			return err
+		}
 		if failed := call.conn.respond(call, err); failed != nil && err == nil {
 			err = failed
 		}
@@ -325,7 +331,12 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		}
 	}
 	if err := c.W.Flush(); err != nil {
-		return limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
+		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
+		if told == nil && isCallError(err) { // nothing was written: say why
+			call.Reply = nil
+			return c.respond(call, err)
+		}
+		return err
 	}
 	c.told = true
 	return told

@@ -66,6 +66,9 @@ func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
 		}
 	}
 	b, st, err := s.take(s.limits.message(), wait)
+	if err == nil && st == stateEnd && s.responses {
+		err = io.ErrUnexpectedEOF // a header, and nothing after it
+	}
 	if st != stateItem || err != nil {
 		return v, st, err
 	}
@@ -99,7 +102,11 @@ func (s *wireSource) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return limitError(err, s.id, s.kind, fmt.Sprintf("%s %d of the stream", s.item, s.count+1), s.limits)
+	what := fmt.Sprintf("%s %d of the stream", s.item, s.count+1)
+	if err == io.ErrUnexpectedEOF && s.kind == ServerErr {
+		return serverError(CodeInvalidArgument, s.id, "%s ends too early: %w", what, err)
+	}
+	return limitError(err, s.id, s.kind, what, s.limits)
 }
 
 // response reads an item's header. An error in it is the call's.

@@ -35,18 +35,18 @@ func (w *Writer) Init(st Stream, mem Memory, stall time.Duration) {
 }
 
 // Flush writes what has been collected. A buffer that a large message made
-// grow is given back.
+// grow is given back. Where no memory is granted for it, nothing is written,
+// and what was collected is forgotten.
 func (w *Writer) Flush() error {
 	if len(w.B) == 0 {
 		return nil
 	}
-	if err := w.mem.grow(cap(w.B)); err != nil {
-		w.B = w.B[:0]
-		return err
+	err := w.mem.grow(cap(w.B))
+	if err == nil {
+		err = w.write(w.B)
 	}
-	err := w.write(w.B)
 	w.B = w.B[:0]
-	if cap(w.B) > 2*FlushSize {
+	if cap(w.B) > 2*FlushSize || err != nil {
 		w.Close()
 		w.B = pool.Get(firstBuffer)[:0]
 	}

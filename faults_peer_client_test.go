@@ -1,0 +1,597 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/multiformats/go-multiaddr"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// play makes b a server of v0.6's protocol that reads a request of n bytes
+// and then does what f does.
+func play(b host.Host, n int, f func(network.Stream)) {
+	b.SetStreamHandler(testProtocol, func(st network.Stream) {
+		defer st.Close()
+		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.ReadFull(st, make([]byte, n)); err == nil {
+			f(st)
+		}
+	})
+}
+
+// say is a server that says s to everything.
+func say(b host.Host, n int, s string) {
+	play(b, n, func(st network.Stream) { _, _ = st.Write([]byte(s)) })
+}
+
+const ok = "\x80" // a response without error
+
+// hostile are answers that no server gives.
+var hostile = map[string]string{
+	"nothing":                 "",
+	"no msgpack":              "\xc1\xc1\xc1\xc1",
+	"nils":                    "\xc0\xc0\xc0\xc0",
+	"numbers":                 "\x01\x02\x03\x04",
+	"true":                    "\xc3\xc3",
+	"strings":                 str("Service") + str("Error"),
+	"arrays":                  "\x90\x90",
+	"a list for a response":   "\x92\x01\x02\x07",
+	"numbers for keys":        "\x82\x01\x01\x02\x02\x07",
+	"error is a number":       "\x81" + str("Error") + "\x07\x07",
+	"error is a map":          "\x81" + str("Error") + "\x80\x07",
+	"type is a string":        "\x82" + str("Error") + str("x") + str("ErrType") + str("x") + "\xc0",
+	"type is negative":        "\x82" + str("Error") + str("x") + str("ErrType") + "\xff\xc0",
+	"type is unknown":         "\x82" + str("Error") + str("x") + str("ErrType") + "\x63\xc0",
+	"code is unknown":         "\x82" + str("Error") + str("x") + str("Code") + "\xcd\x03\xe7\xc0",
+	"code is OK":              "\x82" + str("Error") + str("x") + str("Code") + "\x00\xc0",
+	"details are a list":      "\x82" + str("Error") + str("x") + str("Details") + "\x91\x01\xc0",
+	"only a response":         ok,
+	"half a reply":            ok + "\x82" + str("Quo"),
+	"reply is a string":       ok + str("x"),
+	"reply is a list":         ok + "\x92" + str("x") + "\x01",
+	"reply is no msgpack":     ok + "\xc1",
+	"reply of 1 GiB":          ok + "\xdb\x40\x00\x00\x00",
+	"reply of 4 GiB":          ok + "\xdf\xff\xff\xff\xff",
+	"response of 1 GiB":       "\xdb\x40\x00\x00\x00",
+	"response of 2^32 keys":   "\xdf\xff\xff\xff\xff",
+	"error of 1 GiB":          "\x81" + str("Error") + "\xdb\x40\x00\x00\x00",
+	"deep response":           strings.Repeat("\x91", 1<<20),
+	"deep unknown field":      "\x81" + str("Zzz") + strings.Repeat("\x91", 1<<20),
+	"deep reply":              ok + strings.Repeat("\x91", 1<<20),
+	"deep field of the reply": ok + "\x81" + str("Zzz") + strings.Repeat("\x81\xa1x", 1<<19),
+	"lists of lists":          ok + strings.Repeat("\xdc\xff\xff", 1000),
+	"a web page":              "HTTP/1.1 400 Bad Request\r\n\r\n",
+}
+
+// Not parallel: it measures the memory of the whole process.
+func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
+	a, b := newHosts(t)
+	c := newClient(t, a)
+	arg := &Args{2, 3}
+	for name, answer := range hostile {
+		allocates(t, 64<<20, func() {
+			say(b, len(header("Svc", "Divide"))+7, answer)
+			reply := Quotient{7, 7}
+			if err := c.Call(b.ID(), "Svc", "Divide", arg, &reply); err == nil {
+				t.Errorf("%s: a unary call succeeds with %v", name, reply)
+			}
+			var any any
+			if err := c.Call(b.ID(), "Svc", "Divide", arg, &any); err == nil && !strings.Contains(name, "reply is") {
+				t.Errorf("%s: a unary call succeeds with %v", name, any)
+			}
+
+			say(b, len(header("Svc", "Divide")), answer)
+			args, replies := make(chan Args), make(chan *Quotient)
+			got := collect(replies)
+			err := c.Stream(context.Background(), b.ID(), "Svc", "Divide", args, replies)
+			if all := got(); len(all) > 0 {
+				t.Errorf("%s: a streaming call has replies: %v", name, all)
+			}
+			if err == nil && name != "nothing" { // which is a stream of no replies
+				t.Errorf("%s: a streaming call succeeds", name)
+			}
+		})
+	}
+	released(t, a, b)
+}
+
+func TestNilStreamedByAServerIsNoNilForTheCaller(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	c := newClient(t, a)
+	say(b, 0, ok+"\xc0")
+	args, replies := make(chan Args), make(chan *Quotient, 10)
+	err := c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+	for q := range replies {
+		if q == nil {
+			t.Errorf("a nil reply, and %v", err)
+		}
+	}
+}
+
+func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
+	t.Parallel()
+	for mux, addr := range muxers {
+		for name, start := range map[string]string{
+			"response": "\xdb\x3f\xff\xff\xff",
+			"error":    "\x81" + str("Error") + "\xdb\x3f\xff\xff\xff",
+			"reply":    ok + "\xdb\x3f\xff\xff\xff",
+			"values":   ok + "\xdd\x00\xf0\x00\x00",
+		} {
+			t.Run(mux+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHostOn(t, addr), newHostOn(t, addr)
+				connect(t, a, b)
+				c := newClient(t, a)
+				sent := make(chan int, 1)
+				play(b, 10, func(st network.Stream) {
+					_, _ = st.Write([]byte(start))
+					sent <- flood(st, 1<<30)
+				})
+				err := c.CallContext(testContext(t), b.ID(), "Svc", "Divide", Args{2, 3}, new(any))
+				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+					t.Errorf("unary: %v", err)
+				}
+				if n := <-sent; n > 4<<20 {
+					t.Errorf("unary: %d MiB were taken", n>>20)
+				}
+				args, replies := make(chan Args), make(chan any)
+				err = c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+					t.Errorf("streaming: %v", err)
+				}
+				if n := <-sent; n > 4<<20 {
+					t.Errorf("streaming: %d MiB were taken", n>>20)
+				}
+				released(t, a, b)
+			})
+		}
+	}
+}
+
+func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"multiply", "stream-3"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			c := newClient(t, a)
+			tr := recording(t, name)
+			request, response := tr.bytes(t, "client->server"), tr.bytes(t, "server->client")
+			const items = 3
+			cuts(t, response, func(what string, at int, reset bool) {
+				play(b, len(request), func(st network.Stream) {
+					_, _ = st.Write(response[:at])
+					if reset {
+						_ = st.Reset()
+					}
+				})
+				if name == "multiply" {
+					reply := 77
+					err := c.Call(b.ID(), "Svc", "Multiply", &Args{2, 3}, &reply)
+					if rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) || reply != 77 {
+						t.Errorf("%s: got %d, %v", what, reply, err)
+					}
+					return
+				}
+				got, err := streamOf[Quotient](t, c, b.ID(), &tr, Args{2, 3}, Args{6, 2}, Args{9, 5})
+				// The end of v0.6's replies is that of the stream.
+				whole := at % (len(response) / items)
+				if fine := whole == 0 && !reset; (err == nil) != fine || !fine && rpc.CodeOf(err) != rpc.CodeUnavailable {
+					t.Errorf("%s: got %v, %v", what, got, err)
+				}
+				for i, q := range got {
+					if q != ([]Quotient{{0, 2}, {3, 0}, {1, 4}})[i] {
+						t.Errorf("%s: got %v", what, got)
+					}
+				}
+			})
+			released(t, a, b)
+		})
+	}
+}
+
+func TestServerThatAnswersAndStaysIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	c := newClient(t, a)
+	gone := make(chan struct{})
+	play(b, len(header("Svc", "Multiply"))+7, func(st network.Stream) {
+		_, _ = st.Write([]byte(ok + "\x06"))
+		_, _ = io.Copy(io.Discard, st) // until the client ends it
+		close(gone)
+	})
+	var n int
+	if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	within(t, "the client closes its stream", gone)
+	released(t, a, b)
+}
+
+func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	play(b, 0, func(st network.Stream) { _, _ = io.Copy(io.Discard, st) })
+	for what, f := range map[string]func(context.Context) error{
+		"context": func(ctx context.Context) error {
+			return newClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+		},
+		"call timeout": func(context.Context) error {
+			c := newClient(t, a, rpc.WithCallTimeout(100*time.Millisecond))
+			return c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+		},
+		"streaming": func(ctx context.Context) error {
+			return newClient(t, a).Stream(ctx, b.ID(), "Svc", "Divides", make(chan Args), make(chan Quotient))
+		},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		if err := f(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
+		}
+		cancel()
+	}
+	released(t, a, b)
+}
+
+func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
+	t.Parallel()
+	for mux, addr := range muxers {
+		t.Run(mux, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHostOn(t, addr), newHostOn(t, addr)
+			connect(t, a, b)
+			over := make(chan struct{})
+			defer close(over)
+			play(b, 10, func(network.Stream) { <-over })
+			c := newClient(t, a, rpc.WithClientLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
+			err := promptly(t, func(ctx context.Context) error {
+				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
+			})
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+				t.Errorf("unary: %v", err)
+			}
+			args := make(chan []byte, 1)
+			args <- make([]byte, 8<<20)
+			err = promptly(t, func(ctx context.Context) error {
+				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", args, make(chan int))
+			})
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+				t.Errorf("streaming: %v", err)
+			}
+		})
+	}
+}
+
+// slowReply ends the call while it is decoded.
+type slowReply struct {
+	text     string
+	cancel   context.CancelFunc
+	returned chan struct{}
+	decoded  bool
+}
+
+func (s *slowReply) MarshalBinary() ([]byte, error) { return []byte("text"), nil }
+
+func (s *slowReply) UnmarshalBinary(b []byte) error {
+	if s.cancel == nil { // the server's own
+		return nil
+	}
+	s.cancel()
+	select { // whoever decodes beside the caller is caught
+	case <-s.returned:
+	case <-time.After(200 * time.Millisecond):
+	}
+	s.text, s.decoded = string(b), true
+	return nil
+}
+
+type slowReplies struct{}
+
+func (slowReplies) Get(_ context.Context, _ struct{}, r *slowReply) error { return nil }
+
+func TestReplyIsUntouchedAfterTheReturnThoughCancelledWhileDecoding(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, slowReplies{})
+	c := newClient(t, a)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	reply := &slowReply{cancel: cancel, returned: make(chan struct{})}
+	err := c.CallContext(ctx, b.ID(), "Svc", "Get", struct{}{}, reply)
+	close(reply.returned)
+	if !reply.decoded || reply.text != "text" { // and the race detector looks on
+		t.Errorf("the reply is still decoded after the call's return with %v", err)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// late writes its reply when nobody wants it any more.
+type late struct{ started, release, done chan struct{} }
+
+func (l late) Late(_ context.Context, _ struct{}, n *int) error {
+	close(l.started)
+	<-l.release
+	*n = 1
+	close(l.done)
+	return nil
+}
+
+func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			s := tr.setup(t, options{})
+			svc := late{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+			if err := s.server.RegisterName("Svc", svc); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(testContext(t))
+			go func() {
+				<-svc.started
+				cancel()
+			}()
+			var n int
+			if err := s.client.CallContext(ctx, s.dest, "Svc", "Late", struct{}{}, &n); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			close(svc.release)
+			within(t, "the method returns", svc.done)
+			if n != 0 {
+				t.Error("the reply was written to")
+			}
+		})
+	}
+}
+
+// newPeer returns the ID of a host that is no longer.
+func newPeer(t *testing.T) peer.ID {
+	h := newHost(t)
+	defer h.Close()
+	return h.ID()
+}
+
+func TestContextEndsWhileDialling(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	addr := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
+	for what, makeCtx := range map[string]func() (context.Context, context.CancelFunc){
+		"deadline": func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), 200*time.Millisecond)
+		},
+		"cancel": func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(200*time.Millisecond, cancel)
+			return ctx, cancel
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
+			a := newHost(t)
+			c := newClient(t, a)
+			dest := newPeer(t)
+			a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
+			ctx, cancel := makeCtx()
+			defer cancel()
+			if err := c.CallContext(ctx, dest, "Svc", "Multiply", Args{2, 3}, new(int)); !errors.Is(err, want) {
+				t.Errorf("unary: %v", err)
+			}
+			ctx, cancel = makeCtx()
+			defer cancel()
+			replies := make(chan Quotient)
+			if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan Args), replies); !errors.Is(err, want) {
+				t.Errorf("streaming: %v", err)
+			}
+			if _, open := <-replies; open {
+				t.Error("the replies are open")
+			}
+		})
+	}
+}
+
+// A peer that is connected, but does not answer when a stream is opened.
+func TestContextEndsWhileNegotiating(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	b.Network().SetStreamHandler(func(st network.Stream) {
+		defer st.Reset()
+		<-over
+	})
+	if err := a.Peerstore().SetProtocols(b.ID()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	err := newClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestUnknownPeerIsUnavailableAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, newHost(t))
+	if err := c.Call(newPeer(t), "Svc", "Multiply", Args{2, 3}, new(int)); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+		t.Error(err)
+	}
+}
+
+func TestKilledPeerEndsItsCalls(t *testing.T) {
+	t.Parallel()
+	for mux, addr := range muxers {
+		for _, how := range []string{"host closed", "connection closed"} {
+			t.Run(mux+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHostOn(t, addr), newHostOn(t, addr)
+				connect(t, a, b)
+				svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
+				serve(t, b, svc)
+				c := newClient(t, a)
+				results := make(chan error, 2)
+				go func() { results <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
+				<-svc.started
+				go func() {
+					results <- c.Stream(context.Background(), b.ID(), "Svc", "Wait", make(chan int), make(chan int))
+				}()
+				<-svc.started
+				if how == "host closed" {
+					_ = b.Close()
+				} else {
+					_ = b.Network().ClosePeer(a.ID())
+				}
+				for range 2 {
+					if err := <-results; rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+						t.Errorf("the caller gets %v", err)
+					}
+					if err := <-svc.ended; !errors.Is(err, context.Canceled) {
+						t.Errorf("the method gets %v", err)
+					}
+				}
+				released(t, a)
+			})
+		}
+	}
+}
+
+// tally counts its calls, and keeps those of Hold until their caller is gone.
+type tally struct {
+	Arith
+	held    atomic.Int32
+	started chan struct{}
+}
+
+func (s *tally) Hold(ctx context.Context, _ struct{}, _ *int) error {
+	s.held.Add(1)
+	s.started <- struct{}{}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// restart closes a host and returns one with its key and address.
+func restart(t *testing.T, b host.Host) host.Host {
+	t.Helper()
+	key, addr := b.Peerstore().PrivKey(b.ID()), b.Addrs()[0].String()
+	_ = b.Close()
+	h := newHostOn(t, addr, libp2p.Identity(key))
+	if h.ID() != b.ID() {
+		t.Fatal("another peer")
+	}
+	return h
+}
+
+func TestCallOfARestartedPeerReconnects(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, Arith{})
+	c := newClient(t, a)
+	multiplies(t, c, b.ID())
+	b = restart(t, b)
+	serve(t, b, Arith{})
+	multiplies(t, c, b.ID())
+}
+
+func TestRequestThatLeftIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	before := &tally{started: make(chan struct{}, 2)}
+	serve(t, b, before)
+	c := newClient(t, a)
+	result := make(chan error, 1)
+	go func() { result <- c.Call(b.ID(), "Svc", "Hold", struct{}{}, new(int)) }()
+	<-before.started
+	b = restart(t, b)
+	after := &tally{started: make(chan struct{}, 2)}
+	serve(t, b, after)
+	if err := <-result; rpc.CodeOf(err) != rpc.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+	multiplies(t, c, b.ID())
+	if n, m := before.held.Load(), after.held.Load(); n != 1 || m != 0 {
+		t.Errorf("it ran %d times before the restart and %d after", n, m)
+	}
+}
+
+// libp2p remembers what a peer served before it became one of v0.6.
+func TestPeerThatIsNowOfV06IsStillCalled(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	var requests atomic.Int32
+	play(b, len(header("Svc", "Multiply"))+7, func(st network.Stream) {
+		requests.Add(1)
+		_, _ = st.Write([]byte(ok + "\x06"))
+	})
+	c := newClient(t, a)
+	eventually(t, "the peers know each other's protocols", func() bool {
+		known, err := a.Peerstore().SupportsProtocols(b.ID(), testProtocol)
+		return err == nil && len(known) == 1
+	})
+	if err := a.Peerstore().AddProtocols(b.ID(), extended); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 || requests.Load() != 1 {
+		t.Errorf("got %d, %v after %d requests", n, err, requests.Load())
+	}
+	if err := a.Peerstore().AddProtocols(b.ID(), extended); err != nil {
+		t.Fatal(err)
+	}
+	err := promptly(t, func(ctx context.Context) error {
+		return c.Stream(ctx, b.ID(), "Svc", "Divides", make(chan Args), make(chan Quotient))
+	})
+	if err == nil {
+		t.Errorf("streaming: %v", err)
+	}
+	released(t, a, b)
+}
+
+// Many broken servers at once do no harm to one another's callers.
+func TestGarbageServersBesideAnHonestOne(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	honest := newHost(t)
+	connect(t, a, honest)
+	serve(t, honest, Arith{})
+	say(b, 0, string(bytes.Repeat([]byte{0xc1}, 1000)))
+	c := newClient(t, a)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)); err == nil {
+					t.Error("garbage is a reply")
+				}
+			}
+		})
+	}
+	for range 20 {
+		multiplies(t, c, honest.ID())
+	}
+	wg.Wait()
+	released(t, a, b, honest)
+}

@@ -1,0 +1,467 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// panics has methods that break, each in its own way.
+type panics struct{ Arith }
+
+const secret = "the password is swordfish"
+
+func (panics) Text(context.Context, struct{}, *int) error { panic(secret) }
+
+func (panics) Error(context.Context, struct{}, *int) error { panic(errors.New(secret)) }
+
+func (panics) Nil(context.Context, struct{}, *int) error {
+	var p *Args
+	p.A++
+	return nil
+}
+
+func (panics) Stream(_ context.Context, in <-chan int, out chan<- int) error {
+	out <- <-in
+	panic(secret)
+}
+
+func (panics) TwiceClosed(_ context.Context, _ <-chan int, out chan<- int) error {
+	close(out)
+	close(out)
+	return nil
+}
+
+func (panics) Late(_ context.Context, _ <-chan int, out chan<- int) error {
+	close(out)
+	out <- 1
+	return nil
+}
+
+// logBuffer is what a server logs.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logBuffer) option() rpc.ServerOption {
+	return rpc.WithServerLogger(slog.New(slog.NewTextHandler(l, nil)))
+}
+
+func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		for _, method := range []string{"Text", "Error", "Nil", "Stream", "TwiceClosed", "Late"} {
+			t.Run(tr.name+"/"+method, func(t *testing.T) {
+				t.Parallel()
+				var log logBuffer
+				s := tr.setup(t, options{server: []rpc.ServerOption{log.option()}})
+				if err := s.server.RegisterName("Svc", panics{}); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				switch method {
+				case "Text", "Error", "Nil":
+					err = s.client.CallContext(testContext(t), s.dest, "Svc", method, struct{}{}, new(int))
+				default:
+					args, replies := make(chan int, 1), make(chan int)
+					args <- 7 // and it stays open
+					got := collect(replies)
+					err = s.client.Stream(testContext(t), s.dest, "Svc", method, args, replies)
+					if n := len(got()); method == "Stream" && n != 1 {
+						t.Errorf("%d replies from before the panic, not 1", n)
+					}
+				}
+				if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
+					t.Fatalf("got %v", err)
+				}
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the value of the panic travels: %v", err)
+				}
+				if method == "Text" || method == "Error" || method == "Stream" {
+					if !strings.Contains(log.String(), secret) {
+						t.Error("the value of the panic is not in the log")
+					}
+				}
+				for _, want := range []string{"Svc." + method, "panics." + method, "goroutine "} {
+					if !strings.Contains(log.String(), want) {
+						t.Errorf("no %q in the log", want)
+					}
+				}
+				var n int
+				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+					t.Fatalf("afterwards %d, %v", n, err)
+				}
+			})
+		}
+	}
+}
+
+func TestPanicSendsNeitherValueNorStack(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, panics{})
+	for method, arg := range map[string]string{"Text": "\x80", "Error": "\x80", "Nil": "\x80", "Stream": "\x07"} {
+		st := open(t, a, b, testProtocol)
+		write(t, st, cat(header("Svc", method), arg))
+		if method == "Stream" {
+			_ = st.CloseWrite()
+		}
+		got, err := io.ReadAll(st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := answers(t, got)
+		if last := all[len(all)-1]; last.Error == "" || last.ErrType != rpc.ServerErr {
+			t.Errorf("%s: no error: %q", method, got)
+		}
+		for _, no := range []string{secret, "goroutine", ".go:", "nil pointer", "runtime"} {
+			if bytes.Contains(got, []byte(no)) {
+				t.Errorf("%s: %q travels: %q", method, no, got)
+			}
+		}
+	}
+}
+
+// A header may be as long as a name and metadata may be, and what exceeds it
+// is not read, whichever part of it is long.
+func TestHugeHeaderIsRefusedUnreadAndNotEchoed(t *testing.T) {
+	t.Parallel()
+	const huge = 16 << 20
+	long := "\xdb\x01\x00\x00\x00" + strings.Repeat("A", 1000)
+	for mux, addr := range muxers {
+		for name, start := range map[string]string{
+			"service":       "\x82" + str("Name") + long,
+			"method":        "\x82" + str("Name") + str("Svc") + str("Method") + long,
+			"key":           "\x83" + long,
+			"unknown field": "\x83" + str("Zzz") + long,
+			"metadata":      "\x83" + str("Metadata") + "\x81" + str("k") + long,
+			"many keys":     "\xdf\x01\x00\x00\x00" + strings.Repeat(str("AAAA")+"\x00", 100),
+		} {
+			t.Run(mux+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHostOn(t, addr), newHostOn(t, addr)
+				connect(t, a, b)
+				svc := new(counted)
+				serve(t, b, svc)
+				st := open(t, a, b, testProtocol)
+				write(t, st, []byte(start))
+				sent := make(chan int, 1)
+				go func() { sent <- flood(st, huge) }()
+				got := refusal(t, st)
+				if n := <-sent; n > huge/8 {
+					t.Errorf("%d bytes of the header were taken", n)
+				}
+				if got.ErrType != rpc.ServerErr || strings.Contains(got.Error, "AAAA") || len(got.Error) > 500 {
+					t.Errorf("the answer is %q", got.Error)
+				}
+				if got.Service != (rpc.ServiceID{}) {
+					t.Errorf("the answer repeats a name: %v", got.Service)
+				}
+				if svc.calls.Load() != 0 {
+					t.Error("a method ran")
+				}
+			})
+		}
+	}
+}
+
+func TestNameOfAMethodMayBeAsLongAsTheLimitAndNoLonger(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet)
+	t.Cleanup(func() { _ = s.Close() })
+	for _, c := range []struct {
+		length int
+		echoed bool
+	}{{rpc.MaxServiceIDLength, true}, {rpc.MaxServiceIDLength + 1, false}} {
+		name := strings.Repeat("N", c.length-len(".Method"))
+		st := open(t, a, b, testProtocol)
+		write(t, st, cat(header(name, "Method"), "\x80"))
+		got := refusal(t, st)
+		if strings.Contains(got.Error, "NNN") != c.echoed || (got.Service.Name == name) != c.echoed {
+			t.Errorf("%d bytes: %v %q", c.length, got.Service, got.Error)
+		}
+	}
+}
+
+func TestGarbageHeaderGetsOneErrorAndNothingRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	svc := new(counted)
+	asked := make(chan string, 100)
+	serve(t, b, svc, rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
+		asked <- svc + "." + method
+		return true
+	}))
+	valid := string(header("Svc", "Streaming")) + "\x01\x02"
+	for name, garbage := range map[string]string{
+		"no msgpack":           "\xc1",
+		"nil":                  "\xc0",
+		"true":                 "\xc3",
+		"a number":             "\x2a",
+		"a string":             str("Svc.Streaming"),
+		"no names":             "\x80",
+		"an array":             "\x92" + str("Svc") + str("Streaming"),
+		"keys are numbers":     "\x82\x01" + str("Svc") + "\x02" + str("Streaming"),
+		"keys are nil":         "\x82\xc0" + str("Svc") + "\xc0" + str("Streaming"),
+		"keys are maps":        "\x81\x80\x80",
+		"name is a number":     "\x82" + str("Name") + "\x07" + str("Method") + str("Streaming"),
+		"method is an array":   "\x82" + str("Name") + str("Svc") + str("Method") + "\x91\x07",
+		"method is no msgpack": "\x82" + str("Name") + str("Svc") + str("Method") + "\xc1",
+		"kind is a string":     "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Kind") + str("x"),
+		"timeout is negative":  "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Timeout") + "\xff",
+		"metadata is a list":   "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Metadata") + "\x90",
+		"metadata of numbers":  "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Metadata") + "\x81\x01\x01",
+		"a declared gigabyte":  "\xdb\x40\x00\x00\x00",
+		"array of 2^32":        "\xdd\xff\xff\xff\xff",
+		"map of 2^32":          "\xdf\xff\xff\xff\xff",
+		"an extension of 4 GB": "\xc9\xff\xff\xff\xff\x01",
+		"HTTP":                 "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
+		"TLS":                  "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+	} {
+		st := open(t, a, b, testProtocol)
+		write(t, st, []byte(garbage+valid))
+		_ = st.CloseWrite()
+		if got := refusal(t, st); got.ErrType != rpc.ServerErr || got.Service != (rpc.ServiceID{}) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	close(asked)
+	for who := range asked {
+		if who != "." { // a map without the names is a header that names nothing
+			t.Errorf("it was asked whether %s is allowed", who)
+		}
+	}
+	if svc.calls.Load() != 0 {
+		t.Error("a method ran")
+	}
+	released(t, b)
+}
+
+func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
+	t.Parallel()
+	for _, trickle := range []bool{false, true} {
+		t.Run(fmt.Sprintf("trickle=%v", trickle), func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: 300 * time.Millisecond}))
+			st := open(t, a, b, testProtocol)
+			write(t, st, header("Svc", "Multiply")[:10])
+			over := make(chan struct{})
+			var wg sync.WaitGroup
+			if trickle { // a byte now and then buys no more time
+				write(t, st, cat("\xda\x10\x00"))
+				wg.Go(func() {
+					tick := time.NewTicker(20 * time.Millisecond)
+					defer tick.Stop()
+					for {
+						select {
+						case <-over:
+							return
+						case <-tick.C:
+							_, _ = st.Write([]byte("x"))
+						}
+					}
+				})
+			}
+			got := refusal(t, st)
+			close(over)
+			wg.Wait()
+			if rpc.Code(got.Code) != rpc.CodeDeadlineExceeded || !strings.Contains(got.Error, "Limits.HeaderTimeout") {
+				t.Errorf("got %+v", got)
+			}
+			_ = st.Reset()
+			released(t, b)
+		})
+	}
+}
+
+// The streams of an attack are there throughout: no limit ends them. Nor do
+// they take the places of authorized calls.
+func TestSilentStreamsDoNotKeepOutAnHonestPeer(t *testing.T) {
+	t.Parallel()
+	const peers, each = 5, 60
+	b := newHost(t)
+	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: -1, Calls: 2}))
+	var silent []network.Stream
+	for range peers {
+		a := newHost(t)
+		connect(t, a, b)
+		for range each {
+			st := open(t, a, b, testProtocol)
+			write(t, st, header("Svc", "Multiply")[:12])
+			silent = append(silent, st)
+		}
+	}
+	eventually(t, "the silent streams are with the server", func() bool { return streams(b) == peers*each })
+	honest := newHost(t)
+	connect(t, honest, b)
+	c := newClient(t, honest)
+	for range 50 {
+		multiplies(t, c, b.ID())
+	}
+	if n := streams(b); n < peers*each {
+		t.Errorf("only %d of the silent streams are left", n)
+	}
+	for _, st := range silent {
+		_ = st.Reset()
+	}
+	released(t, b, honest)
+}
+
+func TestSilentStreamsOfManyPeersAreGoneAfterTheirTime(t *testing.T) {
+	t.Parallel()
+	b := newHost(t)
+	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: time.Second}))
+	for range 3 {
+		a := newHost(t)
+		connect(t, a, b)
+		for range 40 {
+			st := open(t, a, b, testProtocol)
+			// Not read, and never closed.
+			write(t, st, header("Svc", "Multiply")[:12])
+		}
+	}
+	eventually(t, "the server has streams", func() bool { return streams(b) > 0 })
+	released(t, b)
+}
+
+// cuts calls f for every way a request can be cut short, and every place.
+func cuts(t *testing.T, request []byte, f func(what string, at int, reset bool)) {
+	t.Helper()
+	for n := range len(request) {
+		for _, reset := range []bool{true, false} {
+			f(fmt.Sprintf("cut at %d, reset %v", n, reset), n, reset)
+		}
+	}
+}
+
+func recording(t *testing.T, name string) transcript {
+	t.Helper()
+	for _, tr := range transcripts(t) {
+		if tr.Name == name {
+			return tr
+		}
+	}
+	t.Fatalf("no recording %s", name)
+	return transcript{}
+}
+
+func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, recorded{})
+	c := newClient(t, a)
+	const itemSize = 7
+	for _, name := range []string{"multiply", "stream-3"} {
+		tr := recording(t, name)
+		request := tr.bytes(t, "client->server")
+		cuts(t, request, func(what string, at int, reset bool) {
+			st := open(t, a, b, testProtocol)
+			write(t, st, request[:at])
+			if reset {
+				_ = st.Reset()
+				return
+			}
+			_ = st.CloseWrite()
+			got, err := io.ReadAll(st)
+			if err != nil && !errors.Is(err, network.ErrReset) {
+				t.Fatalf("%s: %s: %v", name, what, err)
+			}
+			if err != nil {
+				return // the server has nothing to say
+			}
+			_ = st.Close()
+			all := answers(t, got)
+			whole := len(header("Svc", tr.Method))
+			items := 0
+			if name == "stream-3" {
+				items = max(0, at-whole) / itemSize
+			}
+			failed := len(all) > 0 && all[len(all)-1].Error != ""
+			ended := name == "stream-3" && at >= whole && (at-whole)%itemSize == 0
+			if failed == ended || len(all) > items+1 {
+				t.Errorf("%s: %s: %d items are there, the answer is %q", name, what, items, got)
+			}
+		})
+	}
+	multiplies(t, c, b.ID())
+	released(t, a, b)
+}
+
+// ending notes, as its arguments end, whether the caller is still there.
+type ending struct {
+	took chan struct{}
+	seen chan error
+}
+
+func (e *ending) Take(ctx context.Context, in <-chan int, _ chan<- int) error {
+	for range in {
+		e.took <- struct{}{}
+	}
+	e.seen <- ctx.Err()
+	return nil
+}
+
+// A method must be able to tell all its arguments from the first few of them:
+// whoever takes what it got for complete stores half a file.
+func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	svc := &ending{make(chan struct{}, 3), make(chan error, 1)}
+	serve(t, b, svc)
+	marked := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Take"), str("Kind"), "\x02\x01\x02\x03")
+	for range 200 { // it is a race
+		for _, c := range []struct {
+			what    string
+			request []byte
+			p       protocol.ID
+			reset   bool
+		}{
+			{"closed without the mark", marked, extended, false},
+			{"reset", marked, extended, true},
+			{"closed within an argument", cat(header("Svc", "Take"), "\x01\x02\x03\xcd\x01"), testProtocol, false},
+		} {
+			st := open(t, a, b, c.p)
+			write(t, st, c.request)
+			for range 3 {
+				<-svc.took
+			}
+			if c.reset {
+				_ = st.Reset()
+			} else {
+				_ = st.CloseWrite()
+			}
+			if err := <-svc.seen; err == nil {
+				t.Fatalf("%s: the method's context is alive as its arguments end", c.what)
+			}
+			_ = st.Reset()
+		}
+	}
+}
