@@ -1,12 +1,10 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -18,135 +16,6 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
-
-// panics has methods that break, each in its own way.
-type panics struct{ Arith }
-
-const secret = "the password is swordfish"
-
-func (panics) Text(context.Context, struct{}, *int) error { panic(secret) }
-
-func (panics) Error(context.Context, struct{}, *int) error { panic(errors.New(secret)) }
-
-func (panics) Nil(context.Context, struct{}, *int) error {
-	var p *Args
-	p.A++
-	return nil
-}
-
-func (panics) Stream(_ context.Context, in <-chan int, out chan<- int) error {
-	out <- <-in
-	panic(secret)
-}
-
-func (panics) TwiceClosed(_ context.Context, _ <-chan int, out chan<- int) error {
-	close(out)
-	close(out)
-	return nil
-}
-
-func (panics) Late(_ context.Context, _ <-chan int, out chan<- int) error {
-	close(out)
-	out <- 1
-	return nil
-}
-
-// logBuffer is what a server logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) option() rpc.ServerOption {
-	return rpc.WithServerLogger(slog.New(slog.NewTextHandler(l, nil)))
-}
-
-func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
-	t.Parallel()
-	for _, tr := range transports {
-		for _, method := range []string{"Text", "Error", "Nil", "Stream", "TwiceClosed", "Late"} {
-			t.Run(tr.name+"/"+method, func(t *testing.T) {
-				t.Parallel()
-				var log logBuffer
-				s := tr.setup(t, options{server: []rpc.ServerOption{log.option()}})
-				if err := s.server.RegisterName("Svc", panics{}); err != nil {
-					t.Fatal(err)
-				}
-				var err error
-				switch method {
-				case "Text", "Error", "Nil":
-					err = s.client.CallContext(testContext(t), s.dest, "Svc", method, struct{}{}, new(int))
-				default:
-					args, replies := make(chan int, 1), make(chan int)
-					args <- 7 // and it stays open
-					got := collect(replies)
-					err = s.client.Stream(testContext(t), s.dest, "Svc", method, args, replies)
-					if n := len(got()); method == "Stream" && n != 1 {
-						t.Errorf("%d replies from before the panic, not 1", n)
-					}
-				}
-				if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
-					t.Fatalf("got %v", err)
-				}
-				if strings.Contains(err.Error(), secret) {
-					t.Errorf("the value of the panic travels: %v", err)
-				}
-				if method == "Text" || method == "Error" || method == "Stream" {
-					if !strings.Contains(log.String(), secret) {
-						t.Error("the value of the panic is not in the log")
-					}
-				}
-				for _, want := range []string{"Svc." + method, "panics." + method, "goroutine "} {
-					if !strings.Contains(log.String(), want) {
-						t.Errorf("no %q in the log", want)
-					}
-				}
-				var n int
-				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
-					t.Fatalf("afterwards %d, %v", n, err)
-				}
-			})
-		}
-	}
-}
-
-func TestPanicSendsNeitherValueNorStack(t *testing.T) {
-	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, panics{})
-	for method, arg := range map[string]string{"Text": "\x80", "Error": "\x80", "Nil": "\x80", "Stream": "\x07"} {
-		st := open(t, a, b, testProtocol)
-		write(t, st, cat(header("Svc", method), arg))
-		if method == "Stream" {
-			_ = st.CloseWrite()
-		}
-		got, err := io.ReadAll(st)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := answers(t, got)
-		if last := all[len(all)-1]; last.Error == "" || last.ErrType != rpc.ServerErr {
-			t.Errorf("%s: no error: %q", method, got)
-		}
-		for _, no := range []string{secret, "goroutine", ".go:", "nil pointer", "runtime"} {
-			if bytes.Contains(got, []byte(no)) {
-				t.Errorf("%s: %q travels: %q", method, no, got)
-			}
-		}
-	}
-}
 
 // A header may be as long as a name and metadata may be, and what exceeds it
 // is not read, whichever part of it is long.

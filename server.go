@@ -255,7 +255,8 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	m := call.method
 	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
-	ctx, cancel := context.WithCancelCause(ctx)
+	parent := ctx
+	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
 	own := newEnds(replies, args, ctx.Done(), returned)
@@ -267,12 +268,12 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	go func() {
 		err := pump(call.stream.in, call.patiently(own))
 		if err != nil {
-			cancel(err) // before the method sees its arguments end
+			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
 		}
 		_ = own.dst.end()
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
-				cancel(err)
+				call.callerLeft(parent, cancel, err)
 			}
 		}
 		received <- err
@@ -282,7 +283,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		if err != nil {
 			// The call is over; the method learns it by its context, and by
 			// the end of its arguments.
-			cancel(err)
+			call.callerLeft(parent, cancel, err)
 			if call.conn != nil && isCallError(err) {
 				_ = call.conn.respond(call, err)
 			}
@@ -308,6 +309,17 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		err = sendErr
 	}
 	return err
+}
+
+// callerLeft cancels the context of a method whose caller is gone, unless its
+// parent has ended: then it ends too, and with that error.
+func (call *CallInfo) callerLeft(parent context.Context, cancel context.CancelCauseFunc, err error) {
+	if call.conn != nil {
+		call.conn.awaitDeadline(err)
+	}
+	if parent.Err() == nil {
+		cancel(err)
+	}
 }
 
 // Close ends the service at once: calls under way are cancelled and their

@@ -195,13 +195,10 @@ func (m *method) localOnly() error {
 // takes returns args as the method's argument, or what is wrong with it. A
 // pointer is as good as what it points to.
 func (m *method) takes(args any) (reflect.Value, error) {
+	if isNil(args) {
+		return reflect.Value{}, m.mismatch(describeArg(args))
+	}
 	v := reflect.ValueOf(args)
-	if !v.IsValid() {
-		return v, m.mismatch("nil")
-	}
-	if v.Kind() == reflect.Pointer && v.IsNil() {
-		return v, m.mismatch("a nil " + v.Type().String())
-	}
 	switch t := v.Type(); {
 	case t == m.arg || t.AssignableTo(m.arg):
 		return v, nil
@@ -212,7 +209,21 @@ func (m *method) takes(args any) (reflect.Value, error) {
 		p.Elem().Set(v)
 		return p, nil
 	}
-	return v, m.mismatch(v.Type().String())
+	return v, m.mismatch(describeArg(args))
+}
+
+// isNil reports whether there is no argument to speak of.
+func isNil(args any) bool {
+	v := reflect.ValueOf(args)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// describeArg names what was passed, for an error.
+func describeArg(args any) string {
+	if t := reflect.TypeOf(args); t != nil && isNil(args) {
+		return "a nil " + t.String()
+	}
+	return typeName(reflect.TypeOf(args))
 }
 
 // mismatch is the error of an argument of another type; given describes it.

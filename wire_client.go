@@ -64,7 +64,7 @@ func (c *Client) encode(call *CallInfo) (body []byte, done func(), err error) {
 	case call.encoded != nil:
 		body, err = call.encoded.bytes, call.encoded.err
 	case isNil(call.Args):
-		err = errors.New("nil; pass a value of the type that the method takes")
+		body = noArgument
 	default:
 		body, err = appendEncoded(pool.Get(firstEncoding)[:0], call.Args)
 		done = func() { pool.Put(body) }
@@ -81,10 +81,9 @@ func (c *Client) encode(call *CallInfo) (body []byte, done func(), err error) {
 
 const firstEncoding = 512
 
-func isNil(v any) bool {
-	rv := reflect.ValueOf(v)
-	return !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil()
-}
+// noArgument stands for an argument that is nil, for the server to say what
+// the method takes. It is no msgpack value.
+var noArgument = []byte{wire.ArgsEnd}
 
 // errNotServed: the peer turned the stream down when the request was on its
 // way, because libp2p had remembered its protocols wrongly.
@@ -103,8 +102,12 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte
 	}
 	defer conn.done()
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, conn.abort)
+		stop := context.AfterFunc(ctx, func() { conn.giveUp(CodeOf(ctx.Err())) })
 		defer stop()
+	}
+	if call.Kind == Unary && isNil(call.Args) && !conn.marked() {
+		_ = st.Reset() // v0.6 would make a zero value of it
+		return clientError(CodeInvalidArgument, call.ID(), "the argument is %s; pass a value of the type that the method takes", describeArg(call.Args))
 	}
 	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
 	if call.Kind == Streaming {
@@ -137,11 +140,15 @@ func (c *clientConn) done() {
 	c.Close()
 }
 
-// abort ends every wait of the call. A write that waits for the connection
-// rather than for the stream ends by the deadline, not by the reset.
-func (c *clientConn) abort() {
+// abort ends every wait of the call.
+func (c *clientConn) abort() { c.giveUp(CodeOK) }
+
+// giveUp is abort, and tells the server why, for its deadline and the
+// caller's come at the same time. A write that waits for the connection rather
+// than for the stream ends by the deadline, not by the reset.
+func (c *clientConn) giveUp(why Code) {
 	_ = c.st.SetWriteDeadline(wire.Past)
-	_ = c.st.Reset()
+	_ = c.st.ResetWithError(network.StreamErrorCode(why))
 }
 
 // fail is abort, with the error that the call then has.
@@ -253,8 +260,8 @@ func (c *clientConn) receive() error {
 // which knows only what arrived.
 func (c *clientConn) ownWords(err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.kind == ServerErr && e.Code == CodeInvalidArgument && e.Details[detailTakes] != "" && c.call.Args != nil {
-		return mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], typeName(reflect.TypeOf(c.call.Args)))
+	if errors.As(err, &e) && e.kind == ServerErr && e.Code == CodeInvalidArgument && e.Details[detailTakes] != "" && c.call.Kind == Unary {
+		return mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], describeArg(c.call.Args))
 	}
 	return err
 }

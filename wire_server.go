@@ -26,6 +26,7 @@ type serverConn struct {
 	st     network.Stream
 	server *Server
 	wire.Conn
+	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
 	marked  bool // streaming arguments end with a mark, not with the stream
 	argsEnd bool // all arguments have been read
@@ -83,6 +84,7 @@ func (c *serverConn) admit(call *CallInfo) error {
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
+	c.ctx = ctx
 	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, conn: c}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
@@ -143,6 +145,9 @@ func (call *CallInfo) receiveWire() error {
 		return serverError(CodeInvalidArgument, call.ID(),
 			"there is no argument: the method is unary; call it with Call, Go or MultiCall")
 	}
+	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
+		return call.method.mismatch("nil") // noArgument
+	}
 	if err != nil {
 		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
 			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
@@ -183,6 +188,7 @@ func (c *serverConn) watchUnary() {
 		for stray := 0; stray <= maxStray; {
 			n, err := c.st.Read(buf)
 			if err != nil {
+				c.awaitDeadline(err)
 				break
 			}
 			stray += n
@@ -191,17 +197,33 @@ func (c *serverConn) watchUnary() {
 	}()
 }
 
+// deadlineGrace is how far the two sides' clocks are trusted to differ over
+// one deadline.
+const deadlineGrace = time.Second
+
+// awaitDeadline waits for the call's own deadline if err says that the caller
+// has gone because of it: the method is to see that, not a cancellation.
+func (c *serverConn) awaitDeadline(err error) {
+	var reset *network.StreamError
+	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(CodeDeadlineExceeded) {
+		return
+	}
+	if d, ok := c.ctx.Deadline(); ok && time.Until(d) < deadlineGrace {
+		<-c.ctx.Done()
+	}
+}
+
 // watchStream waits, when all arguments have been read, for a sign that the
 // caller has gone, until the method has returned.
 func (c *serverConn) watchStream(returned <-chan struct{}) error {
 	c.argsEnd = true
 	if c.marked {
 		// The caller's side stays open to the end of the call.
-		_ = c.R.Discard(maxStray)
+		err := c.R.Discard(maxStray)
 		if isClosed(returned) { // it was stopReading
 			return nil
 		}
-		return errCallerGone
+		return errors.Join(errCallerGone, err)
 	}
 	// A v0.6 client has closed its side, and the muxers do not tell us of
 	// anything after that but the connection's end.
@@ -250,8 +272,8 @@ func (s *patientSink) put(item reflect.Value) error {
 		if err != errLate {
 			return err
 		}
-		if s.conn.callerGone() {
-			return errCallerGone
+		if err := s.conn.callerGone(); err != nil {
+			return err
 		}
 		if isClosed(s.stop) { // then stopReading comes, or came and was undone
 			return errStopped
@@ -267,12 +289,15 @@ func (s *patientSink) end() error {
 }
 
 // callerGone asks the muxer, without reading anything.
-func (c *serverConn) callerGone() bool {
+func (c *serverConn) callerGone() error {
 	_ = c.st.SetReadDeadline(wire.Past)
 	_, err := c.st.Read(nil)
 	_ = c.st.SetReadDeadline(time.Time{})
 	var late net.Error // the muxers have deadline errors of their own
-	return err != nil && err != io.EOF && !(errors.As(err, &late) && late.Timeout())
+	if err == nil || err == io.EOF || errors.As(err, &late) && late.Timeout() {
+		return nil
+	}
+	return errors.Join(errCallerGone, err)
 }
 
 func isClosed(ch <-chan struct{}) bool {
