@@ -149,7 +149,7 @@ func (r *Reader) Buffered(l msgpack.Limits) (v []byte, ok bool, err error) {
 
 // AtEnd reports whether the next byte is ArgsEnd, waiting for one.
 func (r *Reader) AtEnd() (bool, error) {
-	if r.r == r.w {
+	for r.r == r.w {
 		if err := r.fill(msgpack.Limits{Bytes: firstBuffer}, false); err != nil {
 			return false, err
 		}
@@ -203,27 +203,27 @@ func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
 
 // fill reads once, after making room.
 func (r *Reader) fill(l msgpack.Limits, watched bool) error {
-	if r.fail != nil {
-		return r.fail
+	err := r.fail
+	if err == nil {
+		if err := r.room(l); err != nil {
+			return err
+		}
+		if watched {
+			r.dog.Arm()
+		}
+		var n int
+		n, err = r.src.Read(r.buf[r.w:])
+		if watched && !r.dog.Disarm() {
+			return ErrStalled
+		}
+		r.w += n
+		if n > 0 {
+			r.fail = err // comes after what has arrived
+			return nil
+		}
 	}
-	if err := r.room(l); err != nil {
-		return err
-	}
-	if watched {
-		r.dog.Arm()
-	}
-	n, err := r.src.Read(r.buf[r.w:])
-	if watched && !r.dog.Disarm() {
-		err = ErrStalled
-	}
-	partial := r.w > r.r
-	r.w += n
-	if n > 0 && err != ErrStalled {
-		r.fail = err // after what has arrived
-		return nil
-	}
-	if err == io.EOF && partial {
-		err = io.ErrUnexpectedEOF
+	if err == io.EOF && r.w > r.r {
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
