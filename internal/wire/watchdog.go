@@ -38,6 +38,7 @@ func (w *Watchdog) Arm() { w.ArmFor(w.after) }
 // ArmFor is Arm with another time; not positive is for ever.
 func (w *Watchdog) ArmFor(d time.Duration) {
 	if d <= 0 || w.fired.Load() {
+		w.Disarm()
 		return
 	}
 	w.armed = true

@@ -125,7 +125,7 @@ func TestWriterFlushWith(t *testing.T) {
 			w.Init(st, mem, 0)
 			head, body := noise(tt.head), bytes.Repeat([]byte{0xab}, tt.body)
 			st.look = func() {
-				if held := mem.held(); held < tt.head+tt.body-firstBuffer || held > 4*(tt.head+tt.body) {
+				if held := mem.held(); held < tt.head+tt.body-unreserved || held > 4*(tt.head+tt.body) {
 					t.Errorf("%d bytes are reserved for %d and %d", held, tt.head, tt.body)
 				}
 			}
@@ -174,7 +174,7 @@ var flushes = map[string]func(w *wire.Writer, n int) error{
 func TestWriterMemoryRefused(t *testing.T) {
 	t.Parallel()
 	for name, flush := range flushes {
-		for _, n := range []int{2 * firstBuffer, 1 << 20} {
+		for _, n := range []int{2 * unreserved, 1 << 20} {
 			st, mem := &sink{}, &memory{most: 1}
 			var w wire.Writer
 			w.Init(st, mem, 0)
