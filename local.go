@@ -52,6 +52,9 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 			return contextError(ctx, call.ID())
 		}
 	}
+	if err == errClosed || err == errStopped {
+		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
+	}
 	if call.Kind == Unary && c.server.Reply != nil {
 		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(c.server.Reply).Elem())
 		if call.stats != nil {
