@@ -21,9 +21,10 @@ import (
 
 // streaming has streaming methods of every bad habit.
 type streaming struct {
-	sent  atomic.Int64  // replies of Flood and FloodBytes
-	ended chan error    // how their contexts ended, or nil
-	began chan struct{} // one for each that began, if anybody asks
+	sent   atomic.Int64  // replies of FloodBytes
+	wanted atomic.Int64  // those of them that were sent before it was told to end
+	ended  chan error    // how their contexts ended
+	began  chan struct{} // one for each that began, if anybody asks
 }
 
 func newStreaming() *streaming {
@@ -80,6 +81,9 @@ func (s *streaming) FloodBytes(ctx context.Context, in <-chan [2]int, out chan<-
 	n := <-in
 	reply := make([]byte, n[1])
 	for range n[0] {
+		if ctx.Err() == nil {
+			s.wanted.Add(1)
+		}
 		out <- reply
 		s.sent.Add(1)
 	}
@@ -525,6 +529,9 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 		}
 	}
 	close(held)
+	if n := svc.wanted.Load(); n > calls*20 { // the muxers have windows of at most 16 MiB
+		t.Errorf("%d replies of %d MiB were taken for %d callers who read none", n, size>>20, calls)
+	}
 	if m := <-most; m > calls*3*size {
 		t.Errorf("%d MiB were held for %d calls whose replies are %d MiB each", m>>20, calls, size>>20)
 	}

@@ -155,7 +155,9 @@ const (
 // anything is.
 func (m *method) compile(t reflect.Type) (reason string) {
 	switch {
-	case t.IsVariadic() || t.NumIn() != 3:
+	case t.IsVariadic():
+		return fmt.Sprintf("it is variadic: make it %s or %s", unaryForm, streamingForm)
+	case t.NumIn() != 3:
 		return fmt.Sprintf("it takes %d arguments, not 3: make it %s or %s", t.NumIn(), unaryForm, streamingForm)
 	case t.In(0) != typeContext:
 		return fmt.Sprintf("its first argument is %v, not a context.Context", t.In(0))
