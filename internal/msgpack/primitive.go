@@ -82,6 +82,9 @@ func IsNil(b []byte) bool { return len(b) > 0 && b[0] == Nil }
 // rest.
 func ReadMap(b []byte) (pairs int, rest []byte, err error) {
 	h, rest, err := read(b, kindMap)
+	if err == nil && h.children > uint64(len(rest)) { // a byte each, at least
+		return 0, nil, errShort
+	}
 	return int(h.children / 2), rest, err
 }
 

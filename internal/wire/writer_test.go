@@ -72,7 +72,7 @@ func TestWriterFlush(t *testing.T) {
 			w.Init(st, mem, 0)
 			want := noise(n)
 			st.look = func() {
-				if held := mem.held(); held < n-4*firstBuffer || held > 4*n {
+				if held := mem.held(); held < n-unreserved || held > 4*n {
 					t.Errorf("%d bytes are reserved for %d", held, n)
 				}
 			}
