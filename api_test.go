@@ -136,6 +136,9 @@ func TestV06ValuesAreKept(t *testing.T) {
 	if s := (rpc.ServiceID{Name: "Name", Method: "Method"}).String(); s != "Name.Method" {
 		t.Errorf("a ServiceID is %q", s)
 	}
+	if n := reflect.TypeFor[stats.RPCStats]().NumMethod(); n != 2 {
+		t.Errorf("RPCStats has %d methods; it has IsClient, and one that keeps other types out", n)
+	}
 	// What v0.6 declared is a type of its own, not another name for one.
 	for _, typ := range []reflect.Type{
 		reflect.TypeFor[rpc.ServerOption](), reflect.TypeFor[rpc.ClientOption](),

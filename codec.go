@@ -142,7 +142,6 @@ var (
 	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
 	selfer            = reflect.TypeFor[codec.Selfer]()
 )
 
@@ -174,6 +173,9 @@ func obstacle(t reflect.Type, decoding bool, seen map[reflect.Type]bool) (path [
 		}
 		return obstacle(t.Elem(), decoding, seen)
 	case reflect.Struct:
+		if onlyText(t) {
+			return nil, "a " + t.String() + ", which has no exported fields and only a text form; give it MarshalBinary and UnmarshalBinary"
+		}
 		for i := range t.NumField() {
 			f := t.Field(i)
 			tag := f.Tag.Get("codec")
@@ -191,12 +193,22 @@ func obstacle(t reflect.Type, decoding bool, seen map[reflect.Type]bool) (path [
 	return nil, ""
 }
 
-// marshals reports whether t's own methods say how it travels.
+// marshals reports whether t's own methods say how it travels. A text form
+// does not count: the codec uses it in text formats only.
 func marshals(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	has := func(m, u reflect.Type) bool {
-		return (t.Implements(m) || p.Implements(m)) && (t.Kind() == reflect.Interface || p.Implements(u))
-	}
-	return has(binaryMarshaler, binaryUnmarshaler) || has(textMarshaler, textUnmarshaler) ||
+	return (t.Implements(binaryMarshaler) || p.Implements(binaryMarshaler)) &&
+		(t.Kind() == reflect.Interface || p.Implements(binaryUnmarshaler)) ||
 		t.Implements(selfer) || p.Implements(selfer)
+}
+
+// onlyText reports whether all of a struct's content is hidden, and would be
+// lost without a word, though it has a text form.
+func onlyText(t reflect.Type) bool {
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() || f.Anonymous {
+			return false
+		}
+	}
+	return t.NumField() > 0 && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
 }

@@ -32,8 +32,8 @@
 //
 // A, R and what they contain travel as msgpack: exported fields, under their
 // names or those of `codec` tags, maps, slices, pointers, interface{} values,
-// and types that marshal themselves (encoding.BinaryMarshaler or
-// TextMarshaler with its counterpart), as peer.ID, cid.Cid and time.Time do. A
+// and types that marshal themselves (encoding.BinaryMarshaler with its
+// counterpart), as peer.ID, cid.Cid and time.Time do. A
 // may be a pointer, and a caller may pass a value where the method takes a
 // pointer, and the other way round. Channels and funcs cannot travel, nor can
 // interfaces that have methods.

@@ -73,7 +73,7 @@ func (c Code) String() string {
 //	return &rpc.Error{Code: rpc.CodeNotFound, Message: "no such pin",
 //		Details: map[string]string{"cid": c.String()}}
 //
-// All errors of the library itself are of this type too. errors.Is(err,
+// The errors that calls end with are of this type, unless a method made them. errors.Is(err,
 // context.Canceled) holds for one with [CodeCanceled], and likewise
 // [context.DeadlineExceeded] for [CodeDeadlineExceeded]. A v0.6 peer sees the
 // text and the [ErrorType].
@@ -172,10 +172,20 @@ func clientError(c Code, id ServiceID, format string, args ...any) *Error {
 // newError formats like fmt.Errorf, %w included.
 func newError(kind ErrorType, c Code, id ServiceID, format string, args []any) *Error {
 	err := fmt.Errorf(format, args...)
-	e := &Error{Code: c, kind: kind, Message: "rpc: " + id.String() + ": " + err.Error()}
+	e := &Error{Code: c, kind: kind, Message: "rpc: " + err.Error()}
+	if id != (ServiceID{}) {
+		e.Message = "rpc: " + id.String() + ": " + err.Error()
+	}
 	if cause := errors.Unwrap(err); cause != nil {
 		e.cause = cause
 	}
+	return e
+}
+
+// because returns e with what the codec, or another, says of it.
+func (e *Error) because(err error) *Error {
+	e.Message += " (" + err.Error() + ")"
+	e.cause = err
 	return e
 }
 

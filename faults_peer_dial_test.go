@@ -151,11 +151,14 @@ func (s *holdTally) Hold(ctx context.Context, _ struct{}, _ *int) error {
 	return ctx.Err()
 }
 
-// restart closes a host and returns one with its key and address.
-func restart(t *testing.T, b host.Host) host.Host {
+// restart closes b and returns a host with its key and address, when a has seen
+// the connection go: a request that is written before can have arrived, as far
+// as anyone knows.
+func restart(t *testing.T, a, b host.Host) host.Host {
 	t.Helper()
 	key, addr := b.Peerstore().PrivKey(b.ID()), b.Addrs()[0].String()
 	_ = b.Close()
+	eventually(t, "the connection is gone", func() bool { return len(a.Network().ConnsToPeer(b.ID())) == 0 })
 	h := newHostOn(t, addr, libp2p.Identity(key))
 	if h.ID() != b.ID() {
 		t.Fatal("another peer")
@@ -169,7 +172,7 @@ func TestCallOfARestartedPeerReconnects(t *testing.T) {
 	serve(t, b, Arith{})
 	c := newClient(t, a)
 	multiplies(t, c, b.ID())
-	b = restart(t, b)
+	b = restart(t, a, b)
 	serve(t, b, Arith{})
 	multiplies(t, c, b.ID())
 }
@@ -183,7 +186,7 @@ func TestRequestThatLeftIsNotSentAgain(t *testing.T) {
 	result := make(chan error, 1)
 	go func() { result <- c.Call(b.ID(), "Svc", "Hold", struct{}{}, new(int)) }()
 	<-before.started
-	b = restart(t, b)
+	b = restart(t, a, b)
 	after := &holdTally{started: make(chan struct{}, 2)}
 	serve(t, b, after)
 	if err := <-result; rpc.CodeOf(err) != rpc.CodeUnavailable {

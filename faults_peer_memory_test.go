@@ -101,6 +101,33 @@ func TestMemoryFollowsWhatHasArrived(t *testing.T) {
 	released(t, a, b)
 }
 
+// bytesHolder is a holder whose method takes bytes.
+type bytesHolder struct{ *holder }
+
+func (h bytesHolder) HoldBytes(ctx context.Context, _ []byte, _ *struct{}) error {
+	return h.Hold(ctx, struct{}{}, nil)
+}
+
+func TestBufferOfAnArgumentIsGivenBackBeforeTheMethodRuns(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	svc := newHolder()
+	serve(t, b, bytesHolder{svc})
+	c := newClient(t, a)
+	result := make(chan error, 1)
+	go func() {
+		result <- c.CallContext(testContext(t), b.ID(), "Svc", "HoldBytes", make([]byte, 4<<20), new(struct{}))
+	}()
+	<-svc.started
+	if m := held(b).Memory; m != 0 {
+		t.Errorf("%d bytes are reserved while the method runs", m/2)
+	}
+	svc.release <- struct{}{}
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
 // Not parallel: it measures the memory of the whole process.
 func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 	a, b := newHosts(t)

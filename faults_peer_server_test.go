@@ -306,7 +306,7 @@ func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
 	svc := &ending{make(chan struct{}, 3), make(chan error, 1)}
 	serve(t, b, svc)
 	marked := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Take"), str("Kind"), "\x02\x01\x02\x03")
-	for range 200 { // it is a race
+	for range 1000 { // it is a race
 		for _, c := range []struct {
 			what    string
 			request []byte

@@ -336,8 +336,7 @@ func TestStreamReturnsWhenItsContextEndsThoughNobodyHelps(t *testing.T) {
 					cancel()
 				}
 				err := take(t, "Stream returns", result)
-				checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.Flood")
-				if !errors.Is(err, want) {
+				if !errors.Is(err, want) || rpc.CodeOf(err) != rpc.CodeOf(want) {
 					t.Errorf("got %v", err)
 				}
 				if _, open := take2(t, replies); open {
@@ -463,7 +462,7 @@ func TestMethodThatTakesNoArgumentsHoldsItsCallerUp(t *testing.T) {
 		for _, buffer := range []int{0, 20} {
 			t.Run(fmt.Sprint(tr.name, "/", buffer), func(t *testing.T) {
 				t.Parallel()
-				const items, size = 1500, 32 << 10
+				const items, size = 300, 32 << 10
 				svc := newUneven()
 				s := tr.setup(t, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
 				if err := s.server.RegisterName("Svc", svc); err != nil {

@@ -225,7 +225,7 @@ func TestShutdownLosesNoCall(t *testing.T) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
-			for range 5 {
+			for range 3 {
 				s := tr.setup(t, options{})
 				svc := &ledger{ran: make(map[int]int)}
 				if err := s.server.RegisterName("Svc", svc); err != nil {
@@ -328,7 +328,7 @@ func TestClosedClientMakesNoCalls(t *testing.T) {
 func TestRegisterWhileServing(t *testing.T) {
 	t.Parallel()
 	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		const callers, services = 64, 30
+		const callers, services = 64, 15
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
 		var registered atomic.Int64

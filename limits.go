@@ -52,7 +52,7 @@ type Limits struct {
 	// SilenceTimeout is how long a peer with which a client has calls under
 	// way may be frozen, its connection alive or not, before they fail with
 	// [CodeUnavailable]. While a call waits, the client pings the peer, by
-	// libp2p's ping protocol, every third of this time. Default 15 s.
+	// libp2p's ping protocol, every fourth of this time. Default 15 s.
 	SilenceTimeout time.Duration
 
 	// CallsPerPeer is how many calls a server has at once for one peer, from

@@ -82,9 +82,9 @@ func (o *openConns) all() []*clientConn {
 	return slices.Collect(maps.Keys(o.conns))
 }
 
-// period is how often peers are asked; the rest of the time is theirs to
-// answer in.
-func (o *openConns) period() time.Duration { return o.client.limits.SilenceTimeout / 3 }
+// period is how often peers are asked. A call may be almost two old before its
+// peer is; what is left of the timeout is for the answer.
+func (o *openConns) period() time.Duration { return o.client.limits.SilenceTimeout / 4 }
 
 // check asks every peer that has kept a call waiting for a period.
 func (o *openConns) check() {
@@ -107,7 +107,7 @@ func (o *openConns) check() {
 // ask pings p, and ends its calls if there is no answer in time.
 func (o *openConns) ask(p peer.ID) {
 	timeout := o.client.limits.SilenceTimeout
-	ctx, cancel := context.WithTimeout(o.ctx, timeout-o.period()-timeout/10)
+	ctx, cancel := context.WithTimeout(o.ctx, timeout-2*o.period()-timeout/20)
 	defer cancel()
 	if err := o.client.ping(ctx, p); err == nil || ctx.Err() != context.DeadlineExceeded {
 		return // it answers, or its streams tell what is wrong

@@ -74,7 +74,7 @@ func (call *CallInfo) receiveLocal() error {
 			return m.mismatch(a.String())
 		}
 		if r := out.ch.Type().Elem(); !m.reply.AssignableTo(r) {
-			return replyMismatch(ServerErr, m.id, m.reply.String(), out.ch.Type())
+			return replyMismatch(m.id, m.reply.String(), out.ch.Type())
 		}
 		return nil
 	}

@@ -17,6 +17,8 @@ type outgoingMetadata struct{}
 // ContextWithMetadata returns a context whose calls carry md, in place of
 // what ctx carried before. md is not copied: leave it alone afterwards.
 //
+// [OutgoingMetadata] returns what ctx carries, to add to it.
+//
 // Metadata goes one step: a method that wants to pass on what it was sent says
 // so, with ContextWithMetadata(ctx, MetadataFromContext(ctx)). A v0.6 server
 // ignores it. More than [Limits].MetadataSize bytes make the call fail with
@@ -33,6 +35,10 @@ func MetadataFromContext(ctx context.Context) Metadata {
 	}
 	return nil
 }
+
+// OutgoingMetadata returns a copy of the metadata that calls with ctx carry;
+// nil if there are none.
+func OutgoingMetadata(ctx context.Context) Metadata { return maps.Clone(outgoing(ctx)) }
 
 func outgoing(ctx context.Context) Metadata {
 	md, _ := ctx.Value(outgoingMetadata{}).(Metadata)

@@ -303,7 +303,7 @@ func TestSlowDestinationHoldsUpTheOthersByTheBufferAndNoMore(t *testing.T) {
 		for _, tr := range transports {
 			t.Run(fmt.Sprint(tr.name, "/", buffer), func(t *testing.T) {
 				t.Parallel()
-				const items, size = 1500, 32 << 10
+				const items, size = 300, 32 << 10
 				svc := newUneven()
 				s := tr.setup(t, options{client: []rpc.ClientOption{rpc.WithMultiStreamBufferSize(buffer)}})
 				if err := s.server.RegisterName("Svc", svc); err != nil {
@@ -339,7 +339,7 @@ func TestStallTimeoutGivesUpTheSlowDestinationOnly(t *testing.T) {
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
-			const items, size = 1500, 32 << 10
+			const items, size = 300, 32 << 10
 			svc := newUneven()
 			s := tr.setup(t, options{client: []rpc.ClientOption{
 				rpc.WithMultiStreamBufferSize(10), rpc.WithMultiStreamStallTimeout(2 * time.Second),

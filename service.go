@@ -230,13 +230,13 @@ func describeArg(args any) string {
 
 // mismatch is the error of an argument of another type; given describes it.
 // detailTakes lets a remote caller say the same with its own type's name.
-func (m *method) mismatch(given string) error {
+func (m *method) mismatch(given string) *Error {
 	return mismatched(ServerErr, m.id, m.arg.String(), given)
 }
 
 const detailTakes = "rpc.takes"
 
-func mismatched(kind ErrorType, id ServiceID, takes, given string) error {
+func mismatched(kind ErrorType, id ServiceID, takes, given string) *Error {
 	e := newError(kind, CodeInvalidArgument, id,
 		"the method takes %s, not %s; pass a value of that type", []any{takes, given})
 	e.Details = map[string]string{detailTakes: takes}
@@ -249,11 +249,11 @@ func (m *method) fits(reply reflect.Type) error {
 	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) {
 		return nil
 	}
-	return replyMismatch(ServerErr, m.id, m.reply.String(), reply)
+	return replyMismatch(m.id, m.reply.String(), reply)
 }
 
-func replyMismatch(kind ErrorType, id ServiceID, replies string, into reflect.Type) *Error {
-	return newError(kind, CodeInvalidArgument, id,
+func replyMismatch(id ServiceID, replies string, into reflect.Type) *Error {
+	return newError(ClientErr, CodeInvalidArgument, id,
 		"the method replies with %s, which does not fit a %v; pass a pointer to that type", []any{replies, into})
 }
 

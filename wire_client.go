@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"reflect"
 	"sync/atomic"
@@ -119,6 +118,12 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte
 		return nil
 	}
 	conn.abort()
+	if d, ok := ctx.Deadline(); ok && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
+		// The server, whose deadline is the same, was quicker to say so than
+		// the context: the error is the one that it would have been.
+		<-ctx.Done()
+		return contextError(ctx, call.ID())
+	}
 	return conn.explain(ctx, err)
 }
 
@@ -248,7 +253,7 @@ func (c *clientConn) receive() error {
 		if obstacle := typeInfoOf(reflect.TypeOf(call.Reply)).decode; obstacle != nil {
 			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
 		}
-		return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.TypeOf(call.Reply)), err)
+		return replyMismatch(call.ID(), msgpack.Describe(b), reflect.TypeOf(call.Reply)).because(err)
 	}
 	if call.stats != nil {
 		call.stats.in(reflect.ValueOf(call.Reply), b)
@@ -281,7 +286,7 @@ func (c *clientConn) stream() error {
 	from := &wireSource{
 		r: &c.R, limits: l, typ: call.stream.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
-			return fmt.Errorf("%w (%v)", replyMismatch(ClientErr, call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)), err)
+			return replyMismatch(call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)).because(err)
 		},
 	}
 	sent := make(chan error, 1)

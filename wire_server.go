@@ -170,7 +170,7 @@ func (c *serverConn) argumentError(m *method, b []byte, err error) error {
 	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
 	}
-	return fmt.Errorf("%w (%v)", m.mismatch(msgpack.Describe(b)), err)
+	return m.mismatch(msgpack.Describe(b)).because(err)
 }
 
 // maxStray is how much a caller may send after what the call needs.

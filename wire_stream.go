@@ -163,7 +163,7 @@ func (s *wireSink) put(v reflect.Value) error {
 }
 
 func (s *wireSink) flush() error {
-	return limitError(s.w.Flush(), s.id, s.kind, s.item+"s of the stream", s.limits)
+	return limitError(s.w.Flush(), s.id, s.kind, "the stream", s.limits)
 }
 
 func (s *wireSink) end() error {

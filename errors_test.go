@@ -1,0 +1,505 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/ugorji/go/codec"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+var (
+	errOwn = &rpc.Error{
+		Code: rpc.CodeNotFound, Message: "no such pin",
+		Details: map[string]string{"cid": "Qm", "": "empty key", "empty": ""},
+	}
+	errPlain = errors.New("plain")
+)
+
+// failing returns the error of the given name, by a unary and by a streaming
+// method.
+type failing struct {
+	errs map[string]func(context.Context) error
+}
+
+func (f failing) Unary(ctx context.Context, name string, _ *int) error { return f.errs[name](ctx) }
+
+func (f failing) Streaming(ctx context.Context, in <-chan string, _ chan<- int) error {
+	return f.errs[<-in](ctx)
+}
+
+func alwaysErr(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
+// failBoth makes a unary and a streaming call with the same argument.
+func failBoth(t *testing.T, s setup, arg string, check func(*testing.T, error)) {
+	t.Helper()
+	t.Run("unary", func(t *testing.T) {
+		check(t, s.client.CallContext(testContext(t), s.dest, "Svc", "Unary", arg, new(int)))
+	})
+	t.Run("streaming", func(t *testing.T) {
+		check(t, streamOnce[int](t, s, "Streaming", arg))
+	})
+}
+
+// streamOnce makes a streaming call with one argument.
+func streamOnce[R, A any](t *testing.T, s setup, method string, arg A) error {
+	t.Helper()
+	ctx := testContext(t)
+	args, replies := make(chan A), make(chan R)
+	sendAll(ctx, args, arg)
+	got := collect(replies)
+	err := s.client.Stream(ctx, s.dest, "Svc", method, args, replies)
+	got()
+	return err
+}
+
+func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
+	t.Parallel()
+	ended := func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		return ctx.Err()
+	}
+	late := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, -1)
+		defer cancel()
+		return ctx.Err()
+	}
+	cases := []struct {
+		name    string
+		err     func(context.Context) error
+		text    string
+		code    rpc.Code
+		details map[string]string
+		is      error // on both sides
+	}{
+		{"an Error", alwaysErr(errOwn), "no such pin", rpc.CodeNotFound, errOwn.Details, nil},
+		{"an Error in another", alwaysErr(fmt.Errorf("unpin: %w", errOwn)), "unpin: no such pin", rpc.CodeNotFound, errOwn.Details, nil},
+		{"joined errors", alwaysErr(errors.Join(errPlain, errOwn)), "plain\nno such pin", rpc.CodeNotFound, errOwn.Details, nil},
+		{"an Error of no text", alwaysErr(&rpc.Error{Code: rpc.CodeAborted}), "Aborted", rpc.CodeAborted, nil, nil},
+		{"an Error of no code", alwaysErr(&rpc.Error{Message: "codeless"}), "codeless", rpc.CodeUnknown, nil, nil},
+		{"an Error of nothing but details", alwaysErr(&rpc.Error{Details: map[string]string{"k": "v"}}), "", rpc.CodeUnknown, map[string]string{"k": "v"}, nil},
+		{"a plain error", alwaysErr(errPlain), "plain", rpc.CodeUnknown, nil, nil},
+		{"an error of no text", alwaysErr(errors.New("")), "", rpc.CodeUnknown, nil, nil},
+		{"the context's cancellation", ended, "context canceled", rpc.CodeCanceled, nil, context.Canceled},
+		{"the context's deadline", late, "context deadline exceeded", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
+		{"a cancellation in another error", alwaysErr(fmt.Errorf("pin: %w", context.Canceled)), "pin: context canceled", rpc.CodeCanceled, nil, context.Canceled},
+		{"an Error that stands for a cancellation", alwaysErr(&rpc.Error{Code: rpc.CodeCanceled, Message: "enough"}), "enough", rpc.CodeCanceled, nil, context.Canceled},
+		{"an Error that stands for a deadline", alwaysErr(&rpc.Error{Code: rpc.CodeDeadlineExceeded, Message: "slow"}), "slow", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
+		{"words of a library error", alwaysErr(errors.New("rpc: can't find service X")), "rpc: can't find service X", rpc.CodeUnknown, nil, nil},
+		{"words of a context error, another code", alwaysErr(&rpc.Error{Code: rpc.CodeInternal, Message: "context canceled"}), "context canceled", rpc.CodeInternal, nil, nil},
+	}
+	svc := failing{make(map[string]func(context.Context) error)}
+	for _, c := range cases {
+		svc.errs[c.name] = c.err
+	}
+	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				failBoth(t, s, c.name, func(t *testing.T, err error) {
+					if err == nil {
+						t.Fatal("the error is lost")
+					}
+					if c.text != "" && err.Error() != c.text {
+						t.Errorf("the text is %q, not %q", err, c.text)
+					}
+					if code := rpc.CodeOf(err); code != c.code {
+						t.Errorf("the code is %v, not %v", code, c.code)
+					}
+					if rpc.IsRPCError(err) || rpc.IsServerError(err) || rpc.IsClientError(err) || rpc.IsAuthorizationError(err) {
+						t.Error("the method's own error is taken for one of the library's")
+					}
+					var e *rpc.Error
+					if isError := errors.As(err, &e); isError && !maps.Equal(e.Details, c.details) || !isError && c.details != nil {
+						t.Errorf("the details of %#v are not %v", err, c.details)
+					}
+					for _, target := range []error{context.Canceled, context.DeadlineExceeded} {
+						if errors.Is(err, target) != (c.is == target) {
+							t.Errorf("errors.Is(%v, %v) is wrong", err, target)
+						}
+					}
+				})
+			})
+		}
+	})
+}
+
+func TestLocalErrorsKeepTheirIdentity(t *testing.T) {
+	t.Parallel()
+	s := transports[0].setup(t, options{})
+	wrapped := fmt.Errorf("unpin: %w", errPlain)
+	if err := s.server.RegisterName("Svc", failing{map[string]func(context.Context) error{"": alwaysErr(wrapped)}}); err != nil {
+		t.Fatal(err)
+	}
+	failBoth(t, s, "", func(t *testing.T, err error) {
+		if !errors.Is(err, errPlain) || err != wrapped {
+			t.Fatalf("got another error: %v", err)
+		}
+	})
+}
+
+func TestEveryCodeTravels(t *testing.T) {
+	t.Parallel()
+	svc := failing{make(map[string]func(context.Context) error)}
+	codes := []rpc.Code{17, 1 << 10} // of a later version
+	for c := rpc.CodeCanceled; c <= rpc.CodeUnauthenticated; c++ {
+		codes = append(codes, c)
+	}
+	for _, c := range codes {
+		svc.errs[c.String()] = alwaysErr(&rpc.Error{Code: c, Message: "text"})
+	}
+	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+		for _, c := range codes {
+			failBoth(t, s, c.String(), func(t *testing.T, err error) {
+				if rpc.CodeOf(err) != c || err.Error() != "text" {
+					t.Fatalf("%v arrives as %v, %v", c, rpc.CodeOf(err), err)
+				}
+			})
+		}
+	})
+}
+
+func TestCodesHaveTheNumbersAndNamesOfGRPC(t *testing.T) {
+	t.Parallel()
+	for i, c := range []struct {
+		code rpc.Code
+		name string
+	}{
+		{rpc.CodeOK, "OK"}, {rpc.CodeCanceled, "Canceled"}, {rpc.CodeUnknown, "Unknown"},
+		{rpc.CodeInvalidArgument, "InvalidArgument"}, {rpc.CodeDeadlineExceeded, "DeadlineExceeded"},
+		{rpc.CodeNotFound, "NotFound"}, {rpc.CodeAlreadyExists, "AlreadyExists"},
+		{rpc.CodePermissionDenied, "PermissionDenied"}, {rpc.CodeResourceExhausted, "ResourceExhausted"},
+		{rpc.CodeFailedPrecondition, "FailedPrecondition"}, {rpc.CodeAborted, "Aborted"},
+		{rpc.CodeOutOfRange, "OutOfRange"}, {rpc.CodeUnimplemented, "Unimplemented"},
+		{rpc.CodeInternal, "Internal"}, {rpc.CodeUnavailable, "Unavailable"},
+		{rpc.CodeDataLoss, "DataLoss"}, {rpc.CodeUnauthenticated, "Unauthenticated"},
+		{17, "Code(17)"},
+	} {
+		if c.code != rpc.Code(i) || c.code.String() != c.name {
+			t.Errorf("%d is %v, not %s", c.code, c.code, c.name)
+		}
+	}
+	if s := rpc.Code(1<<32 - 1).String(); s != "Code(4294967295)" {
+		t.Errorf("the greatest code is %s", s)
+	}
+}
+
+func TestCodeOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want rpc.Code
+	}{
+		{nil, rpc.CodeOK},
+		{errPlain, rpc.CodeUnknown},
+		{context.Canceled, rpc.CodeCanceled},
+		{context.DeadlineExceeded, rpc.CodeDeadlineExceeded},
+		{fmt.Errorf("x: %w", context.Canceled), rpc.CodeCanceled},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), rpc.CodeDeadlineExceeded},
+		{errOwn, rpc.CodeNotFound},
+		{fmt.Errorf("x: %w", errOwn), rpc.CodeNotFound},
+		{errors.Join(errPlain, errOwn), rpc.CodeNotFound},
+		{errors.Join(context.Canceled, errOwn), rpc.CodeNotFound},
+		{&rpc.Error{}, rpc.CodeUnknown},
+		{fmt.Errorf("%w: %w", &rpc.Error{}, context.Canceled), rpc.CodeCanceled},
+	} {
+		if got := rpc.CodeOf(c.err); got != c.want {
+			t.Errorf("the code of %v is %v, not %v", c.err, got, c.want)
+		}
+	}
+}
+
+func TestOversizedErrorsArriveCutWithTheirCode(t *testing.T) {
+	t.Parallel()
+	const most = 256 << 10
+	fill := func(n int) map[string]string {
+		m := map[string]string{"k": strings.Repeat("v", n)}
+		return m
+	}
+	many := make(map[string]string) // small keys: more values than bytes would tell
+	for i := range 40_000 {
+		many[strconv.FormatInt(int64(i), 36)] = ""
+	}
+	// An accent lies on the cut.
+	umlauts := "x" + strings.Repeat("é", most)
+	cases := map[string]*rpc.Error{
+		"text of the limit":        {Code: rpc.CodeAborted, Message: strings.Repeat("x", most)},
+		"text and details of most": {Code: rpc.CodeAborted, Message: strings.Repeat("x", most), Details: fill(most - 20)},
+		"text over it":             {Code: rpc.CodeAborted, Message: umlauts, Details: map[string]string{"k": "v"}},
+		"details over it":          {Code: rpc.CodeAborted, Message: "text", Details: fill(most)},
+		"many small details":       {Code: rpc.CodeAborted, Message: "text", Details: many},
+		"everything far over it":   {Code: rpc.CodeAborted, Message: strings.Repeat("x", 8<<20), Details: fill(8 << 20)},
+	}
+	svc := failing{make(map[string]func(context.Context) error)}
+	for name, e := range cases {
+		svc.errs[name] = alwaysErr(e)
+	}
+	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+		for name, sent := range cases {
+			t.Run(name, func(t *testing.T) {
+				failBoth(t, s, name, func(t *testing.T, err error) {
+					var e *rpc.Error
+					if !errors.As(err, &e) || e.Code != sent.Code || e.Type() != rpc.NonRPCErr {
+						t.Fatalf("got %.200v", err)
+					}
+					text, details := e.Message, e.Details
+					if s.dest == s.sender || !strings.Contains(name, "over") {
+						if text != sent.Message {
+							t.Errorf("the text of %d bytes arrives as %d", len(sent.Message), len(text))
+						}
+						if name == "many small details" && s.dest != s.sender {
+							return // whole, or left out
+						}
+						if !maps.Equal(details, sent.Details) {
+							t.Errorf("%d details arrive as %d", len(sent.Details), len(details))
+						}
+						return
+					}
+					if len(text) > most+100 || len(text) > most-4 != (len(sent.Message) > most) || !utf8.ValidString(text) {
+						t.Errorf("the text of %d bytes arrives as %d", len(sent.Message), len(text))
+					}
+					if cut := strings.TrimSuffix(text, " (truncated)"); !strings.HasPrefix(sent.Message, cut) || (cut == text) != (len(sent.Message) <= most) {
+						t.Errorf("the text ends in %q", text[max(0, len(text)-40):])
+					}
+					if len(sent.Details["k"]) >= most {
+						if len(details) != 1 || !strings.Contains(details["rpc.details"], strconv.Itoa(most)) {
+							t.Errorf("%d details instead of a word on their size", len(details))
+						}
+					} else if !maps.Equal(details, sent.Details) {
+						t.Errorf("the details are %v", details)
+					}
+				})
+			})
+		}
+	})
+}
+
+// passing calls a method on another server and returns its error.
+type passing struct {
+	client *rpc.Client
+	dest   peer.ID
+}
+
+func (p passing) Unary(ctx context.Context, method string, _ *int) error {
+	return p.client.CallContext(ctx, p.dest, "Far", method, 5, new(int))
+}
+
+func (p passing) Streaming(ctx context.Context, in <-chan string, _ chan<- int) error {
+	return p.Unary(ctx, <-in, nil)
+}
+
+type far struct{}
+
+func (far) Own(context.Context, int, *int) error        { return errOwn }
+func (far) TakesBool(context.Context, bool, *int) error { return nil }
+func (far) Denied(context.Context, int, *int) error     { return nil }
+
+// What a method passes on is what it got, and not one of the step between.
+func TestErrorsOfOtherCallsArePassedOnUnchanged(t *testing.T) {
+	t.Parallel()
+	near, there := newHosts(t)
+	farServer := rpc.NewServer(there, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	farClient := rpc.NewClient(near, testProtocol)
+	closeAfter(t, farClient, farServer)
+	if err := farServer.RegisterName("Far", far{}); err != nil {
+		t.Fatal(err)
+	}
+	svc := passing{farClient, there.ID()}
+	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+		for _, method := range []string{"Own", "TakesBool", "Denied", "Missing"} {
+			t.Run(method, func(t *testing.T) {
+				var first *rpc.Error
+				if err := svc.Unary(testContext(t), method, nil); !errors.As(err, &first) {
+					t.Fatalf("got %v", err)
+				}
+				failBoth(t, s, method, func(t *testing.T, err error) {
+					var e *rpc.Error
+					if !errors.As(err, &e) || e.Code != first.Code || e.Type() != first.Type() {
+						t.Fatalf("%v (%v, %v) is passed on as %v", first, first.Code, first.Type(), err)
+					}
+					if err.Error() != first.Error() {
+						t.Errorf("%q is passed on as %q", first, err)
+					}
+					if !maps.Equal(e.Details, first.Details) {
+						t.Errorf("the details %v are passed on as %v", first.Details, e.Details)
+					}
+				})
+			})
+		}
+	})
+}
+
+func TestLibraryErrorsHaveKindAndCode(t *testing.T) {
+	t.Parallel()
+	deny := rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool { return method != "Denied" })
+	overAll(t, Arith{}, options{server: []rpc.ServerOption{deny}}, func(t *testing.T, s setup) {
+		call := func(svc, method string, args any) error { return s.client.Call(s.dest, svc, method, args, new(int)) }
+		type want struct {
+			name string
+			err  error
+			kind rpc.ErrorType
+			code rpc.Code
+		}
+		cases := []want{
+			{"no service", call("None", "X", 1), rpc.ServerErr, rpc.CodeUnimplemented},
+			{"no method", call("Svc", "None", 1), rpc.ServerErr, rpc.CodeUnimplemented},
+			{"other argument", call("Svc", "Multiply", "x"), rpc.ServerErr, rpc.CodeInvalidArgument},
+		}
+		if s.dest != s.sender {
+			cases = append(cases, want{"denied", call("Svc", "Denied", 1), rpc.AuthorizationErr, rpc.CodePermissionDenied},
+				want{"nil argument", call("Svc", "Multiply", nil), rpc.ClientErr, rpc.CodeInvalidArgument})
+		}
+		for _, c := range cases {
+			var e *rpc.Error
+			if !errors.As(c.err, &e) || e.Type() != c.kind || e.Code != c.code {
+				t.Errorf("%s: got %v, %v", c.name, c.err, rpc.CodeOf(c.err))
+				continue
+			}
+			if !rpc.IsRPCError(c.err) || rpc.IsServerError(c.err) != (c.kind == rpc.ServerErr) ||
+				rpc.IsClientError(c.err) != (c.kind == rpc.ClientErr) || rpc.IsAuthorizationError(c.err) != (c.kind == rpc.AuthorizationErr) {
+				t.Errorf("%s: the Is functions do not agree with %v", c.name, c.kind)
+			}
+			if !rpc.IsRPCError(fmt.Errorf("x: %w", c.err)) {
+				t.Errorf("%s: the kind is lost in another error", c.name)
+			}
+		}
+	})
+	if rpc.IsRPCError(nil) || rpc.IsServerError(nil) || rpc.IsClientError(nil) || rpc.IsAuthorizationError(nil) {
+		t.Error("nil has a kind")
+	}
+}
+
+// plainMsgpack is what v0.6 speaks.
+var plainMsgpack = new(codec.MsgpackHandle)
+
+// v06Response is v0.6's: it knows no other keys.
+type v06Response struct {
+	Service rpc.ServiceID
+	Error   string        `codec:",omitempty"`
+	ErrType rpc.ErrorType `codec:",omitempty"`
+}
+
+// callAsV06 makes a call as v0.6's client does.
+func callAsV06(t *testing.T, h host.Host, dest peer.ID, method string, streaming bool, arg any) (r v06Response) {
+	t.Helper()
+	st, err := h.NewStream(testContext(t), dest, testProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Reset()
+	enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
+	if err := errors.Join(enc.Encode(rpc.ServiceID{Name: "Svc", Method: method}), enc.Encode(arg)); err != nil {
+		t.Fatal(err)
+	}
+	if streaming {
+		_ = st.CloseWrite()
+	}
+	var reply any
+	if err := errors.Join(dec.Decode(&r), dec.Decode(&reply)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestV06ClientSeesMessageAndKind(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	t.Cleanup(func() { _ = s.Close() })
+	svc := failing{map[string]func(context.Context) error{
+		"own":   alwaysErr(errOwn),
+		"empty": alwaysErr(errors.New("")),
+		"none":  alwaysErr(&rpc.Error{Code: rpc.CodeAborted}),
+	}}
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, arg, text string
+		kind              rpc.ErrorType
+	}{
+		{"Unary", "own", "no such pin", rpc.NonRPCErr},
+		{"Streaming", "own", "no such pin", rpc.NonRPCErr},
+		{"Unary", "empty", "Unknown", rpc.NonRPCErr},
+		{"Streaming", "none", "Aborted", rpc.NonRPCErr},
+		{"Missing", "", "rpc: can't find method Missing", rpc.ServerErr},
+		{"Denied", "", "client does not have permissions to call Svc.Denied", rpc.AuthorizationErr},
+	} {
+		r := callAsV06(t, a, b.ID(), c.method, c.method == "Streaming", c.arg)
+		if r.Error != c.text || r.ErrType != c.kind || r.Service != (rpc.ServiceID{Name: "Svc", Method: c.method}) {
+			t.Errorf("%s of %q: v0.6 sees %+v", c.method, c.arg, r)
+		}
+	}
+}
+
+// serveAsV06 answers every call as v0.6's server answers one that failed.
+func serveAsV06(h host.Host, r v06Response) {
+	h.SetStreamHandler(testProtocol, func(st network.Stream) {
+		defer st.Close()
+		enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
+		var arg any
+		if dec.Decode(&r.Service) != nil || dec.Decode(&arg) != nil {
+			return
+		}
+		_ = enc.Encode(r)
+		_ = enc.Encode(nil)
+	})
+}
+
+func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		kind rpc.ErrorType
+		code rpc.Code
+		want rpc.ErrorType
+		is   error
+	}{
+		{"context canceled", rpc.NonRPCErr, rpc.CodeCanceled, rpc.NonRPCErr, context.Canceled},
+		{"context deadline exceeded", rpc.NonRPCErr, rpc.CodeDeadlineExceeded, rpc.NonRPCErr, context.DeadlineExceeded},
+		{"context canceled", rpc.ClientErr, rpc.CodeCanceled, rpc.ClientErr, context.Canceled},
+		{"pin: context canceled", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"boom", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
+		{"rpc: can't find method X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
+		{"msgpack decode error [pos 1]: x", rpc.ServerErr, rpc.CodeInvalidArgument, rpc.ServerErr, nil},
+		{"boom", rpc.ServerErr, rpc.CodeInternal, rpc.ServerErr, nil},
+		{"boom", rpc.AuthorizationErr, rpc.CodePermissionDenied, rpc.AuthorizationErr, nil},
+		{"boom", 77, rpc.CodeUnknown, rpc.ServerErr, nil}, // of a later version
+	} {
+		t.Run(fmt.Sprintf("%s/%d", c.text, c.kind), func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			serveAsV06(b, v06Response{Error: c.text, ErrType: c.kind})
+			client := rpc.NewClient(a, testProtocol)
+			t.Cleanup(func() { _ = client.Close() })
+			failBoth(t, setup{client: client, dest: b.ID(), sender: a.ID()}, "x", func(t *testing.T, err error) {
+				var e *rpc.Error
+				if !errors.As(err, &e) || err.Error() != c.text || e.Type() != c.want || len(e.Details) > 0 {
+					t.Fatalf("got %v", err)
+				}
+				if c.kind <= rpc.AuthorizationErr && e.Code != c.code {
+					t.Errorf("the code is %v, not %v", e.Code, c.code)
+				}
+				for _, target := range []error{context.Canceled, context.DeadlineExceeded} {
+					if errors.Is(err, target) != (c.is == target) {
+						t.Errorf("errors.Is(%v, %v) is wrong", err, target)
+					}
+				}
+			})
+		})
+	}
+}
