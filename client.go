@@ -26,6 +26,7 @@ import (
 type Client struct {
 	host     host.Host
 	protocol protocol.ID
+	extended protocol.ID
 	id       peer.ID
 	server   *Server
 
@@ -68,7 +69,7 @@ func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
 // NewClientWithServer returns a client that calls the peers of h that serve
 // protocol p, and s for local calls. With a nil host every call is local.
 func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOption) *Client {
-	c := &Client{host: h, protocol: p, server: s}
+	c := &Client{host: h, protocol: p, extended: extended(p), server: s}
 	for _, opt := range opts {
 		opt(c)
 	}

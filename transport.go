@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"reflect"
+	"runtime"
 )
 
 // transport is the seam: it carries one call to its end. Everything else that
@@ -52,10 +53,15 @@ type sink interface {
 }
 
 // pump moves items until the source ends or either side fails. It flushes
-// when the source has nothing ready, not after each item.
+// when the source has nothing ready, not after each item; whoever fills the
+// source is given the chance to go on before that is found to be so.
 func pump(src source, dst sink) error {
 	for {
 		item, st, err := src.next(false)
+		for try := 0; try < 2 && st == stateIdle && err == nil; try++ {
+			runtime.Gosched()
+			item, st, err = src.next(false)
+		}
 		if st == stateIdle && err == nil {
 			if err = dst.flush(); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +47,7 @@ func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
 		}
 		defer done()
 	}
-	err := t.attempt(ctx, call, body, extended(c.protocol), c.protocol)
+	err := t.attempt(ctx, call, body, c.extended, c.protocol)
 	if call.Kind == Unary && errors.Is(err, errNotServed) {
 		// libp2p may remember what the peer served before it was restarted as
 		// v0.6. It has not seen the request.
@@ -226,7 +227,11 @@ func (c *clientConn) unary(body []byte) error {
 // write sends the header and the argument. Where it is this side that fails
 // the error is the call's; otherwise the server may have said why.
 func (c *clientConn) write(body []byte) error {
-	return limitError(c.W.FlushWith(body), c.call.ID(), ClientErr, "the argument", &c.client.limits)
+	err := c.W.FlushWith(body)
+	if err == nil {
+		return nil
+	}
+	return limitError(err, c.call.ID(), ClientErr, "the argument", &c.client.limits)
 }
 
 // receive reads the response and decodes the reply: in this goroutine, so
@@ -264,11 +269,19 @@ func (c *clientConn) receive() error {
 // ownWords puts the argument's own type into the server's complaint about it,
 // which knows only what arrived.
 func (c *clientConn) ownWords(err error) error {
-	var e *Error
-	if errors.As(err, &e) && e.kind == ServerErr && e.Code == CodeInvalidArgument && e.Details[detailTakes] != "" && c.call.Kind == Unary {
-		return mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], describeArg(c.call.Args))
+	if err == nil {
+		return nil
 	}
-	return err
+	var e *Error
+	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || c.call.Kind != Unary {
+		return err
+	}
+	// A method may pass on the complaint about a call of its own.
+	own := mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], describeArg(c.call.Args))
+	if head, _, _ := strings.Cut(own.Message, ", not "); !strings.HasPrefix(e.Message, head+", not ") {
+		return err
+	}
+	return own
 }
 
 // stream sends the arguments and receives the replies at once. Both have

@@ -163,7 +163,11 @@ func (s *wireSink) put(v reflect.Value) error {
 }
 
 func (s *wireSink) flush() error {
-	return limitError(s.w.Flush(), s.id, s.kind, "the stream", s.limits)
+	err := s.w.Flush()
+	if err == nil {
+		return nil
+	}
+	return limitError(err, s.id, s.kind, "the stream", s.limits)
 }
 
 func (s *wireSink) end() error {
@@ -176,6 +180,9 @@ func (s *wireSink) end() error {
 // isCallError reports whether err is one to tell, rather than that of a
 // stream or a channel that was stopped.
 func isCallError(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *Error
 	return errors.As(err, &e)
 }

@@ -15,7 +15,7 @@ func TestAllCellsRun(t *testing.T) {
 		"argument by pointer | CallContext, cancellable", "argument by value | Call",
 		"64 B, 1 caller | stream of raw bytes", "256 KiB, 64 callers | Call",
 		"over QUIC", "items of 64 KiB | Stream", "items of 64 B | flushing each item",
-		"local | a service a millisecond is", "over TCP | nothing is registered",
+		"local | here, a service a millisecond", "over TCP | nothing is registered",
 	} {
 		if !strings.Contains(out.String(), row) {
 			t.Errorf("no row %q in\n%s", row, &out)

@@ -183,7 +183,10 @@ func TestReadMap(t *testing.T) {
 			t.Errorf("%s: %v", sm.name, err)
 		}
 	}
-	for _, b := range [][]byte{nil, unhex("de"), unhex("de00"), unhex("df"), unhex("df 000000")} {
+	for _, b := range [][]byte{
+		nil, unhex("de"), unhex("de00"), unhex("df"), unhex("df 000000"),
+		unhex("81"), unhex("81 c0"), unhex("de 0002 c0c0c0"), unhex("df 7fffffff"), // more pairs than there can be
+	} {
 		if pairs, _, err := msgpack.ReadMap(b); err == nil {
 			t.Errorf("%x is a map of %d", b, pairs)
 		}

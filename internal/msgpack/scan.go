@@ -54,14 +54,19 @@ var ErrInvalid = errors.New("msgpack: invalid byte 0xc1")
 // concurrent use.
 type Scanner struct {
 	limits Limits
-	pos    uint64   // where the next value starts, possibly past the buffer's end
-	values uint64   // values seen or promised by a container
-	open   []uint64 // values still missing from each open container
+	pos    uint64    // where the next value starts, possibly past the buffer's end
+	values uint64    // values seen or promised by a container
+	open   []uint64  // values still missing from each open container
+	first  [8]uint64 // what open starts with: few values nest deeper
 }
 
 // Reset prepares s for a new value.
 func (s *Scanner) Reset(l Limits) {
-	s.limits, s.pos, s.values, s.open = l, 0, 1, s.open[:0]
+	s.limits, s.pos, s.values = l, 0, 1
+	if s.open == nil {
+		s.open = s.first[:]
+	}
+	s.open = s.open[:0]
 }
 
 // Need is the least length the whole value can have, as far as it is known. It

@@ -184,6 +184,9 @@ func TestWriterMemoryRefused(t *testing.T) {
 			if len(st.sizes) != 0 || len(w.B) != 0 {
 				t.Errorf("%s of %d: %v written, %d left", name, n, st.sizes, len(w.B))
 			}
+			if cap(w.B) > unreserved {
+				t.Errorf("%s of %d: keeps a buffer of %d that was refused", name, n, cap(w.B))
+			}
 			mem.most = 0 // the error itself is to be told
 			w.B = append(w.B, "error"...)
 			if err := w.Flush(); err != nil || string(st.all) != "error" {
