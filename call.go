@@ -65,6 +65,13 @@ func checkReply(id ServiceID, reply any) {
 	}
 }
 
+// checkDone panics if done could never take a call, as v0.6 does.
+func checkDone(id ServiceID, done chan *Call) {
+	if done != nil && cap(done) == 0 {
+		panic("rpc: " + id.String() + ": the done channel has no capacity: make it with room for each of its calls")
+	}
+}
+
 func typeName(t reflect.Type) string {
 	if t == nil {
 		return "nil"

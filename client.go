@@ -123,11 +123,9 @@ func (c *Client) Go(dest peer.ID, svc, method string, args, reply any, done chan
 func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
 	id := ServiceID{svc, method}
 	checkReply(id, reply)
+	checkDone(id, done)
 	if done == nil {
 		done = make(chan *Call, 1)
-	}
-	if cap(done) == 0 {
-		panic("rpc: " + id.String() + ": the done channel has no capacity: make it with room for each of its calls")
 	}
 	call := &Call{Dest: dest, SvcID: id, Args: args, Reply: reply, Done: done}
 	call.start(ctx, c)

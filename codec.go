@@ -73,7 +73,10 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 
 // decode reads b, which the scanner has found to be one bounded value, into
 // what into points to. It keeps none of b.
-func decode(b []byte, into any) (err error) {
+func decode(b []byte, into any, l *Limits) (err error) {
+	if err := checkDecodedSize(b, reflect.TypeOf(into), l); err != nil {
+		return err
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("cannot decode into %T: %v", into, r)
@@ -101,9 +104,10 @@ type encodedArgs struct {
 
 // typeInfo is what is known of a type that travels.
 type typeInfo struct {
-	encode error        // values of it cannot be encoded; names type and field
-	decode error        // or not decoded
-	size   atomic.Int32 // of the last encoding: how much room the next may need
+	encode  error        // values of it cannot be encoded; names type and field
+	decode  error        // or not decoded
+	largest uint64       // see largestElement
+	size    atomic.Int32 // of the last encoding: how much room the next may need
 }
 
 // maxSizeHint bounds the room that is made for a value because the last of its
@@ -118,7 +122,7 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 	}
 	info, ok := typeInfos.Load(t)
 	if !ok {
-		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true)})
+		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool))})
 	}
 	return info.(*typeInfo)
 }

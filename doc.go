@@ -60,8 +60,8 @@
 // not waiting, and of many peers at once. [Client.Stream] and
 // [Client.MultiStream] make streaming calls. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
-// over nothing of it remains: no goroutine, and nobody who would still write
-// to the reply or the channels.
+// over nobody writes to the reply or the channels any more, and nothing of it
+// remains but a method that goes on though its context has ended.
 //
 // Errors that the library makes are of type [*Error], and tell by a [Code] and
 // an [ErrorType] what failed and where. A method may return such errors too;

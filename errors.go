@@ -16,7 +16,8 @@ type ErrorType int
 
 // The kinds of error. They travel with a response.
 const (
-	// NonRPCErr is an error that the method itself returned.
+	// NonRPCErr is an error that the method itself returned. One that it had
+	// from another call, and returned, keeps that call's type.
 	NonRPCErr ErrorType = iota
 	// ServerErr is an error of the serving side before or after the method:
 	// no such service or method, an argument that does not decode, a limit.
@@ -253,7 +254,7 @@ func fromWire(r wire.Response) error {
 	if e.kind < NonRPCErr || e.kind > AuthorizationErr {
 		e.kind = ServerErr
 	}
-	if r.Code < 0 {
+	if r.Code <= 0 {
 		e.Code = impliedCode(e.kind, e.Message)
 	}
 	return e

@@ -49,19 +49,20 @@ func TestContextEndsWhileDialling(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
+			code := map[string]rpc.Code{"deadline": rpc.CodeDeadlineExceeded, "cancel": rpc.CodeCanceled}[what]
 			a := newHost(t)
 			c := newClient(t, a)
 			dest := newPeer(t)
 			a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
 			ctx, cancel := makeCtx()
 			defer cancel()
-			if err := c.CallContext(ctx, dest, "Svc", "Multiply", Args{2, 3}, new(int)); !errors.Is(err, want) {
+			if err := c.CallContext(ctx, dest, "Svc", "Multiply", Args{2, 3}, new(int)); !errors.Is(err, want) || rpc.CodeOf(err) != code {
 				t.Errorf("unary: %v", err)
 			}
 			ctx, cancel = makeCtx()
 			defer cancel()
 			replies := make(chan Quotient)
-			if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan Args), replies); !errors.Is(err, want) {
+			if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan Args), replies); !errors.Is(err, want) || rpc.CodeOf(err) != code {
 				t.Errorf("streaming: %v", err)
 			}
 			if _, open := <-replies; open {

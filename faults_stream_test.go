@@ -586,6 +586,15 @@ func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 					rawWrite(t, st, rpc.ServiceID{Name: "Svc", Method: "Block"}, struct{}{}, 1)
 					take(t, "the method runs", svc.started)
 					rawWrite(t, st, 1) // and one when it runs
+					c := newClientOf(t, a)
+					for range 3 { // behind it on the connection
+						if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != rpc.CodeUnimplemented {
+							t.Fatal(err)
+						}
+					}
+					if len(svc.ended) != 0 {
+						t.Fatal("the method is cancelled by a byte")
+					}
 					if err := goAway(st); err != nil {
 						t.Fatal(err)
 					}

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -52,6 +53,7 @@ type CallInfo struct {
 
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
+	into    reflect.Type // in a server, of a local call: the caller's Reply
 	stats   *recorder    // nil where nobody asks
 	method  *method      // in a server, once it is looked up
 	conn    *serverConn  // in a server, of a remote call

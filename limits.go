@@ -30,8 +30,8 @@ type Limits struct {
 	// Default 16 MiB. It holds for what is sent and for what is received.
 	MessageSize int
 	// MessageValues is the most values (numbers, strings, containers ...) in
-	// one received message: what bounds the memory that a small message can
-	// decode to. Default 262,144.
+	// one received message. Default 262,144. What a message takes when it is
+	// decoded is bounded too, to four times MessageSize.
 	MessageValues int
 	// MessageDepth is how deep maps and arrays may nest in a received
 	// message. Default 64; at most 1,000, which a negative number means too,
@@ -56,7 +56,8 @@ type Limits struct {
 	SilenceTimeout time.Duration
 
 	// CallsPerPeer is how many calls a server has at once for one peer, from
-	// the opening of the stream until the method has returned. Default 1,024.
+	// the opening of the stream until the method has returned and its reply
+	// is sent. Default 1,024.
 	CallsPerPeer int
 	// Calls is how many authorized calls a server has at once for all peers
 	// together. Default 16,384.

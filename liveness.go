@@ -109,15 +109,30 @@ func (o *openConns) ask(p peer.ID) {
 	timeout := o.client.limits.SilenceTimeout
 	ctx, cancel := context.WithTimeout(o.ctx, timeout-2*o.period()-timeout/20)
 	defer cancel()
+	before := o.moved(p)
 	if err := o.client.ping(ctx, p); err == nil || ctx.Err() != context.DeadlineExceeded {
 		return // it answers, or its streams tell what is wrong
+	}
+	if o.moved(p) != before {
+		return // it lives: the ping waits behind what the calls send
 	}
 	for _, conn := range o.all() {
 		if conn.call.Peer == p {
 			conn.fail(clientError(CodeUnavailable, conn.call.ID(),
-				"peer %v has been silent for %v; Limits.SilenceTimeout sets it", p, timeout))
+				"peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be", p, timeout))
 		}
 	}
+}
+
+// moved is how many bytes the calls of p have sent and received. A call that
+// begins or ends counts as well.
+func (o *openConns) moved(p peer.ID) (n int64) {
+	for _, conn := range o.all() {
+		if conn.call.Peer == p {
+			n += conn.Moved() + 1
+		}
+	}
+	return n
 }
 
 // ping returns nil when p has answered something before ctx ended.

@@ -30,7 +30,7 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	c.server = CallInfo{
 		Service: call.Service, Method: call.Method, Kind: call.Kind, Peer: call.Peer, Local: true,
 		method: t.server.lookup(call.Service, call.Method),
-		Args:   call.Args, Reply: call.Reply, stream: call.stream,
+		Args:   call.Args, into: reflect.TypeOf(call.Reply), stream: call.stream,
 	}
 	if call.stats != nil && call.Kind == Unary {
 		call.stats.out(reflect.ValueOf(call.Args), nil)
@@ -44,7 +44,9 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 			if m := c.server.method; m != nil && m.fast == nil {
 				growStack()
 			}
-			done <- t.server.serveLocal(ctx, c)
+			err := error(serverError(CodeInternal, c.server.ID(), "the method ended its goroutine"))
+			defer func() { done <- err }()
+			err = t.server.serveLocal(ctx, c)
 		}()
 		select {
 		case err = <-done:
@@ -82,7 +84,7 @@ func (call *CallInfo) receiveLocal() error {
 	if err != nil {
 		return err
 	}
-	if err := m.fits(reflect.TypeOf(call.Reply)); err != nil {
+	if err := m.fits(call.into); err != nil {
 		return err
 	}
 	call.Args = arg.Interface()

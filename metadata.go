@@ -53,6 +53,7 @@ type serverContext struct {
 	context.Context
 	sender   peer.ID
 	metadata Metadata
+	server   *Server
 	conn     *serverConn // of a remote call
 }
 

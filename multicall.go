@@ -54,7 +54,12 @@ func (c *Client) MultiCall(ctxs []context.Context, dests []peer.ID, svc, method 
 // It panics unless ctxs, dests, replies and dones are of the same length, and
 // as GoContext does.
 func (c *Client) MultiGo(ctxs []context.Context, dests []peer.ID, svc, method string, args any, replies []any, dones []chan *Call) error {
-	checkMulti(ServiceID{svc, method}, len(ctxs), len(dests), len(replies), len(dones))
+	id := ServiceID{svc, method}
+	checkMulti(id, len(ctxs), len(dests), len(replies), len(dones))
+	for i := range dests { // all, before any is made
+		checkReply(id, replies[i])
+		checkDone(id, dones[i])
+	}
 	args = c.encodeOnce(dests, args)
 	for i := range dests {
 		if err := c.GoContext(ctxs[i], dests[i], svc, method, args, replies[i], dones[i]); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -88,7 +89,8 @@ func WithServerLogger(l *slog.Logger) ServerOption {
 // NewServer returns a server for the peers that open streams of protocol p to
 // h. With a nil host it serves only the clients made with it
 // ([NewClientWithServer]). A later server for the same host and protocol takes
-// the place of the first, which should be closed before.
+// the place of the first, which must be closed before: closing it takes away
+// the handlers of that protocol, whosever they are.
 //
 // Beside p the server handles p + "/2", by which a client of this library
 // says more than one of v0.6 can; see docs/wire.md.
@@ -203,12 +205,22 @@ func (s *Server) notFound(id ServiceID) error {
 // serveLocal serves a call of the same process. The reply is one of its own,
 // for the caller may have gone before the method is done with it.
 func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
-	if !s.gate.enter() {
+	// A call that Shutdown waits for may need others of this process.
+	if !s.gate.enter(s.serves(ctx)) {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	c.ctx = serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx)}
+	c.ctx = serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}
 	return s.local(&c.ctx, &c.server)
+}
+
+// serves reports whether ctx is that of a method that this server is running.
+func (s *Server) serves(ctx context.Context) bool {
+	if !s.gate.shut.Load() {
+		return false // nobody needs to know
+	}
+	c, ok := ctx.Value(serverContextKey{}).(*serverContext)
+	return ok && c.server == s
 }
 
 func (s *Server) closedError(id ServiceID) error {
@@ -236,7 +248,11 @@ func (s *Server) prepared(next Handler) Handler {
 		if m.kind == Unary {
 			call.Reply = reflect.New(m.reply).Interface()
 		}
-		return next(ctx, call)
+		err := next(ctx, call)
+		if call.conn == nil && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
+			call.stats.out(reflect.ValueOf(call.Reply), nil)
+		}
+		return err
 	}
 }
 
@@ -246,7 +262,11 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	if m.kind == Streaming {
 		return s.invokeStreaming(ctx, call)
 	}
-	return m.call(ctx, reflect.ValueOf(call.Args), reflect.ValueOf(call.Reply))
+	arg := reflect.ValueOf(call.Args)
+	if !arg.IsValid() { // a nil that travelled, for an argument of type any
+		arg = reflect.Zero(m.arg)
+	}
+	return m.call(ctx, arg, reflect.ValueOf(call.Reply))
 }
 
 // invokeStreaming runs the method between two pumps, which have ended when it
@@ -268,11 +288,13 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	go func() {
 		err := pump(call.stream.in, call.patiently(own))
 		if err != nil {
+			call.stopWriting(err, returned)
 			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
 		}
 		_ = own.dst.end()
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
+				call.stopWriting(err, returned)
 				call.callerLeft(parent, cancel, err)
 			}
 		}
@@ -311,6 +333,14 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	return err
 }
 
+// stopWriting ends the sending of replies to a caller that is gone: nobody
+// takes them. A method that has returned has ended the reading itself.
+func (call *CallInfo) stopWriting(err error, returned <-chan struct{}) {
+	if call.conn != nil && call.conn.marked && !call.conn.stopped.Load() && !isCallError(err) && !isClosed(returned) {
+		_ = call.conn.st.SetWriteDeadline(wire.Past)
+	}
+}
+
 // callerLeft cancels the context of a method whose caller is gone, unless its
 // parent has ended: then it ends too, and with that error.
 func (call *CallInfo) callerLeft(parent context.Context, cancel context.CancelCauseFunc, err error) {
@@ -329,6 +359,7 @@ func (call *CallInfo) callerLeft(parent context.Context, cancel context.CancelCa
 // returns nil.
 func (s *Server) Close() error {
 	s.gate.close()
+	s.gate.locked.Store(true)
 	s.stopHandling()
 	return nil
 }
@@ -340,8 +371,9 @@ func (s *Server) Close() error {
 // A peer that calls meanwhile gets an error with [CodeUnavailable].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
-	defer s.stopHandling()
-	return s.gate.wait(ctx)
+	err := s.gate.wait(ctx)
+	_ = s.Close()
+	return err
 }
 
 func (s *Server) stopHandling() {
@@ -354,8 +386,11 @@ func (s *Server) stopHandling() {
 		s.host.RemoveStreamHandler(extended(s.protocol))
 	}
 	for c := range open {
+		c.closed.Store(true) // what the method makes of it is not told
 		c.cancel(errServerClosed)
-		c.abort()
+	}
+	for c := range open {
+		go c.abort() // which may wait for a peer that reads nothing
 	}
 }
 
@@ -391,15 +426,18 @@ func (s *conns) close() (open map[*serverConn]struct{}) {
 
 // gate counts the calls under way, and shuts.
 type gate struct {
-	calls atomic.Int64
-	shut  atomic.Bool
-	idle  chan struct{} // closed when the last call has left a shut gate
-	once  sync.Once
+	calls  atomic.Int64
+	shut   atomic.Bool
+	locked atomic.Bool
+	idle   chan struct{} // closed when the last call has left a shut gate
+	once   sync.Once
 }
 
-func (g *gate) enter() bool {
+// enter lets a call in. A shut gate lets those in that others inside wait for,
+// until it is locked.
+func (g *gate) enter(inside bool) bool {
 	g.calls.Add(1)
-	if g.shut.Load() {
+	if g.shut.Load() && (!inside || g.locked.Load()) {
 		g.leave()
 		return false
 	}
@@ -407,7 +445,9 @@ func (g *gate) enter() bool {
 }
 
 func (g *gate) leave() {
-	if g.calls.Add(-1) == 0 && g.shut.Load() {
+	// The last but one may look before the gate is shut, and the last enter
+	// before it looks again.
+	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
 		g.once.Do(func() { close(g.idle) })
 	}
 }

@@ -269,7 +269,7 @@ func (m *method) wrongKind() error {
 // call runs the method: the only place where one is.
 func (m *method) call(ctx context.Context, arg, reply reflect.Value) error {
 	if m.fast != nil {
-		return m.fast(m.rcvr.UnsafePointer(), ctx, arg.UnsafePointer(), reply.UnsafePointer())
+		return noTypedNil(m.fast(m.rcvr.UnsafePointer(), ctx, arg.UnsafePointer(), reply.UnsafePointer()))
 	}
 	f := frames.Get().(*frame)
 	f.ctx = ctx
@@ -278,6 +278,15 @@ func (m *method) call(ctx context.Context, arg, reply reflect.Value) error {
 	f.ctx, f.args = nil, [4]reflect.Value{}
 	frames.Put(f)
 	err, _ := out[0].Interface().(error)
+	return noTypedNil(err)
+}
+
+// noTypedNil is for methods that return a nil *Error as their error, which is
+// then not nil: no error is meant.
+func noTypedNil(err error) error {
+	if e, ok := err.(*Error); ok && e == nil {
+		return nil
+	}
 	return err
 }
 

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"log/slog"
 	"reflect"
+	"runtime/debug"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/stats"
@@ -46,8 +48,17 @@ type recorder struct {
 	client  bool
 }
 
+// recovered keeps a panic of the handler's from ending the process, or a
+// stream: payloads are told of where no method's panic is expected.
+func (r *recorder) recovered() {
+	if v := recover(); v != nil {
+		slog.Error("rpc: a stats handler panicked", "panic", v, "stack", string(debug.Stack()))
+	}
+}
+
 func (r *recorder) in(item reflect.Value, data []byte) {
 	if r != nil {
+		defer r.recovered()
 		r.handler.HandleRPC(r.ctx, &stats.InPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), RecvTime: time.Now(),
 		})
@@ -56,6 +67,7 @@ func (r *recorder) in(item reflect.Value, data []byte) {
 
 func (r *recorder) out(item reflect.Value, data []byte) {
 	if r != nil {
+		defer r.recovered()
 		r.handler.HandleRPC(r.ctx, &stats.OutPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), SentTime: time.Now(),
 		})

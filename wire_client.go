@@ -119,7 +119,7 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte
 		return nil
 	}
 	conn.abort()
-	if d, ok := ctx.Deadline(); ok && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
+	if d, ok := ctx.Deadline(); ok && ctx.Done() != nil && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
 		// The server, whose deadline is the same, was quicker to say so than
 		// the context: the error is the one that it would have been.
 		<-ctx.Done()
@@ -154,7 +154,13 @@ func (c *clientConn) abort() { c.giveUp(CodeOK) }
 // than for the stream ends by the deadline, not by the reset.
 func (c *clientConn) giveUp(why Code) {
 	_ = c.st.SetWriteDeadline(wire.Past)
-	_ = c.st.ResetWithError(network.StreamErrorCode(why))
+	go func() { _ = c.st.ResetWithError(network.StreamErrorCode(why)) }()
+}
+
+// close ends the stream of a call that is over. The muxer may have to wait for
+// a peer that reads nothing; the caller has its reply.
+func (c *clientConn) close() {
+	go func() { _ = c.st.Close() }()
 }
 
 // fail is abort, with the error that the call then has.
@@ -196,7 +202,7 @@ func (c *clientConn) unary(body []byte) error {
 		if err := c.receive(); err != nil {
 			return err
 		}
-		_ = c.st.Close()
+		c.close()
 		return nil
 	}
 	written := make(chan error, 1)
@@ -217,7 +223,7 @@ func (c *clientConn) unary(body []byte) error {
 	}
 	switch {
 	case err == nil:
-		_ = c.st.Close()
+		c.close()
 	case isCallError(werr) && !isCallError(err):
 		return werr
 	}
@@ -254,7 +260,10 @@ func (c *clientConn) receive() error {
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", l)
 	}
-	if err := decode(b, call.Reply); err != nil && failure == nil {
+	if err := decode(b, call.Reply, l); err != nil && failure == nil {
+		if errors.Is(err, errExpands) {
+			return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)
+		}
 		if obstacle := typeInfoOf(reflect.TypeOf(call.Reply)).decode; obstacle != nil {
 			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
 		}
@@ -299,6 +308,9 @@ func (c *clientConn) stream() error {
 	from := &wireSource{
 		r: &c.R, limits: l, typ: call.stream.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
+			if errors.Is(err, errExpands) {
+				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)
+			}
 			return replyMismatch(call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)).because(err)
 		},
 	}
@@ -323,7 +335,7 @@ func (c *clientConn) stream() error {
 	case isCallError(serr) && !isCallError(err):
 		return serr
 	case err == nil:
-		_ = c.st.Close()
+		c.close()
 	}
 	return err
 }

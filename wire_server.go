@@ -28,12 +28,16 @@ type serverConn struct {
 	wire.Conn
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
-	marked  bool // streaming arguments end with a mark, not with the stream
-	argsEnd bool // all arguments have been read
-	told    bool // the reply or the error has been written
-	hasSlot bool // one of the peer's
+	marked  bool        // streaming arguments end with a mark, not with the stream
+	argsEnd bool        // all arguments have been read
+	told    bool        // the reply or the error has been written
+	hasSlot bool        // one of the peer's
+	closed  atomic.Bool // the server was
+	stopped atomic.Bool // stopReading was called
 
-	watchable atomic.Bool // a unary argument was read, and nobody reads on
+	// Reading on after a unary argument begins when it was read and somebody
+	// wants to know of the caller's going.
+	readAll, wanted, watching atomic.Bool
 }
 
 // serve is the handler of a stream.
@@ -45,12 +49,14 @@ func (s *Server) serve(st network.Stream, marked bool) {
 	c := &serverConn{st: st, server: s, marked: marked}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c}
+	defer func() { // a method may end its goroutine
+		c.hangUp()
+		if c.hasSlot {
+			s.slots.freePeer(call.Peer)
+		}
+	}()
 	if err := c.admit(call); err != nil {
 		_ = c.respond(call, err)
-	}
-	c.hangUp()
-	if c.hasSlot {
-		s.slots.freePeer(call.Peer)
 	}
 }
 
@@ -58,20 +64,10 @@ func (s *Server) serve(st network.Stream, marked bool) {
 // the caller.
 func (c *serverConn) admit(call *CallInfo) error {
 	s := c.server
-	if !s.gate.enter() {
-		return s.closedError(call.ID())
-	}
-	defer s.gate.leave()
 	if c.hasSlot = s.slots.takePeer(call.Peer); !c.hasSlot {
 		return serverError(CodeResourceExhausted, call.ID(),
 			"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
 	}
-	h, err := c.readHeader()
-	if err != nil {
-		return err
-	}
-	call.Service, call.Method, call.Kind = h.Service, h.Method, Kind(h.Kind)
-
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	c.cancel = cancel
@@ -79,13 +75,22 @@ func (c *serverConn) admit(call *CallInfo) error {
 		return s.closedError(call.ID())
 	}
 	defer s.conns.remove(c)
+	h, err := c.readHeader()
+	if err != nil {
+		return err
+	}
+	call.Service, call.Method, call.Kind = h.Service, h.Method, Kind(h.Kind)
+	if !s.gate.enter(false) { // only now is it a call that Shutdown waits for
+		return s.closedError(call.ID())
+	}
+	defer s.gate.leave()
 	if h.Timeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
 	c.ctx = ctx
-	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, conn: c}
+	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, conn: c}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}
@@ -155,18 +160,24 @@ func (call *CallInfo) receiveWire() error {
 		return err
 	}
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr.Interface()); err != nil {
+	if err := decode(b, arg.ptr.Interface(), l); err != nil {
 		return c.argumentError(call.method, b, err)
 	}
 	c.argsEnd = true
-	c.watchable.Store(true)
 	call.Args = arg.value.Interface()
 	call.stats.in(arg.value, b)
 	c.R.Close() // before the method runs: its buffer may be large
+	c.readAll.Store(true)
+	if c.wanted.Load() {
+		c.watchUnary()
+	}
 	return nil
 }
 
 func (c *serverConn) argumentError(m *method, b []byte, err error) error {
+	if errors.Is(err, errExpands) {
+		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err)
+	}
 	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
 	}
@@ -180,7 +191,8 @@ const maxStray = 4 << 10
 // says that the caller has gone, as it does for v0.6. It is called when
 // somebody wants to know, which most methods never do.
 func (c *serverConn) watchUnary() {
-	if !c.watchable.Swap(false) {
+	c.wanted.Store(true)
+	if !c.readAll.Load() || c.watching.Swap(true) {
 		return
 	}
 	go func() {
@@ -275,7 +287,7 @@ func (s *patientSink) put(item reflect.Value) error {
 		if err := s.conn.callerGone(); err != nil {
 			return err
 		}
-		if isClosed(s.stop) { // then stopReading comes, or came and was undone
+		if isClosed(s.stop) {
 			return errStopped
 		}
 	}
@@ -293,6 +305,9 @@ func (c *serverConn) callerGone() error {
 	_ = c.st.SetReadDeadline(wire.Past)
 	_, err := c.st.Read(nil)
 	_ = c.st.SetReadDeadline(time.Time{})
+	if c.stopped.Load() {
+		_ = c.st.SetReadDeadline(wire.Past)
+	}
 	var late net.Error // the muxers have deadline errors of their own
 	if err == nil || err == io.EOF || errors.As(err, &late) && late.Timeout() {
 		return nil
@@ -310,7 +325,10 @@ func isClosed(ch <-chan struct{}) bool {
 }
 
 // stopReading ends a read under way, and nothing that the caller can see.
-func (c *serverConn) stopReading() { _ = c.st.SetReadDeadline(wire.Past) }
+func (c *serverConn) stopReading() {
+	c.stopped.Store(true)
+	_ = c.st.SetReadDeadline(wire.Past)
+}
 
 // responding sends what the call ends with, unless that is done.
 func (s *Server) responding(next Handler) Handler {
@@ -329,6 +347,9 @@ func (s *Server) responding(next Handler) Handler {
 // respond sends the reply and the error of a call; it is the last that is
 // written.
 func (c *serverConn) respond(call *CallInfo, err error) error {
+	if c.closed.Load() {
+		return errServerClosed
+	}
 	if err == nil && call.Kind == Streaming {
 		err = c.W.Flush()
 		c.told = err == nil

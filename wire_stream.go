@@ -50,11 +50,12 @@ type wireSource struct {
 func (s *wireSource) halt() { s.stop() }
 
 func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
+	pace := wire.PaceValue
 	if s.responses {
 		if st, err := s.response(wait); st != stateItem || err != nil {
 			return v, st, err
 		}
-		wait = true // its value is part of it
+		wait, pace = true, wire.PaceAll // its value is part of it
 	} else if s.marked {
 		if !wait && s.r.EndBuffered() {
 			return v, stateEnd, nil
@@ -65,7 +66,7 @@ func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
 			}
 		}
 	}
-	b, st, err := s.take(s.limits.message(), wait)
+	b, st, err := s.take(s.limits.message(), wait, pace)
 	if err == nil && st == stateEnd && s.responses {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
@@ -74,7 +75,7 @@ func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
 	}
 	s.count++
 	it := newItem(s.typ)
-	if err := decode(b, it.ptr.Interface()); err != nil {
+	if err := decode(b, it.ptr.Interface(), s.limits); err != nil {
 		err = s.decodeError(b, err)
 		return v, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
 	}
@@ -83,7 +84,7 @@ func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
 }
 
 // take returns the next value.
-func (s *wireSource) take(l msgpack.Limits, wait bool) (b []byte, st state, err error) {
+func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st state, err error) {
 	if !wait {
 		b, ok, err := s.r.Buffered(l)
 		if err == nil && !ok {
@@ -91,7 +92,7 @@ func (s *wireSource) take(l msgpack.Limits, wait bool) (b []byte, st state, err 
 		}
 		return b, stateItem, s.failed(err)
 	}
-	b, err = s.r.Next(l, wire.PaceValue)
+	b, err = s.r.Next(l, pace)
 	if err == io.EOF {
 		return nil, stateEnd, nil
 	}
@@ -111,7 +112,7 @@ func (s *wireSource) failed(err error) error {
 
 // response reads an item's header. An error in it is the call's.
 func (s *wireSource) response(wait bool) (state, error) {
-	b, st, err := s.take(responseLimits, wait)
+	b, st, err := s.take(responseLimits, wait, wire.PaceValue)
 	if st != stateItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
 		return st, err
 	}

@@ -64,7 +64,9 @@ func send(ctx context.Context, out io.Writer, client *rpc.Client, to peer.ID, na
 	start := time.Now()
 	chunks, told := make(chan []byte), make(chan Status)
 	hash := sha256.New()
+	reading := make(chan struct{}) // until then hash and f are the goroutine's
 	go func() {
+		defer close(reading)
 		defer close(chunks)
 		if err := read(ctx, io.TeeReader(f, hash), chunk, chunks); err != nil {
 			cancel(err) // half a file is not to be taken for a whole one
@@ -79,7 +81,10 @@ func send(ctx context.Context, out io.Writer, client *rpc.Client, to peer.ID, na
 			fmt.Fprintf(out, "%5.1f %%\n", 100*float64(final.Received)/float64(max(info.Size(), 1)))
 		}
 	}
-	if err := <-result; err != nil {
+	err = <-result
+	cancel(nil) // the peer may have ended the call before it had all chunks
+	<-reading
+	if err != nil {
 		return err
 	}
 	took := time.Since(start)

@@ -12,12 +12,15 @@ var errShort = errors.New("msgpack: value ends too early")
 // Nil is the encoding of nil.
 const Nil = 0xc0
 
-// AppendMap appends the head of a map of n pairs; n is at most 65,535.
+// AppendMap appends the head of a map of n pairs.
 func AppendMap(b []byte, n int) []byte {
-	if n < 16 {
+	switch {
+	case n < 16:
 		return append(b, 0x80|byte(n))
+	case n <= math.MaxUint16:
+		return binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n))
 	}
-	return binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n))
+	return binary.BigEndian.AppendUint32(append(b, 0xdf), uint32(n))
 }
 
 // AppendString appends s in the old raw form that v0.6 writes and reads.
@@ -73,6 +76,19 @@ func Describe(b []byte) string {
 		return "nothing"
 	}
 	return kindNames[h.kind]
+}
+
+// Open reads the head of an array or a map, of n elements or pairs; ok is
+// false for anything else.
+func Open(b []byte) (n uint64, isMap bool, rest []byte, ok bool) {
+	h, ok := parse(b)
+	switch {
+	case ok && h.kind == kindArray:
+		return h.children, false, b[h.size:], true
+	case ok && h.kind == kindMap:
+		return h.children / 2, true, b[h.size:], true
+	}
+	return 0, false, nil, false
 }
 
 // IsNil reports whether b starts with nil.

@@ -50,8 +50,8 @@ var ErrInvalid = errors.New("msgpack: invalid byte 0xc1")
 // looks at each byte once, however many reads brought them, and keeps its own
 // stack, so that no input can make it recurse.
 //
-// The zero Scanner is not usable: call Reset first. It is not safe for
-// concurrent use.
+// The zero Scanner is not usable: call Reset first. It must not be copied after
+// that, and is not safe for concurrent use.
 type Scanner struct {
 	limits Limits
 	pos    uint64    // where the next value starts, possibly past the buffer's end

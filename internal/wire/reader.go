@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	pool "github.com/libp2p/go-buffer-pool"
@@ -56,6 +57,10 @@ func (c *Conn) Close() {
 	c.W.Close()
 }
 
+// Moved is how many bytes have been read and written; it may be called at any
+// time.
+func (c *Conn) Moved() int64 { return c.R.seen.Load() + c.W.sent.Load() }
+
 // account holds a reservation that follows the size of a buffer.
 type account struct {
 	mem      Memory
@@ -106,6 +111,7 @@ type Reader struct {
 	src  io.Reader
 	mem  account
 	dog  Watchdog
+	seen atomic.Int64 // bytes read so far
 	buf  []byte
 	r, w int // buf[r:w] is unread
 	scan msgpack.Scanner
@@ -217,6 +223,7 @@ func (r *Reader) fill(l msgpack.Limits, watched bool) error {
 			return ErrStalled
 		}
 		r.w += n
+		r.seen.Add(int64(n))
 		if n > 0 {
 			r.fail = err // comes after what has arrived
 			return nil
@@ -242,15 +249,16 @@ func (r *Reader) room(l msgpack.Limits) error {
 	}
 	// Twice as much, or, where the sender says that more is to come, four
 	// times, or five if that is all: within a factor of what arrived.
-	size, need := 2*len(r.buf), r.scan.Need()
+	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
+	grown := 2 * have
 	switch {
-	case need <= size:
-	case need <= 5*len(r.buf):
-		size = need
+	case need <= grown:
+	case need <= 5*have:
+		grown = need
 	default:
-		size = 4 * len(r.buf)
+		grown = 4 * have
 	}
-	size = max(min(size, l.Bytes), len(r.buf)+1, firstBuffer)
+	size := max(int(min(grown, uint64(l.Bytes))), len(r.buf)+1, firstBuffer)
 	if err := r.mem.grow(size); err != nil {
 		return err
 	}

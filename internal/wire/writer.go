@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	pool "github.com/libp2p/go-buffer-pool"
@@ -25,6 +26,8 @@ type Writer struct {
 	dst io.Writer
 	mem account
 	dog Watchdog
+
+	sent atomic.Int64 // bytes written so far
 }
 
 // Init makes w write to st, account to mem, and wait no longer than stall for
@@ -60,15 +63,15 @@ func (w *Writer) FlushWith(body []byte) error {
 		w.B = append(Grow(w.B, len(body)), body...)
 		return w.Flush()
 	}
-	if err := w.mem.grow(cap(w.B) + len(body)); err != nil {
-		w.B = w.B[:0]
-		return err
+	err := w.mem.grow(cap(w.B) + len(body))
+	if err == nil {
+		err = w.write(w.B)
 	}
-	err := w.write(w.B)
 	if err == nil {
 		err = w.write(body)
 	}
-	w.B = w.B[:0]
+	w.Close() // the body is the caller's again
+	w.B = pool.Get(firstBuffer)[:0]
 	return err
 }
 
@@ -102,6 +105,7 @@ func (w *Writer) write(b []byte) error {
 		if err != nil {
 			return err
 		}
+		w.sent.Add(int64(n))
 		b = b[n:]
 	}
 	return nil

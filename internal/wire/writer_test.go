@@ -146,6 +146,7 @@ func TestWriterFlushWith(t *testing.T) {
 			}
 			// The body is the caller's again, whatever is written next.
 			clear(body)
+			st.look = func() {}
 			w.B = append(w.B, "more"...)
 			if err := w.Flush(); err != nil || string(st.all[tt.head+tt.body:]) != "more" {
 				t.Errorf("%v, %.20q", err, st.all[tt.head+tt.body:])

@@ -1,0 +1,198 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+)
+
+// The scanner bounds what arrives. What that decodes to depends on the type: a
+// nil is a byte on the wire, and as an element of a slice as large as the
+// element. This file bounds that.
+
+// expansion is how much larger than Limits.MessageSize a decoded message may
+// be.
+const expansion = 4
+
+var errExpands = errors.New("it takes too much memory when decoded")
+
+// checkDecodedSize refuses a message that would take much more memory than the
+// limit of messages allows. Most are too short to, and are not looked at.
+func checkDecodedSize(b []byte, into reflect.Type, l *Limits) error {
+	budget := uint64(l.MessageSize) * expansion
+	if uint64(len(b))*typeInfoOf(into).largest <= budget {
+		return nil
+	}
+	s := sizer{budget: budget}
+	_, err := s.value(b, into.Elem())
+	return err
+}
+
+// largestElement is the most memory that one value of a message can take in a
+// variable of type t, beside the bytes that it came in.
+func largestElement(t reflect.Type, seen map[reflect.Type]bool) uint64 {
+	if seen[t] {
+		return 0
+	}
+	seen[t] = true
+	most := uint64(64) // of an interface{}, or a map's share
+	of := func(t reflect.Type) {
+		most = max(most, uint64(t.Size()), largestElement(t, seen))
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		of(t.Elem())
+	case reflect.Map:
+		of(t.Key())
+		of(t.Elem())
+		most = max(most, uint64(t.Key().Size()+t.Elem().Size()))
+	case reflect.Struct:
+		for i := range t.NumField() {
+			most = max(most, largestElement(t.Field(i).Type, seen))
+		}
+	}
+	return most
+}
+
+// sizer adds up what a message takes when it is decoded.
+type sizer struct {
+	total, budget uint64
+}
+
+func (s *sizer) add(n uint64) error {
+	s.total += n
+	if s.total > s.budget {
+		return fmt.Errorf("%w: more than %d bytes, %d times Limits.MessageSize", errExpands, s.budget, expansion)
+	}
+	return nil
+}
+
+// value passes over the value that b starts with, as one of type t, and
+// returns what follows it. The depth is bounded: the scanner has seen b.
+func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
+	for t.Kind() == reflect.Pointer && !msgpack.IsNil(b) {
+		if err := s.add(uint64(t.Elem().Size())); err != nil {
+			return nil, err
+		}
+		t = t.Elem()
+	}
+	n, isMap, rest, ok := msgpack.Open(b)
+	if !ok || marshals(t) {
+		return msgpack.Skip(b) // its bytes are bounded as they are
+	}
+	if isMap {
+		return s.pairs(rest, n, t)
+	}
+	return s.elements(rest, n, t)
+}
+
+// elements passes over those of an array.
+func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err error) {
+	var each func(i uint64) reflect.Type
+	switch t.Kind() {
+	case reflect.Slice:
+		if err := s.add(n * uint64(t.Elem().Size())); err != nil {
+			return nil, err
+		}
+		each = func(uint64) reflect.Type { return t.Elem() }
+	case reflect.Array:
+		each = func(uint64) reflect.Type { return t.Elem() }
+	case reflect.Struct: // its fields, in order
+		fields := fieldsOf(t)
+		each = func(i uint64) reflect.Type {
+			if i < uint64(len(fields.order)) {
+				return fields.order[i]
+			}
+			return nil
+		}
+	default:
+		if err := s.add(n * 64); err != nil {
+			return nil, err
+		}
+		each = func(uint64) reflect.Type { return anyType }
+	}
+	for i := range n {
+		if b, err = s.part(b, each(i)); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// pairs passes over those of a map.
+func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err error) {
+	key, elem := anyType, anyType
+	var fields *fieldTypes
+	switch t.Kind() {
+	case reflect.Struct:
+		fields = fieldsOf(t)
+	case reflect.Map:
+		key, elem = t.Key(), t.Elem()
+		fallthrough
+	default:
+		if err := s.add(n * (64 + uint64(key.Size()+elem.Size()))); err != nil {
+			return nil, err
+		}
+	}
+	for range n {
+		if fields != nil {
+			name, after, err := msgpack.ReadString(b)
+			if err != nil { // the codec will say so
+				return msgpack.Skip(b)
+			}
+			b, elem = after, fields.byName[string(name)]
+		} else if b, err = s.part(b, key); err != nil {
+			return nil, err
+		}
+		if b, err = s.part(b, elem); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// part is value, for a type that may be unknown: then the codec skips it.
+func (s *sizer) part(b []byte, t reflect.Type) ([]byte, error) {
+	if t == nil {
+		return msgpack.Skip(b)
+	}
+	return s.value(b, t)
+}
+
+var anyType = reflect.TypeFor[any]()
+
+// fieldTypes are the types of a struct's fields, as the codec finds them.
+type fieldTypes struct {
+	byName map[string]reflect.Type
+	order  []reflect.Type
+}
+
+var fieldCache sync.Map // reflect.Type to *fieldTypes
+
+func fieldsOf(t reflect.Type) *fieldTypes {
+	if f, ok := fieldCache.Load(t); ok {
+		return f.(*fieldTypes)
+	}
+	f := &fieldTypes{byName: make(map[string]reflect.Type)}
+	for _, field := range reflect.VisibleFields(t) {
+		if !field.IsExported() {
+			continue
+		}
+		name := field.Name
+		tag := field.Tag.Get("codec")
+		if tag == "" {
+			tag = field.Tag.Get("json")
+		}
+		if own, _, _ := strings.Cut(tag, ","); own != "" {
+			name = own
+		}
+		f.byName[name] = field.Type
+		f.order = append(f.order, field.Type)
+	}
+	stored, _ := fieldCache.LoadOrStore(t, f)
+	return stored.(*fieldTypes)
+}

@@ -1,0 +1,520 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// journal notes what happens, in order.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) add(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines = nil
+	return lines
+}
+
+// noting returns an interceptor that notes when it is entered and left.
+func (j *journal) noting(name string) rpc.Interceptor {
+	return func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			j.add("enter " + name)
+			defer j.add("leave " + name)
+			return next(ctx, call)
+		}
+	}
+}
+
+// noted has methods that note that they run.
+type noted struct{ j *journal }
+
+func (n noted) Double(_ context.Context, i int, r *int) error {
+	n.j.add("method")
+	*r = 2 * i
+	return nil
+}
+
+func (n noted) Doubles(_ context.Context, in <-chan int, out chan<- int) error {
+	defer close(out)
+	n.j.add("method")
+	for i := range in {
+		out <- 2 * i
+	}
+	return nil
+}
+
+// doubling makes one unary and one streaming call that doubles 21.
+func doubling(t *testing.T, s setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
+	t.Helper()
+	doublingContext(t, testContext(t), s, f)
+}
+
+func doublingContext(t *testing.T, ctx context.Context, s setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
+	t.Helper()
+	t.Run("unary", func(t *testing.T) {
+		var r int
+		err := s.client.CallContext(ctx, s.dest, "Svc", "Double", 21, &r)
+		if r == 0 {
+			f(t, rpc.Unary, nil, err)
+		} else {
+			f(t, rpc.Unary, []int{r}, err)
+		}
+	})
+	t.Run("streaming", func(t *testing.T) {
+		args, replies := make(chan int), make(chan int)
+		sendAll(testContext(t), args, 21)
+		got := collect(replies)
+		err := s.client.Stream(ctx, s.dest, "Svc", "Doubles", args, replies)
+		f(t, rpc.Streaming, got(), err)
+	})
+}
+
+func doubled(t *testing.T, replies []int, err error) {
+	t.Helper()
+	if err != nil || !slices.Equal(replies, []int{42}) {
+		t.Fatalf("got %v, %v", replies, err)
+	}
+}
+
+// forEachTransport is overAll for services and options that are not shared.
+func forEachTransport(t *testing.T, f func(t *testing.T, make func(svc any, o options) setup)) {
+	t.Helper()
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, func(svc any, o options) setup {
+				s := tr.setup(t, o)
+				if err := s.server.RegisterName("Svc", svc); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			})
+		})
+	}
+}
+
+func TestInterceptorsRunInOrder(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		j := new(journal)
+		s := make(noted{j}, options{
+			client: []rpc.ClientOption{
+				rpc.WithClientInterceptors(j.noting("c1"), j.noting("c2")), rpc.WithClientInterceptors(j.noting("c3")),
+			},
+			server: []rpc.ServerOption{
+				rpc.WithServerInterceptors(j.noting("s1"), j.noting("s2")), rpc.WithServerInterceptors(j.noting("s3")),
+			},
+		})
+		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) {
+			doubled(t, replies, err)
+			// The server's have left before the call ends for the client.
+			want := []string{
+				"enter c1", "enter c2", "enter c3", "enter s1", "enter s2", "enter s3", "method",
+				"leave s3", "leave s2", "leave s1", "leave c3", "leave c2", "leave c1",
+			}
+			if lines := j.take(); !slices.Equal(lines, want) {
+				t.Errorf("the order is %v", lines)
+			}
+		})
+	})
+}
+
+// sight is what an interceptor sees of a call.
+type sight struct {
+	service, method string
+	peer            peer.ID
+	kind            rpc.Kind
+	client, local   bool
+	args            any
+	reply           int // after the call; 0 without one
+	hasReply        bool
+}
+
+func looking(at *atomic.Pointer[sight]) rpc.Interceptor {
+	return func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			if call.ID() != (rpc.ServiceID{Name: call.Service, Method: call.Method}) {
+				return errors.New("the ID is another")
+			}
+			s := &sight{
+				service: call.Service, method: call.Method, peer: call.Peer, kind: call.Kind,
+				client: call.Client, local: call.Local, args: call.Args,
+			}
+			err := next(ctx, call)
+			if p, ok := call.Reply.(*int); ok {
+				s.reply, s.hasReply = *p, true
+			}
+			at.Store(s)
+			return err
+		}
+	}
+}
+
+func TestInterceptorsSeeTheCall(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		var client, server atomic.Pointer[sight]
+		s := make(noted{new(journal)}, options{
+			client: []rpc.ClientOption{rpc.WithClientInterceptors(looking(&client))},
+			server: []rpc.ServerOption{rpc.WithServerInterceptors(looking(&server))},
+		})
+		doubling(t, s, func(t *testing.T, kind rpc.Kind, replies []int, err error) {
+			doubled(t, replies, err)
+			want := sight{service: "Svc", method: "Double", kind: kind, local: s.dest == s.sender, args: 21, reply: 42, hasReply: true}
+			if kind == rpc.Streaming {
+				want.method, want.args, want.reply, want.hasReply = "Doubles", nil, 0, false
+			}
+			want.peer, want.client = s.dest, true
+			if got := *client.Load(); got != want {
+				t.Errorf("the client's sees %+v, not %+v", got, want)
+			}
+			want.peer, want.client = s.sender, false
+			if got := *server.Load(); got != want {
+				t.Errorf("the server's sees %+v, not %+v", got, want)
+			}
+		})
+	})
+}
+
+func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		var sender atomic.Value
+		var reply atomic.Int64
+		s := make(Arith{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				p, _ := rpc.GetRequestSender(ctx)
+				sender.Store(string(p) + rpc.MetadataFromContext(ctx)["k"])
+				err := next(ctx, call)
+				reply.Store(int64(*call.Reply.(*int)))
+				return err
+			}
+		})}})
+		ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"k": "v"})
+		err := s.client.CallContext(ctx, s.dest, "Svc", "ReplyAndError", 1, new(int))
+		if err == nil || sender.Load() != string(s.sender)+"v" || reply.Load() != 42 {
+			t.Fatalf("got %v; it saw %v, %v", err, sender.Load(), reply.Load())
+		}
+	})
+}
+
+// onSides makes a setup with the interceptor on one side, and then on the
+// other.
+func onSides(t *testing.T, i rpc.Interceptor, f func(t *testing.T, s setup, j *journal)) {
+	t.Helper()
+	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		for side, o := range map[string]options{
+			"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(i)}},
+			"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}},
+		} {
+			t.Run(side, func(t *testing.T) {
+				j := new(journal)
+				f(t, make(noted{j}, o), j)
+			})
+		}
+	})
+}
+
+var errRefused = &rpc.Error{Code: rpc.CodeFailedPrecondition, Message: "refused", Details: map[string]string{"why": "test"}}
+
+func TestInterceptorMayRefuseACall(t *testing.T) {
+	t.Parallel()
+	refuse := func(rpc.Handler) rpc.Handler {
+		return func(context.Context, *rpc.CallInfo) error { return errRefused }
+	}
+	onSides(t, refuse, func(t *testing.T, s setup, j *journal) {
+		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) {
+			var e *rpc.Error
+			if !errors.As(err, &e) || e.Code != errRefused.Code || e.Message != "refused" || e.Details["why"] != "test" || len(replies) > 0 {
+				t.Errorf("got %v, %v", replies, err)
+			}
+			if lines := j.take(); len(lines) > 0 {
+				t.Error("the method ran")
+			}
+		})
+	})
+}
+
+func TestInterceptorMayChangeTheError(t *testing.T) {
+	t.Parallel()
+	t.Run("to one", func(t *testing.T) {
+		t.Parallel()
+		onSides(t, func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				if err := next(ctx, call); err != nil {
+					return err
+				}
+				return errRefused
+			}
+		}, func(t *testing.T, s setup, _ *journal) {
+			doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) {
+				if rpc.CodeOf(err) != errRefused.Code || err.Error() != "refused" {
+					t.Errorf("the error is %v", err)
+				}
+				if !slices.Equal(replies, []int{42}) {
+					t.Errorf("the replies beside it are %v", replies)
+				}
+			})
+		})
+	})
+	t.Run("to none", func(t *testing.T) {
+		t.Parallel()
+		swallow := func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				_ = next(ctx, call)
+				return nil
+			}
+		}
+		forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+			for side, o := range map[string]options{
+				"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(swallow)}},
+				"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(swallow)}},
+			} {
+				s := make(Arith{}, o)
+				var r int
+				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "ReplyAndError", 1, &r); err != nil || r != 42 {
+					t.Errorf("%s: got %d, %v", side, r, err)
+				}
+				if err := streamOnce[Quotient](t, s, "Divides", Args{1, 0}); err != nil {
+					t.Errorf("%s: streaming: got %v", side, err)
+				}
+			}
+		})
+	})
+}
+
+type contextMark struct{}
+
+// marked returns what a server's interceptor put into its context.
+type marked struct{}
+
+func (marked) Double(ctx context.Context, _ int, r *int) error {
+	*r, _ = ctx.Value(contextMark{}).(int)
+	_, err := rpc.GetRequestSender(ctx)
+	return err
+}
+
+func (m marked) Doubles(ctx context.Context, _ <-chan int, out chan<- int) error {
+	var r int
+	err := m.Double(ctx, 0, &r)
+	out <- r
+	return err
+}
+
+func TestServerInterceptorMayChangeTheContext(t *testing.T) {
+	t.Parallel()
+	mark := func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			return next(context.WithValue(ctx, contextMark{}, 42), call)
+		}
+	}
+	overAll(t, marked{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(mark)}}, func(t *testing.T, s setup) {
+		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) { doubled(t, replies, err) })
+	})
+}
+
+func TestClientInterceptorMayChangeTheContext(t *testing.T) {
+	t.Parallel()
+	mark := func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			return next(rpc.ContextWithMetadata(ctx, rpc.Metadata{"added": "1"}), call)
+		}
+	}
+	overAll(t, &seeing{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(mark)}}, func(t *testing.T, s setup) {
+		see(t, testContext(t), s, func(t *testing.T, seen seenContext) {
+			if seen.Metadata["added"] != "1" {
+				t.Errorf("the method sees %v", seen.Metadata)
+			}
+		})
+	})
+	ended := func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return next(ctx, call)
+		}
+	}
+	overAll(t, &seeing{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(ended)}}, func(t *testing.T, s setup) {
+		err := s.client.Call(s.dest, "Svc", "See", struct{}{}, new(seenContext))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// flaky fails until it is called for the third time, with a reply of its own.
+type flaky struct{ calls atomic.Int64 }
+
+func (f *flaky) Try(_ context.Context, base int, r *int) error {
+	n := f.calls.Add(1)
+	*r = base + int(n)
+	if n < 3 {
+		return &rpc.Error{Code: rpc.CodeUnavailable, Message: "not yet"}
+	}
+	return nil
+}
+
+func TestClientInterceptorMayCallAgain(t *testing.T) {
+	t.Parallel()
+	retry := func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) (err error) {
+			for range 5 {
+				if err = next(ctx, call); rpc.CodeOf(err) != rpc.CodeUnavailable {
+					return err
+				}
+			}
+			return err
+		}
+	}
+	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		for _, ctx := range []context.Context{context.Background(), testContext(t)} {
+			svc := new(flaky)
+			s := make(svc, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(retry)}})
+			var r int
+			if err := s.client.CallContext(ctx, s.dest, "Svc", "Try", 100, &r); err != nil || r != 103 || svc.calls.Load() != 3 {
+				t.Errorf("got %d, %v after %d calls", r, err, svc.calls.Load())
+			}
+			// Of MultiCall too, which encodes once.
+			svc.calls.Store(0)
+			errs := s.client.MultiCall([]context.Context{ctx}, []peer.ID{s.dest}, "Svc", "Try", 200, []any{&r})
+			if errs[0] != nil || r != 203 {
+				t.Errorf("MultiCall: got %d, %v", r, errs)
+			}
+		}
+	})
+}
+
+func TestPanicOfAServerInterceptorIsInternal(t *testing.T) {
+	t.Parallel()
+	for name, i := range map[string]rpc.Interceptor{
+		"before": func(rpc.Handler) rpc.Handler {
+			return func(context.Context, *rpc.CallInfo) error { panic("secret") }
+		},
+		"after": func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				_ = next(ctx, call)
+				panic("secret")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			overAll(t, noted{new(journal)}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}}, func(t *testing.T, s setup) {
+				doubling(t, s, func(t *testing.T, _ rpc.Kind, _ []int, err error) {
+					if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
+						t.Fatalf("got %v", err)
+					}
+					if msg := err.Error(); msg != "rpc: Svc.Double: panicked while serving the call; see the log of the server" &&
+						msg != "rpc: Svc.Doubles: panicked while serving the call; see the log of the server" {
+						t.Fatalf("the text is %q", msg)
+					}
+				})
+			})
+		})
+	}
+}
+
+func TestAuthorizationComesFirst(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	type question struct {
+		caller      peer.ID
+		svc, method string
+	}
+	asked := make(chan question, 10)
+	j := new(journal)
+	s := rpc.NewServer(b, testProtocol, quiet,
+		rpc.WithAuthorizeFunc(func(p peer.ID, svc, method string) bool {
+			asked <- question{p, svc, method}
+			return false
+		}), rpc.WithServerInterceptors(j.noting("s1")))
+	client := rpc.NewClient(a, testProtocol)
+	closeAfter(t, client, s)
+	if err := s.RegisterName("Svc", noted{j}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []rpc.ServiceID{{Name: "Svc", Method: "Double"}, {Name: "Svc", Method: "Missing"}, {Name: "None", Method: "Double"}, {Name: "Svc", Method: "Doubles"}} {
+		want := "client does not have permissions to call " + id.String()
+		args, replies := make(chan int), make(chan int)
+		for i, err := range []error{
+			client.CallContext(testContext(t), b.ID(), id.Name, id.Method, "of another type", new(int)),
+			client.Stream(testContext(t), b.ID(), id.Name, id.Method, args, replies),
+		} {
+			if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied || err.Error() != want {
+				t.Errorf("%v, kind %d: got %v", id, i, err)
+			}
+			if q := <-asked; q != (question{a.ID(), id.Name, id.Method}) {
+				t.Errorf("%v, kind %d: asked about %v", id, i, q)
+			}
+		}
+		if len(asked) > 0 {
+			t.Errorf("%v: asked %d times more than called", id, len(asked))
+		}
+	}
+	if lines := j.take(); len(lines) > 0 {
+		t.Errorf("a refused call came as far as %v", lines)
+	}
+}
+
+func TestAuthorizeWithMap(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	stranger := newHost(t)
+	know(stranger, b)
+	allowed := map[peer.ID]map[string]bool{a.ID(): {"Svc.Multiply": true, "Svc.Divide": false, "Svc": true, "Multiply": true}}
+	ask := rpc.AuthorizeWithMap(allowed)
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(ask))
+	ofA, ofStranger := rpc.NewClient(a, testProtocol), rpc.NewClient(stranger, testProtocol)
+	closeAfter(t, ofA, s)
+	t.Cleanup(func() { _ = ofStranger.Close() })
+	if err := s.RegisterName("Svc", Arith{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		client *rpc.Client
+		method string
+		ok     bool
+	}{{ofA, "Multiply", true}, {ofA, "Divide", false}, {ofA, "ReplyAndError", false}, {ofStranger, "Multiply", false}} {
+		err := c.client.CallContext(testContext(t), b.ID(), "Svc", c.method, Args{6, 7}, new(int))
+		if c.ok && err != nil || !c.ok && !rpc.IsAuthorizationError(err) {
+			t.Errorf("%s of %v: got %v", c.method, c.client.ID(), err)
+		}
+	}
+	if rpc.AuthorizeWithMap(nil)(a.ID(), "Svc", "Multiply") {
+		t.Error("no map allows everything")
+	}
+}
+
+func TestLocalCallsAreNotAuthorized(t *testing.T) {
+	t.Parallel()
+	s := transports[0].setup(t, options{server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
+		t.Error("a local call was asked about")
+		return false
+	})}})
+	if err := s.server.RegisterName("Svc", noted{new(journal)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, dest := range []peer.ID{s.dest, ""} {
+		s.dest = dest
+		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) { doubled(t, replies, err) })
+	}
+}

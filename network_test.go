@@ -1,0 +1,278 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/multiformats/go-multiaddr"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// carried has methods that are called over all kinds of network.
+type carried struct {
+	calls   *atomic.Int64
+	started chan struct{}
+	ended   chan error
+}
+
+func newCarried() carried {
+	return carried{new(atomic.Int64), make(chan struct{}, 1), make(chan error, 1)}
+}
+
+func (c carried) Echo(_ context.Context, b []byte, r *[]byte) error {
+	c.calls.Add(1)
+	*r = b
+	return nil
+}
+
+func (c carried) Echoes(_ context.Context, in <-chan []byte, out chan<- []byte) error {
+	defer close(out)
+	c.calls.Add(1)
+	for b := range in {
+		out <- b
+	}
+	return nil
+}
+
+func (c carried) Wait(ctx context.Context, _ struct{}, _ *struct{}) error {
+	c.started <- struct{}{}
+	<-ctx.Done()
+	c.ended <- ctx.Err()
+	return ctx.Err()
+}
+
+func (c carried) Waits(ctx context.Context, _ <-chan struct{}, _ chan<- struct{}) error {
+	return c.Wait(ctx, struct{}{}, nil)
+}
+
+// callsWork makes calls from a to b, which can reach each other over a
+// connection whose address has all the given parts.
+func callsWork(t *testing.T, base context.Context, a, b host.Host, parts ...string) {
+	t.Helper()
+	svc := newCarried()
+	s := rpc.NewServer(b, testProtocol, quiet)
+	c := rpc.NewClient(a, testProtocol)
+	closeAfter(t, c, s)
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{"64 B": 64, "1 MiB": 1 << 20} {
+		t.Run("unary "+name, func(t *testing.T) {
+			arg, reply := make([]byte, size), []byte(nil)
+			_, _ = rand.Read(arg)
+			if err := c.CallContext(base, b.ID(), "Svc", "Echo", arg, &reply); err != nil || !bytes.Equal(arg, reply) {
+				t.Fatalf("%d bytes, %v", len(reply), err)
+			}
+		})
+	}
+	t.Run("stream", func(t *testing.T) {
+		var items [][]byte
+		for i := range 50 {
+			items = append(items, bytes.Repeat([]byte{byte(i)}, 1+i*200))
+		}
+		args, replies := make(chan []byte), make(chan []byte)
+		sendAll(base, args, items...)
+		got := collect(replies)
+		err := c.Stream(base, b.ID(), "Svc", "Echoes", args, replies)
+		if all := got(); err != nil || !slices.EqualFunc(all, items, bytes.Equal) {
+			t.Fatalf("%d replies, %v", len(all), err)
+		}
+	})
+	for name, call := range map[string]func(context.Context) error{
+		"unary": func(ctx context.Context) error {
+			return c.CallContext(ctx, b.ID(), "Svc", "Wait", struct{}{}, new(struct{}))
+		},
+		"stream": func(ctx context.Context) error {
+			return c.Stream(ctx, b.ID(), "Svc", "Waits", make(chan struct{}), make(chan struct{}))
+		},
+	} {
+		t.Run("cancelled "+name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(base)
+			defer cancel()
+			go func() {
+				select {
+				case <-svc.started:
+				case <-base.Done():
+				}
+				cancel()
+			}()
+			if err := call(ctx); !errors.Is(err, context.Canceled) {
+				t.Fatalf("the caller got %v", err)
+			}
+			select {
+			case err := <-svc.ended:
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("the method got %v", err)
+				}
+			case <-base.Done():
+				t.Fatal("the method was not cancelled")
+			}
+		})
+	}
+	conns := a.Network().ConnsToPeer(b.ID())
+	if len(conns) == 0 {
+		t.Error("there is no connection left")
+	}
+	for _, conn := range conns {
+		for _, part := range parts {
+			if addr := conn.RemoteMultiaddr().String(); !strings.Contains(addr, part) {
+				t.Errorf("the connection is %s, without %s", addr, part)
+			}
+		}
+	}
+}
+
+func TestCallsWorkOverTCP(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	callsWork(t, testContext(t), a, b, "/tcp/")
+}
+
+// lonely bounds the wait for a connection that will not come.
+const lonely = 2 * time.Second
+
+// newHostsOn returns two connected hosts with addresses of a kind.
+func newHostsOn(t *testing.T, addr string) (a, b host.Host) {
+	t.Helper()
+	a, b = newHostOn(t, addr), newHostOn(t, addr)
+	connect(t, a, b)
+	return a, b
+}
+
+func TestCallsWorkOverQUIC(t *testing.T) {
+	t.Parallel()
+	a, b := newHostsOn(t, "/ip4/127.0.0.1/udp/0/quic-v1")
+	callsWork(t, testContext(t), a, b, "/quic-v1")
+}
+
+func TestCallsWorkOverWebSocket(t *testing.T) {
+	t.Parallel()
+	a, b := newHostsOn(t, "/ip4/127.0.0.1/tcp/0/ws")
+	callsWork(t, testContext(t), a, b, "/tcp/", "/ws")
+}
+
+func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
+	t.Parallel()
+	key, other := make(pnet.PSK, 32), make(pnet.PSK, 32)
+	_, _ = rand.Read(key)
+	_, _ = rand.Read(other)
+	a, b := newHosts(t, libp2p.PrivateNetwork(key))
+	callsWork(t, testContext(t), a, b, "/tcp/")
+
+	svc := newCarried()
+	s := rpc.NewServer(b, testProtocol, quiet)
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	for name, opts := range map[string][]libp2p.Option{
+		"no key":      nil,
+		"another key": {libp2p.PrivateNetwork(other)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outsider := newHost(t, opts...)
+			know(outsider, b)
+			c := rpc.NewClient(outsider, testProtocol)
+			t.Cleanup(func() { _ = c.Close() })
+			// What the one says is noise to the other, which may wait for the
+			// rest of it.
+			ctx, cancel := context.WithTimeout(testContext(t), lonely)
+			defer cancel()
+			err := c.CallContext(ctx, b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
+			if code := rpc.CodeOf(err); !rpc.IsClientError(err) || code != rpc.CodeUnavailable && code != rpc.CodeDeadlineExceeded {
+				t.Errorf("got %v", err)
+			}
+			if svc.calls.Load() > 0 {
+				t.Error("the call was served")
+			}
+		})
+	}
+}
+
+// relayed returns two hosts with a limited connection, through a third.
+func relayed(t *testing.T) (a, b host.Host) {
+	t.Helper()
+	ctx := testContext(t)
+	limits := relay.DefaultResources()
+	limits.Limit.Data = 64 << 20
+	middle, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
+		libp2p.EnableRelayService(relay.WithResources(limits)), libp2p.ForceReachabilityPublic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = middle.Close() })
+	hosts := make([]host.Host, 2)
+	for i := range hosts { // they listen nowhere, so there is no direct way
+		h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = h.Close() })
+		hosts[i] = h
+		if err := h.Connect(ctx, peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b = hosts[0], hosts[1]
+	if _, err := client.Reserve(ctx, b, peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	through := multiaddr.StringCast("/p2p/" + middle.ID().String() + "/p2p-circuit")
+	err = a.Connect(network.WithAllowLimitedConn(ctx, "test"), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{through}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range a.Network().ConnsToPeer(b.ID()) {
+		if !conn.Stat().Limited {
+			t.Fatalf("%v is not limited", conn.RemoteMultiaddr())
+		}
+	}
+	return a, b
+}
+
+func TestCallsWorkOverALimitedConnectionThatIsAllowed(t *testing.T) {
+	t.Parallel()
+	a, b := relayed(t)
+	callsWork(t, network.WithAllowLimitedConn(testContext(t), "test"), a, b, "/p2p-circuit")
+}
+
+func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
+	t.Parallel()
+	a, b := relayed(t)
+	svc := newCarried()
+	s := rpc.NewServer(b, testProtocol, quiet)
+	c := rpc.NewClient(a, testProtocol)
+	closeAfter(t, c, s)
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	// libp2p waits for a direct connection, which may be on its way.
+	waiting := network.WithDialPeerTimeout(testContext(t), lonely)
+	for name, err := range map[string]error{
+		"unary":  c.CallContext(waiting, b.ID(), "Svc", "Echo", []byte("x"), new([]byte)),
+		"stream": c.Stream(waiting, b.ID(), "Svc", "Echoes", make(chan []byte), make(chan []byte)),
+	} {
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
+			t.Errorf("%s: got %v, %v", name, rpc.CodeOf(err), err)
+		}
+	}
+	if svc.calls.Load() > 0 {
+		t.Error("a call was served")
+	}
+}
