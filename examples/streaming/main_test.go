@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"go.uber.org/goleak"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,6 +72,32 @@ func TestReceiverAndSender(t *testing.T) {
 	interrupt()
 	if err := <-served; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// liar ends early, with a checksum of its own.
+type liar struct{}
+
+func (liar) Receive(_ context.Context, chunks <-chan []byte, told chan<- Status) error {
+	<-chunks
+	told <- Status{1, make([]byte, sha256.Size)}
+	return nil
+}
+
+func TestWrongChecksumIsNoticed(t *testing.T) {
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	s := rpc.NewServer(h, protocol)
+	defer s.Close()
+	if err := s.RegisterName("Files", liar{}); err != nil {
+		t.Fatal(err)
+	}
+	to := h.Addrs()[0].String() + "/p2p/" + h.ID().String()
+	if err := run(t.Context(), []string{"-to", to}, io.Discard); err == nil {
+		t.Fatal("another checksum is taken")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -43,7 +44,7 @@ func (n *node) close() {
 
 // newNode starts a peer whose policy allows everyone the methods of open, and
 // nobody else's calls.
-func newNode(name string, open ...string) (*node, error) {
+func newNode(name string, names *sync.Map, open ...string) (*node, error) {
 	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
 	if err != nil {
 		return nil, err
@@ -55,7 +56,8 @@ func newNode(name string, open ...string) (*node, error) {
 	policy := func(_ peer.ID, svc, method string) bool { return allowed[svc+"."+method] }
 	s := rpc.NewServer(h, protocol, rpc.WithAuthorizeFunc(policy))
 	n := &node{name, h, s, rpc.NewClientWithServer(h, protocol, s)}
-	if err := s.Register(&Notes{name: name}); err != nil {
+	names.Store(h.ID(), name)
+	if err := s.Register(&Notes{names: names}); err != nil {
 		n.close()
 		return nil, err
 	}
@@ -65,13 +67,14 @@ func newNode(name string, open ...string) (*node, error) {
 func run(ctx context.Context, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	names := new(sync.Map) // who is behind a peer ID
 	// Everybody may read from both; only alice lets others write.
-	alice, err := newNode("alice", "Notes.Read", "Notes.Write")
+	alice, err := newNode("alice", names, "Notes.Read", "Notes.Write")
 	if err != nil {
 		return err
 	}
 	defer alice.close()
-	bob, err := newNode("bob", "Notes.Read")
+	bob, err := newNode("bob", names, "Notes.Read")
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,6 @@ func run(ctx context.Context, out io.Writer) error {
 
 func story(ctx context.Context, out io.Writer, alice, bob *node) error {
 	write := func(from, to *node, text string) error {
-		ctx := rpc.ContextWithMetadata(ctx, rpc.Metadata{"author": from.name})
 		var n int
 		err := from.client.CallContext(ctx, to.host.ID(), "Notes", "Write", text, &n)
 		switch {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -29,15 +30,17 @@ bob reads from bob: "sleep" by bob
 	}
 }
 
-func TestAnonymousNotesAreRefused(t *testing.T) {
-	alice, err := newNode("alice")
+func TestNotesOfStrangersAreRefused(t *testing.T) {
+	names := new(sync.Map)
+	alice, err := newNode("alice", names)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer alice.close()
+	names.Clear()
 	var n int
 	err = alice.client.CallContext(t.Context(), "", "Notes", "Write", "hello", &n)
-	if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+	if rpc.CodeOf(err) != rpc.CodeNotFound {
 		t.Fatal(err)
 	}
 }

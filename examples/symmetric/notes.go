@@ -9,7 +9,7 @@ import (
 
 // Notes is the service of each peer.
 type Notes struct {
-	name string
+	names *sync.Map // peer ID to name
 
 	mu    sync.Mutex
 	notes []Note
@@ -21,13 +21,18 @@ type Note struct {
 	Text   string
 }
 
-// Write adds a note and replies with how many there are. Who wrote it comes as
-// metadata, beside the argument.
+// Write adds a note and replies with how many there are. Who wrote it is what
+// libp2p has authenticated, not what the caller says.
 func (n *Notes) Write(ctx context.Context, text string, count *int) error {
-	author := rpc.MetadataFromContext(ctx)["author"]
-	if author == "" {
-		return &rpc.Error{Code: rpc.CodeInvalidArgument, Message: n.name + " takes no anonymous notes"}
+	sender, err := rpc.GetRequestSender(ctx)
+	if err != nil {
+		return err
 	}
+	name, known := n.names.Load(sender)
+	if !known {
+		return &rpc.Error{Code: rpc.CodeNotFound, Message: "who is " + sender.String() + "?"}
+	}
+	author := name.(string)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.notes = append(n.notes, Note{author, text})

@@ -1,0 +1,635 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
+	"github.com/ugorji/go/codec"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// echoing returns what it gets, by a unary and by a streaming method.
+type echoing[T any] struct{}
+
+func (echoing[T]) Echo(ctx context.Context, in T, out *T) error { return echo(ctx, in, out) }
+
+func (echoing[T]) Echoes(_ context.Context, in <-chan T, out chan<- T) error {
+	defer close(out)
+	for v := range in {
+		out <- v
+	}
+	return nil
+}
+
+// traveller is a value that is to make the round trip. It may arrive as
+// another where it travels: see wire.
+type traveller struct {
+	register func(*rpc.Server, string) error
+	trip     func(*testing.T, setup, string)
+}
+
+// travels makes a round trip of v, which arrives as it is.
+func travels[T any](v T) traveller { return becomes(v, v) }
+
+// becomes makes a round trip of v, which over the wire arrives as wire.
+func becomes[T any](v, wire T) traveller {
+	return traveller{
+		func(s *rpc.Server, name string) error { return s.RegisterName(name, echoing[T]{}) },
+		func(t *testing.T, s setup, name string) {
+			want := v
+			if s.dest != s.sender {
+				want = wire
+			}
+			check := func(what string, got T, err error) {
+				t.Helper()
+				if err != nil || !sameValue(got, want) {
+					t.Errorf("%s: %#v arrives as %#v, %v", what, v, got, err)
+				}
+			}
+			ctx := testContext(t)
+			if isNilValue(v) && reflect.TypeFor[T]().Kind() == reflect.Pointer {
+				return // nil pointers are no arguments
+			}
+			var got T
+			err := s.client.CallContext(ctx, s.dest, name, "Echo", v, &got)
+			check("unary", got, err)
+			args, replies := make(chan T), make(chan T)
+			sendAll(ctx, args, v, v)
+			all := collect(replies)
+			err = s.client.Stream(ctx, s.dest, name, "Echoes", args, replies)
+			items := all()
+			if len(items) != 2 {
+				t.Fatalf("streaming: %d of 2 items, %v", len(items), err)
+			}
+			for _, got := range items {
+				check("streaming", got, err)
+			}
+		},
+	}
+}
+
+func isNilValue(v any) bool {
+	rv := reflect.ValueOf(v)
+	return !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil()
+}
+
+func sameValue(a, b any) bool {
+	if at, ok := a.(time.Time); ok {
+		return at.Equal(b.(time.Time))
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+type (
+	Embedded    struct{ E int }
+	EmbeddedPtr struct{ P string }
+	deepInner   struct{ Deep []int }
+
+	embedding struct {
+		Embedded
+		*EmbeddedPtr
+		Own string
+	}
+	pointers struct {
+		Int    *int
+		Str    *string
+		Struct *Embedded
+		Nil    *Embedded
+		Twice  **int
+		List   []*Embedded
+	}
+	unexported struct {
+		Shown  int
+		hidden int
+		inner  deepInner
+	}
+	tagged struct {
+		Renamed  string `codec:"r"`
+		Omitted  string `codec:"o,omitempty"`
+		Skipped  string `codec:"-"`
+		ByJSON   string `json:"j"`
+		Ordinary int
+	}
+	recursive struct {
+		V    int
+		Next *recursive
+		M    map[string]*recursive
+	}
+	named    string
+	namedMap map[named][]Embedded
+)
+
+// binaryOnly and textOnly say themselves how they travel.
+type binaryOnly struct{ a, b byte }
+
+func (v binaryOnly) MarshalBinary() ([]byte, error) { return []byte{v.a, v.b}, nil }
+
+func (v *binaryOnly) UnmarshalBinary(b []byte) error {
+	if len(b) != 2 {
+		return errors.New("two bytes are expected")
+	}
+	v.a, v.b = b[0], b[1]
+	return nil
+}
+
+type textOnly struct{ s string }
+
+func (v textOnly) MarshalText() ([]byte, error) { return []byte("<" + v.s + ">"), nil }
+
+func (v *textOnly) UnmarshalText(b []byte) error {
+	v.s = strings.Trim(string(b), "<>")
+	return nil
+}
+
+func TestTypesMakeTheRoundTrip(t *testing.T) {
+	t.Parallel()
+	id, err := peer.Decode("12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c0 := cid.MustParse("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn")
+	c1 := cid.MustParse("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi")
+	mh, err := multihash.Sum([]byte("x"), multihash.SHA2_256, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := multiaddr.StringCast("/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf")
+	at := time.Date(2024, 2, 29, 12, 34, 56, 789, time.UTC)
+	seven, text := 7, "text"
+	toSeven := &seven
+	chain := &recursive{1, &recursive{2, nil, map[string]*recursive{"x": {V: 3}}}, nil}
+
+	all := map[string]traveller{
+		"embedded structs":        travels(embedding{Embedded{1}, &EmbeddedPtr{"p"}, "own"}),
+		"pointers":                travels(pointers{toSeven, &text, &Embedded{1}, nil, &toSeven, []*Embedded{{1}, {2}}}),
+		"pointers of nil":         travels(pointers{}),
+		"a pointer":               travels(&Embedded{5}),
+		"a recursive type":        travels(chain),
+		"unexported fields":       becomes(unexported{1, 2, deepInner{[]int{3}}}, unexported{Shown: 1}),
+		"tags":                    becomes(tagged{"a", "b", "c", "d", 5}, tagged{"a", "b", "", "d", 5}),
+		"tags, empty":             travels(tagged{}),
+		"a BinaryMarshaler":       travels(binaryOnly{1, 255}),
+		"BinaryMarshalers":        travels([]binaryOnly{{1, 2}, {3, 4}}),
+		"a TextMarshaler":         travels(textOnly{"text"}),
+		"TextMarshalers":          travels(map[string]textOnly{"k": {"v"}}),
+		"a CID of version 0":      travels(c0),
+		"CIDs":                    travels([]cid.Cid{c1, c0}),
+		"a map of CIDs":           travels(map[cid.Cid]bool{c0: true, c1: false}),
+		"a peer's ID":             travels(id),
+		"a map by peer":           travels(map[peer.ID][]string{id: {"a"}}),
+		"a peer's addresses":      travels(peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{addr}}),
+		"a multihash":             travels(mh),
+		"a multiaddr":             travels(addr),
+		"a time":                  travels(at),
+		"a time of another place": travels(at.In(time.FixedZone("x", 3600))),
+		"no time":                 travels(time.Time{}),
+		"times":                   travels(map[string]time.Duration{"k": time.Hour}),
+		"any: nothing":            travels(struct{ V any }{}),
+		"any: a bool":             travels(struct{ V any }{true}),
+		"any: a float":            travels(struct{ V any }{0.5}),
+		"any: an integer":         becomes(struct{ V any }{5}, struct{ V any }{int64(5)}),
+		"any: a list":             becomes(struct{ V any }{[]int{1}}, struct{ V any }{[]any{int64(1)}}),
+		"any: a struct":           becomes(struct{ V any }{Embedded{1}}, struct{ V any }{map[any]any{"E": int64(1)}}),
+		"bool":                    travels(true),
+		"int8, least":             travels(int8(math.MinInt8)),
+		"int64, least":            travels(int64(math.MinInt64)),
+		"int64, greatest":         travels(int64(math.MaxInt64)),
+		"uint64, greatest":        travels(uint64(math.MaxUint64)),
+		"uint32, greatest":        travels(uint32(math.MaxUint32)),
+		"float32":                 travels(float32(math.SmallestNonzeroFloat32)),
+		"float64":                 travels(math.Inf(-1)),
+		"integers":                travels([]int{0, 127, 128, 255, 256, 1 << 16, 1<<31 - 1, -1, -32, -33, -128, -129, -1 << 31}),
+		"a rune":                  travels('é'),
+		"a string of any bytes":   travels("\x00\xff é"),
+		"an empty string":         travels(""),
+		"bytes":                   travels([]byte{0, 255}),
+		"an array":                travels([3]int{1, 2, 3}),
+		"an array of bytes":       travels([4]byte{1, 2, 3, 4}),
+		"an empty slice":          travels([]int{}),
+		"a nil slice":             travels([]int(nil)),
+		"an empty map":            travels(map[string]int{}),
+		"a nil map":               travels(map[string]int(nil)),
+		"a map of structs":        travels(namedMap{"a": {{1}}, "b": nil}),
+		"a map by number":         travels(map[int]map[bool]string{-1: {true: "x"}}),
+		"a struct of nothing":     travels(struct{}{}),
+		"lists of lists":          travels([][][]string{{{"a"}, nil}, {}}),
+	}
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			s := tr.setup(t, options{})
+			for name, v := range all {
+				t.Run(name, func(t *testing.T) {
+					if err := v.register(s.server, name); err != nil {
+						t.Fatal(err)
+					}
+					v.trip(t, s, name)
+				})
+			}
+			for _, svc := range s.server.Services() {
+				for _, m := range svc.Methods {
+					if m.LocalOnly != nil {
+						t.Errorf("%s.%s travels, and is said not to: %v", svc.Name, m.Name, m.LocalOnly)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestOmittedFieldsAreNotSent(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	arg := make(chan map[string]any, 2)
+	b.SetStreamHandler(testProtocol, func(st network.Stream) {
+		defer st.Close()
+		var id rpc.ServiceID
+		m := make(map[string]any)
+		dec := codec.NewDecoder(st, plainMsgpack)
+		_ = errors.Join(dec.Decode(&id), dec.Decode(&m))
+		arg <- m
+	})
+	c := rpc.NewClient(a, testProtocol)
+	t.Cleanup(func() { _ = c.Close() })
+	for want, v := range map[string]tagged{
+		"Ordinary j r":   {},
+		"Ordinary j o r": {Omitted: "x", Skipped: "y"},
+	} {
+		_ = c.CallContext(testContext(t), b.ID(), "Svc", "M", v, new(int))
+		var keys []string
+		m := <-arg
+		for _, k := range []string{"Ordinary", "Renamed", "Omitted", "Skipped", "ByJSON", "j", "o", "r", "-"} {
+			if _, has := m[k]; has {
+				keys = append(keys, k)
+			}
+		}
+		if got := strings.Join(keys, " "); got != want || len(m) != len(keys) {
+			t.Errorf("%+v is sent with the keys %v", v, m)
+		}
+	}
+}
+
+// Types that cannot travel.
+type (
+	withChan  struct{ Inner struct{ C chan int } }
+	withFunc  struct{ List []map[string]func() }
+	withIface struct{ R io.Reader }
+	chanInPtr struct{ P *withChan }
+)
+
+type untravelled struct{}
+
+func (untravelled) TakesChan(_ context.Context, v withChan, n *int) error {
+	*n = cap(v.Inner.C)
+	return nil
+}
+func (untravelled) TakesFunc(_ context.Context, v withFunc, n *int) error {
+	*n = len(v.List)
+	return nil
+}
+func (untravelled) TakesIface(_ context.Context, v withIface, n *int) error {
+	b, err := io.ReadAll(v.R)
+	*n = len(b)
+	return err
+}
+func (untravelled) TakesPtr(_ context.Context, v *chanInPtr, n *int) error {
+	*n = cap(v.P.Inner.C)
+	return nil
+}
+func (untravelled) GivesChan(_ context.Context, n int, v *withChan) error {
+	v.Inner.C = make(chan int, n)
+	return nil
+}
+func (untravelled) GivesFunc(_ context.Context, n int, v *withFunc) error {
+	v.List = make([]map[string]func(), n)
+	return nil
+}
+func (untravelled) TakesChans(_ context.Context, in <-chan withChan, out chan<- int) error {
+	for v := range in {
+		out <- cap(v.Inner.C)
+	}
+	return nil
+}
+func (untravelled) GivesChans(_ context.Context, in <-chan int, out chan<- withChan) error {
+	for n := range in {
+		var v withChan
+		v.Inner.C = make(chan int, n)
+		out <- v
+	}
+	return nil
+}
+func (untravelled) Plain(_ context.Context, n int, r *int) error {
+	*r = n
+	return nil
+}
+
+func chanOf(n int) (v withChan) {
+	v.Inner.C = make(chan int, n)
+	return v
+}
+
+func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
+	t.Parallel()
+	ofChan, ofFunc := chanOf(3), withFunc{make([]map[string]func(), 3)}
+	deep := &chanInPtr{&ofChan}
+	cases := []struct {
+		method string
+		args   any
+		reply  any
+		size   func(reply any) int
+		kind   rpc.ErrorType // where it happens
+		names  []string
+	}{
+		{"TakesChan", ofChan, new(int), nil, rpc.ClientErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
+		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"rpc_test.withFunc", "List", "func()"}},
+		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"rpc_test.chanInPtr", "P.Inner.C", "chan int"}},
+		// What an interface holds may be sent, but not be received.
+		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"rpc_test.withIface", "R", "io.Reader"}},
+		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
+		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"rpc_test.withFunc", "List", "func()"}},
+	}
+	overAll(t, untravelled{}, options{}, func(t *testing.T, s setup) {
+		for _, c := range cases {
+			err := s.client.CallContext(testContext(t), s.dest, "Svc", c.method, c.args, c.reply)
+			if s.dest == s.sender {
+				n := 0
+				if p, ok := c.reply.(*int); ok {
+					n = *p
+				} else {
+					n = c.size(c.reply)
+				}
+				if err != nil || n != 3 {
+					t.Errorf("%s, locally: got %d, %v", c.method, n, err)
+				}
+				continue
+			}
+			var e *rpc.Error
+			if !errors.As(err, &e) || e.Type() != c.kind {
+				t.Errorf("%s: got %v", c.method, err)
+				continue
+			}
+			checkNames(t, err, append(c.names, "Svc."+c.method)...)
+		}
+	})
+}
+
+func checkNames(t *testing.T, err error, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not name %s", err, name)
+		}
+	}
+}
+
+func TestStreamsOfTypesThatCannotTravel(t *testing.T) {
+	t.Parallel()
+	overAll(t, untravelled{}, options{}, func(t *testing.T, s setup) {
+		local := s.dest == s.sender
+		t.Run("arguments", func(t *testing.T) {
+			err := streamOnce[int](t, s, "TakesChans", chanOf(3))
+			switch {
+			case local && err != nil:
+				t.Error(err)
+			case !local && !rpc.IsClientError(err):
+				t.Errorf("got %v", err)
+			case !local:
+				checkNames(t, err, "Svc.TakesChans", "withChan", "Inner.C", "chan int", "argument 1")
+			}
+		})
+		t.Run("replies", func(t *testing.T) {
+			err := streamOnce[withChan](t, s, "GivesChans", 3)
+			switch {
+			case local && err != nil:
+				t.Error(err)
+			case !local && !rpc.IsServerError(err):
+				t.Errorf("got %v", err)
+			case !local:
+				checkNames(t, err, "Svc.GivesChans", "withChan", "Inner.C", "chan int", "reply 1")
+			}
+		})
+	})
+}
+
+func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
+	t.Parallel()
+	s := rpc.NewServer(nil, testProtocol, quiet)
+	if err := s.RegisterName("Svc", untravelled{}); err != nil {
+		t.Fatal(err)
+	}
+	field := map[string]string{
+		"TakesChan": "Inner.C", "TakesFunc": "List", "TakesIface": "R", "TakesPtr": "P.Inner.C",
+		"GivesChan": "Inner.C", "GivesFunc": "List", "TakesChans": "Inner.C", "GivesChans": "Inner.C", "Plain": "",
+	}
+	methods := s.Services()[0].Methods
+	if len(methods) != len(field) {
+		t.Fatalf("%d methods are told, not %d", len(methods), len(field))
+	}
+	for _, m := range methods {
+		switch want := field[m.Name]; {
+		case want == "" && m.LocalOnly != nil, want != "" && m.LocalOnly == nil:
+			t.Errorf("%s: got %v", m.Name, m.LocalOnly)
+		case want != "":
+			typ, side := m.Args, "argument"
+			if strings.HasPrefix(m.Name, "Gives") {
+				typ, side = m.Reply, "reply"
+			}
+			checkNames(t, m.LocalOnly, side, typ.String(), "field "+want)
+		}
+	}
+}
+
+func TestNilInAStreamOfPointersIsANewValue(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	t.Run("replies", func(t *testing.T) {
+		b.SetStreamHandler(testProtocol, func(st network.Stream) {
+			defer st.Close()
+			_, _ = io.ReadAll(st) // v0.6's client has closed its side
+			enc := codec.NewEncoder(st, plainMsgpack)
+			for _, item := range []any{nil, &Quotient{1, 2}, nil} {
+				_ = errors.Join(enc.Encode(struct{}{}), enc.Encode(item))
+			}
+		})
+		c := rpc.NewClient(a, testProtocol)
+		t.Cleanup(func() { _ = c.Close() })
+		args, replies := make(chan int), make(chan *Quotient)
+		close(args)
+		got := collect(replies)
+		err := c.Stream(testContext(t), b.ID(), "Svc", "M", args, replies)
+		if all := got(); err != nil || !reflect.DeepEqual(all, []*Quotient{{}, {1, 2}, {}}) {
+			t.Fatalf("got %v, %v", all, err)
+		}
+	})
+	t.Run("arguments", func(t *testing.T) {
+		s := rpc.NewServer(b, testProtocol, quiet)
+		t.Cleanup(func() { _ = s.Close() })
+		if err := s.RegisterName("Svc", pointed{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"Unary", "Streaming"} {
+			if r := callAsV06(t, a, b.ID(), method, method == "Streaming", nil); r.Error != "" {
+				t.Errorf("%s: %s", method, r.Error)
+			}
+		}
+	})
+}
+
+// pointed refuses nil.
+type pointed struct{}
+
+func (pointed) Unary(_ context.Context, a *Args, _ *int) error {
+	if a == nil {
+		return errors.New("the argument is nil")
+	}
+	return nil
+}
+
+func (p pointed) Streaming(ctx context.Context, in <-chan *Args, out chan<- int) error {
+	for a := range in {
+		if err := p.Unary(ctx, a, nil); err != nil {
+			return err
+		}
+		out <- 0
+	}
+	return nil
+}
+
+func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet)
+	c := rpc.NewClient(a, testProtocol)
+	closeAfter(t, c, s)
+	for name, svc := range map[string]any{"Int8": echoing[int8]{}, "Uint64": echoing[uint64]{}, "Int64": echoing[int64]{}} {
+		if err := s.RegisterName(name, svc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, v := range []struct {
+		svc    string
+		arg    any
+		ok     bool
+		reply  any
+		typeIs string
+	}{
+		{"Int8", 127, true, new(int), ""},
+		{"Int8", 128, false, new(int), "int8"},
+		{"Int8", -129, false, new(int), "int8"},
+		{"Uint64", uint64(math.MaxUint64), true, new(uint64), ""},
+		{"Uint64", -1, false, new(uint64), "uint64"},
+		{"Int64", uint64(math.MaxInt64), true, new(int64), ""},
+		{"Int64", uint64(math.MaxInt64 + 1), false, new(int64), "int64"},
+	} {
+		err := c.CallContext(testContext(t), b.ID(), v.svc, "Echo", v.arg, v.reply)
+		switch {
+		case v.ok && (err != nil || fmt.Sprint(reflect.ValueOf(v.reply).Elem()) != fmt.Sprint(v.arg)):
+			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
+		case !v.ok && rpc.CodeOf(err) != rpc.CodeInvalidArgument:
+			t.Errorf("%s of %v: got %v", v.svc, v.arg, err)
+		case !v.ok:
+			checkNames(t, err, v.svc+".Echo", v.typeIs)
+		}
+	}
+	// A reply that does not fit is told by the client.
+	err := c.CallContext(testContext(t), b.ID(), "Uint64", "Echo", uint64(300), new(int8))
+	if !rpc.IsClientError(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStringsAndBytesAreInterchangeable(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet)
+	c := rpc.NewClient(a, testProtocol)
+	closeAfter(t, c, s)
+	if err := errors.Join(s.RegisterName("String", echoing[string]{}), s.RegisterName("Bytes", echoing[[]byte]{}), s.RegisterName("Peer", echoing[peer.ID]{})); err != nil {
+		t.Fatal(err)
+	}
+	text := "\x00 text \xff" + strings.Repeat("x", 300)
+	for _, svc := range []string{"String", "Bytes"} {
+		for _, arg := range []any{text, []byte(text), named(text)} {
+			var asString string
+			var asBytes []byte
+			if err := c.CallContext(testContext(t), b.ID(), svc, "Echo", arg, &asString); err != nil || asString != text {
+				t.Errorf("%s of %T: got %q, %v", svc, arg, asString, err)
+			}
+			if err := c.CallContext(testContext(t), b.ID(), svc, "Echo", arg, &asBytes); err != nil || string(asBytes) != text {
+				t.Errorf("%s of %T: got %q, %v", svc, arg, asBytes, err)
+			}
+		}
+	}
+}
+
+type cycle struct {
+	Name string
+	Self *cycle
+	Any  any
+	Map  map[string]any
+}
+
+func TestCyclicArgumentIsAnError(t *testing.T) {
+	t.Parallel()
+	byPointer := &cycle{Name: "p"}
+	byPointer.Self = byPointer
+	byAny := &cycle{Name: "a"}
+	byAny.Any = byAny
+	byMap := &cycle{Name: "m", Map: map[string]any{}}
+	byMap.Map["self"] = byMap.Map
+	list := []any{nil}
+	list[0] = list
+	for name, arg := range map[string]*cycle{"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Any: list}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
+				for kind, err := range map[string]error{
+					"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
+					"streaming": streamOnce[int](t, s, "Takes", arg),
+				} {
+					if s.dest == s.sender { // nothing is encoded
+						if err != nil {
+							t.Errorf("%s: %v", kind, err)
+						}
+					} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+						t.Errorf("%s: got %v", kind, err)
+					} else {
+						checkNames(t, err, "Svc.Take", "cycle")
+					}
+				}
+				// The client goes on to work.
+				var n int
+				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
+					t.Errorf("afterwards: got %d, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+type cyclic struct{}
+
+func (cyclic) Take(_ context.Context, c *cycle, n *int) error {
+	*n = len(c.Name)
+	return nil
+}
+
+func (cyclic) Takes(_ context.Context, in <-chan *cycle, out chan<- int) error {
+	for c := range in {
+		out <- len(c.Name)
+	}
+	return nil
+}
