@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"os/exec"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -539,7 +542,7 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 		case v.ok && (err != nil || fmt.Sprint(reflect.ValueOf(v.reply).Elem()) != fmt.Sprint(v.arg)):
 			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
 		case !v.ok && rpc.CodeOf(err) != rpc.CodeInvalidArgument:
-			t.Errorf("%s of %v: got %v", v.svc, v.arg, err)
+			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
 		case !v.ok:
 			checkNames(t, err, v.svc+".Echo", v.typeIs)
 		}
@@ -582,8 +585,7 @@ type cycle struct {
 	Map  map[string]any
 }
 
-func TestCyclicArgumentIsAnError(t *testing.T) {
-	t.Parallel()
+func cycles() map[string]*cycle {
 	byPointer := &cycle{Name: "p"}
 	byPointer.Self = byPointer
 	byAny := &cycle{Name: "a"}
@@ -592,32 +594,54 @@ func TestCyclicArgumentIsAnError(t *testing.T) {
 	byMap.Map["self"] = byMap.Map
 	list := []any{nil}
 	list[0] = list
-	for name, arg := range map[string]*cycle{"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Any: list}} {
+	return map[string]*cycle{"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Name: "s", Any: list}}
+}
+
+// cycleEnv makes a process one that sends the cycle of that name.
+const cycleEnv = "RPC_TEST_CYCLE"
+
+// No recover catches a stack overflow: each cycle has a process of its own.
+func TestCyclicArgumentIsAnError(t *testing.T) {
+	if name := os.Getenv(cycleEnv); name != "" {
+		debug.SetMaxStack(64 << 20)
+		sendCycle(t, cycles()[name])
+		return
+	}
+	t.Parallel()
+	for name := range cycles() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
-				for kind, err := range map[string]error{
-					"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
-					"streaming": streamOnce[int](t, s, "Takes", arg),
-				} {
-					if s.dest == s.sender { // nothing is encoded
-						if err != nil {
-							t.Errorf("%s: %v", kind, err)
-						}
-					} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
-						t.Errorf("%s: got %v", kind, err)
-					} else {
-						checkNames(t, err, "Svc.Take", "cycle")
-					}
-				}
-				// The client goes on to work.
-				var n int
-				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
-					t.Errorf("afterwards: got %d, %v", n, err)
-				}
-			})
+			cmd := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestCyclicArgumentIsAnError$")
+			cmd.Env = append(os.Environ(), cycleEnv+"="+name)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %.400s", err, out)
+			}
 		})
 	}
+}
+
+func sendCycle(t *testing.T, arg *cycle) {
+	overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
+		for kind, err := range map[string]error{
+			"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
+			"streaming": streamOnce[int](t, s, "Takes", arg),
+		} {
+			if s.dest == s.sender { // nothing is encoded
+				if err != nil {
+					t.Errorf("%s: %v", kind, err)
+				}
+			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				t.Errorf("%s: got %v", kind, err)
+			} else {
+				checkNames(t, err, "Svc.Take", "cycle")
+			}
+		}
+		// The client goes on to work.
+		var n int
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
+			t.Errorf("afterwards: got %d, %v", n, err)
+		}
+	})
 }
 
 type cyclic struct{}
