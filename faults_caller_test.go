@@ -394,7 +394,7 @@ func TestCallReturnsThoughItsMethodRunsOnAndItsReplyStaysUntouched(t *testing.T)
 				}
 				ctx, cancel := context.WithCancel(testContext(t))
 				if what == "late" {
-					ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+					ctx, cancel = context.WithTimeout(ctx, time.Second)
 				}
 				defer cancel()
 				reply := []int{7}
@@ -593,7 +593,10 @@ func (b *syncBuffer) String() string {
 }
 
 // timed tells of its contexts.
-type timed struct{ ended chan error }
+type timed struct {
+	began chan struct{} // of those that wait
+	ended chan error
+}
 
 // Left is how many seconds its caller gives it, -1 for no bound.
 func (*timed) Left(ctx context.Context, _ struct{}, left *float64) error {
@@ -614,6 +617,7 @@ func left1(ctx context.Context) float64 {
 }
 
 func (w *timed) Wait(ctx context.Context, _ struct{}, _ *int) error {
+	w.began <- struct{}{}
 	<-ctx.Done()
 	w.ended <- ctx.Err()
 	return ctx.Err()
@@ -657,8 +661,8 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 
 func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 	t.Parallel()
-	svc := &timed{make(chan error, 10)}
-	overAll(t, svc, options{client: []rpc.ClientOption{rpc.WithCallTimeout(100 * time.Millisecond)}}, func(t *testing.T, s setup) {
+	svc := &timed{make(chan struct{}, 100), make(chan error, 10)}
+	overAll(t, svc, options{client: []rpc.ClientOption{rpc.WithCallTimeout(500 * time.Millisecond)}}, func(t *testing.T, s setup) {
 		cancellable, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for _, ctx := range []context.Context{context.Background(), cancellable} {
@@ -694,17 +698,24 @@ func TestContextErrorsHoldOnBothSides(t *testing.T) {
 			for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
 				t.Run(tr.name+"/"+method+"/"+what, func(t *testing.T) {
 					t.Parallel()
-					svc := &timed{make(chan error, 1)}
+					svc := &timed{make(chan struct{}, 100), make(chan error, 1)}
 					s := tr.setup(t, options{})
 					if err := s.server.RegisterName("Svc", svc); err != nil {
 						t.Fatal(err)
 					}
-					for range 10 {
-						ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+					// The deadline leaves a busy machine the time to begin.
+					if err := s.client.Call(s.dest, "Svc", "Fail", "", new(int)); err != nil {
+						t.Fatal(err)
+					}
+					for range 3 {
+						ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 						if what == "canceled" {
 							cancel()
 							ctx, cancel = context.WithCancel(context.Background())
-							time.AfterFunc(50*time.Millisecond, cancel)
+							go func() {
+								<-svc.began
+								cancel()
+							}()
 						}
 						err := take(t, "the call returns", inBackground(func() error {
 							if method == "Wait" {

@@ -322,7 +322,7 @@ func TestStreamReturnsWhenItsContextEndsThoughNobodyHelps(t *testing.T) {
 			overAll(t, newStreaming(), options{}, func(t *testing.T, s setup) {
 				ctx, cancel := context.WithCancel(testContext(t))
 				if what == "deadline" {
-					ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
+					ctx, cancel = context.WithTimeout(ctx, 2*time.Second)
 				}
 				defer cancel()
 				replies := make(chan int)

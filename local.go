@@ -44,9 +44,15 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 			if m := c.server.method; m != nil && m.fast == nil {
 				growStack()
 			}
-			err := error(serverError(CodeInternal, c.server.ID(), "the method ended its goroutine"))
-			defer func() { done <- err }()
-			err = t.server.serveLocal(ctx, c)
+			returned := false
+			defer func() {
+				if !returned {
+					done <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
+				}
+			}()
+			err := t.server.serveLocal(ctx, c)
+			returned = true
+			done <- err
 		}()
 		select {
 		case err = <-done:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -354,6 +355,58 @@ func TestStatsOfAV06ClientsCalls(t *testing.T) {
 		}
 		if c.begin.IsClientStream != streaming || c.begin.IsServerStream != streaming || c.method != "/Svc."+method {
 			t.Errorf("%s is told as %q, streaming: %v", method, c.method, c.begin.IsClientStream)
+		}
+	}
+}
+
+// cancelling cancels the call as it is told of a payload, and waits whether
+// the end comes before it has returned.
+type cancelling struct {
+	on     reflect.Type
+	cancel context.CancelFunc
+	ended  chan struct{}
+	early  atomic.Bool
+}
+
+func (c *cancelling) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (c *cancelling) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if _, isEnd := s.(*stats.End); isEnd {
+		close(c.ended)
+	}
+	if reflect.TypeOf(s) != c.on {
+		return
+	}
+	c.cancel()
+	select {
+	case <-c.ended:
+		c.early.Store(true)
+	case <-time.After(100 * time.Millisecond): // nothing else says that it will not come
+	}
+}
+
+func TestStatsTellNothingAfterTheEndOfACancelledStream(t *testing.T) {
+	t.Parallel()
+	for _, on := range []stats.RPCStats{new(stats.InPayload), new(stats.OutPayload)} {
+		for _, tr := range transports {
+			t.Run(fmt.Sprintf("%s/%T", tr.name, on), func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithCancel(testContext(t))
+				defer cancel()
+				h := &cancelling{on: reflect.TypeOf(on), cancel: cancel, ended: make(chan struct{})}
+				s := tr.setup(t, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(h)}})
+				if err := s.server.RegisterName("Svc", told{oneStart()}); err != nil {
+					t.Fatal(err)
+				}
+				args, replies := make(chan int, 1), make(chan int, 1)
+				args <- 1
+				if err := s.client.Stream(ctx, s.dest, "Svc", "Doubles", args, replies); !errors.Is(err, context.Canceled) {
+					t.Fatalf("got %v", err)
+				}
+				if h.early.Load() {
+					t.Errorf("the end was told while %T was", on)
+				}
+			})
 		}
 	}
 }

@@ -135,7 +135,7 @@ type (
 	namedMap map[named][]Embedded
 )
 
-// binaryOnly and textOnly say themselves how they travel.
+// binaryOnly says itself how it travels.
 type binaryOnly struct{ a, b byte }
 
 func (v binaryOnly) MarshalBinary() ([]byte, error) { return []byte{v.a, v.b}, nil }
@@ -148,6 +148,8 @@ func (v *binaryOnly) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
+// textOnly has a text form, which the codec uses in text formats only, and
+// nothing else to tell by. The two after it travel by what they are.
 type textOnly struct{ s string }
 
 func (v textOnly) MarshalText() ([]byte, error) { return []byte("<" + v.s + ">"), nil }
@@ -156,6 +158,16 @@ func (v *textOnly) UnmarshalText(b []byte) error {
 	v.s = strings.Trim(string(b), "<>")
 	return nil
 }
+
+type textAndFields struct{ S string }
+
+func (v textAndFields) MarshalText() ([]byte, error)  { return []byte("<" + v.S + ">"), nil }
+func (v *textAndFields) UnmarshalText(b []byte) error { return errors.New("not used") }
+
+type textString string
+
+func (v textString) MarshalText() ([]byte, error)  { return []byte("<" + v + ">"), nil }
+func (v *textString) UnmarshalText(b []byte) error { return errors.New("not used") }
 
 func TestTypesMakeTheRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -186,8 +198,9 @@ func TestTypesMakeTheRoundTrip(t *testing.T) {
 		"tags, empty":             travels(tagged{}),
 		"a BinaryMarshaler":       travels(binaryOnly{1, 255}),
 		"BinaryMarshalers":        travels([]binaryOnly{{1, 2}, {3, 4}}),
-		"a TextMarshaler":         travels(textOnly{"text"}),
-		"TextMarshalers":          travels(map[string]textOnly{"k": {"v"}}),
+		"a TextMarshaler":         travels(textAndFields{"text"}),
+		"TextMarshalers":          travels(map[string]textAndFields{"k": {"v"}}),
+		"a string of text form":   travels([]textString{"text"}),
 		"a CID of version 0":      travels(c0),
 		"CIDs":                    travels([]cid.Cid{c1, c0}),
 		"a map of CIDs":           travels(map[cid.Cid]bool{c0: true, c1: false}),
@@ -291,6 +304,7 @@ type (
 	withFunc  struct{ List []map[string]func() }
 	withIface struct{ R io.Reader }
 	chanInPtr struct{ P *withChan }
+	withText  struct{ T textOnly }
 )
 
 type untravelled struct{}
@@ -307,6 +321,10 @@ func (untravelled) TakesIface(_ context.Context, v withIface, n *int) error {
 	b, err := io.ReadAll(v.R)
 	*n = len(b)
 	return err
+}
+func (untravelled) TakesText(_ context.Context, v withText, n *int) error {
+	*n = len(v.T.s)
+	return nil
 }
 func (untravelled) TakesPtr(_ context.Context, v *chanInPtr, n *int) error {
 	*n = cap(v.P.Inner.C)
@@ -359,6 +377,7 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 		{"TakesChan", ofChan, new(int), nil, rpc.ClientErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
 		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"rpc_test.withFunc", "List", "func()"}},
 		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"rpc_test.chanInPtr", "P.Inner.C", "chan int"}},
+		{"TakesText", withText{textOnly{"abc"}}, new(int), nil, rpc.ClientErr, []string{"rpc_test.withText", "field T", "rpc_test.textOnly", "text form"}},
 		// What an interface holds may be sent, but not be received.
 		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"rpc_test.withIface", "R", "io.Reader"}},
 		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
@@ -434,7 +453,7 @@ func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	field := map[string]string{
-		"TakesChan": "Inner.C", "TakesFunc": "List", "TakesIface": "R", "TakesPtr": "P.Inner.C",
+		"TakesChan": "Inner.C", "TakesFunc": "List", "TakesIface": "R", "TakesPtr": "P.Inner.C", "TakesText": "T",
 		"GivesChan": "Inner.C", "GivesFunc": "List", "TakesChans": "Inner.C", "GivesChans": "Inner.C", "Plain": "",
 	}
 	methods := s.Services()[0].Methods

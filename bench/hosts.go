@@ -18,6 +18,7 @@ import (
 
 const (
 	protocol      = "/bench/rpc"
+	bufferedProto = "/bench/buffered" // the same, with buffers for streams
 	rawProtocol   = "/bench/raw"   // echoes one message a stream
 	pipeProtocol  = "/bench/pipe"  // echoes messages of one stream
 	flushProtocol = "/bench/flush" // echoes items as v0.6 does, flushing each
@@ -60,6 +61,9 @@ type pair struct {
 	a, b   host.Host
 	server *rpc.Server
 	client *rpc.Client
+
+	bufferedServer *rpc.Server
+	bufferedClient *rpc.Client
 }
 
 // newPair connects two hosts over the given address, without limits: the
@@ -78,6 +82,8 @@ func newPair(ctx context.Context, addr string) (*pair, error) {
 	p := &pair{a: hosts[0], b: hosts[1]}
 	p.server = rpc.NewServer(p.b, protocol)
 	p.client = rpc.NewClient(p.a, protocol)
+	p.bufferedServer = rpc.NewServer(p.b, bufferedProto, rpc.WithStreamBufferSize(64))
+	p.bufferedClient = rpc.NewClient(p.a, bufferedProto)
 	p.b.SetStreamHandler(rawProtocol, func(st network.Stream) {
 		if echoMessage(st) != nil {
 			_ = st.Reset()
@@ -91,7 +97,7 @@ func newPair(ctx context.Context, addr string) (*pair, error) {
 		_ = st.Close()
 	})
 	p.b.SetStreamHandler(flushProtocol, echoFlushing)
-	err := errors.Join(p.server.Register(Echo{}), p.a.Connect(ctx, peer.AddrInfo{ID: p.b.ID(), Addrs: p.b.Addrs()}))
+	err := errors.Join(p.server.Register(Echo{}), p.bufferedServer.Register(Echo{}), p.a.Connect(ctx, peer.AddrInfo{ID: p.b.ID(), Addrs: p.b.Addrs()}))
 	if err != nil {
 		p.close()
 		return nil, err
@@ -101,6 +107,8 @@ func newPair(ctx context.Context, addr string) (*pair, error) {
 
 func (p *pair) close() {
 	_ = p.client.Close()
+	_ = p.bufferedClient.Close()
+	_ = p.bufferedServer.Close()
 	_ = p.server.Close()
 	_ = p.a.Close()
 	_ = p.b.Close()

@@ -23,8 +23,8 @@ func streaming(ctx context.Context, addr string) ([]cell, func(), error) {
 	for _, size := range []int{64, 64 << 10} {
 		cells = append(cells, cell{"items of " + bytesText(size), size, []contestant{
 			{"raw bytes, an item a write", func(ctx context.Context, n int) error { return p.pipe(ctx, message(size), n) }},
-			{"Stream", func(ctx context.Context, n int) error { return p.stream(ctx, size, 0, n) }},
-			{"Stream, channels of 64", func(ctx context.Context, n int) error { return p.stream(ctx, size, 64, n) }},
+			{"Stream", func(ctx context.Context, n int) error { return p.stream(ctx, p.client, size, 0, n) }},
+			{"Stream, buffers of 64 on both sides", func(ctx context.Context, n int) error { return p.stream(ctx, p.bufferedClient, size, 64, n) }},
 			{"flushing each item", func(ctx context.Context, n int) error { return p.flushing(ctx, size, n) }},
 		}})
 	}
@@ -32,7 +32,7 @@ func streaming(ctx context.Context, addr string) ([]cell, func(), error) {
 }
 
 // stream echoes n items in one call.
-func (p *pair) stream(ctx context.Context, size, buffer, n int) error {
+func (p *pair) stream(ctx context.Context, client *rpc.Client, size, buffer, n int) error {
 	args, replies := make(chan []byte, buffer), make(chan []byte, buffer)
 	go func() {
 		defer close(args)
@@ -46,7 +46,7 @@ func (p *pair) stream(ctx context.Context, size, buffer, n int) error {
 		}
 	}()
 	result := make(chan error, 1)
-	go func() { result <- p.client.Stream(ctx, p.b.ID(), "Echo", "Stream", args, replies) }()
+	go func() { result <- client.Stream(ctx, p.b.ID(), "Echo", "Stream", args, replies) }()
 	got := 0
 	for item := range replies {
 		if len(item) == size {
