@@ -19,9 +19,9 @@ import (
 const (
 	protocol      = "/bench/rpc"
 	bufferedProto = "/bench/buffered" // the same, with buffers for streams
-	rawProtocol   = "/bench/raw"   // echoes one message a stream
-	pipeProtocol  = "/bench/pipe"  // echoes messages of one stream
-	flushProtocol = "/bench/flush" // echoes items as v0.6 does, flushing each
+	rawProtocol   = "/bench/raw"      // echoes one message a stream
+	pipeProtocol  = "/bench/pipe"     // echoes messages of one stream
+	flushProtocol = "/bench/flush"    // echoes items as v0.6 does, flushing each
 )
 
 // Echo is the service that all cells call.
