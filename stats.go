@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/stats"
@@ -33,8 +34,10 @@ func observed(h stats.Handler) Interceptor {
 			h.HandleRPC(ctx, &stats.Begin{
 				Client: call.Client, BeginTime: begin, IsClientStream: streaming, IsServerStream: streaming,
 			})
-			call.stats = &recorder{ctx: ctx, handler: h, client: call.Client}
+			rec := &recorder{ctx: ctx, handler: h, client: call.Client}
+			call.stats = rec
 			err = next(ctx, call)
+			rec.end()
 			h.HandleRPC(ctx, &stats.End{Client: call.Client, BeginTime: begin, EndTime: time.Now(), Error: err})
 			return err
 		}
@@ -46,6 +49,27 @@ type recorder struct {
 	ctx     context.Context
 	handler stats.Handler
 	client  bool
+
+	// A call that was given up ends while its streams are still winding up:
+	// nothing is told after its end.
+	mu   sync.Mutex
+	over bool
+}
+
+func (r *recorder) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.over = true
+}
+
+// tell passes an event on, unless the call is over.
+func (r *recorder) tell(event stats.RPCStats) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.recovered()
+	if !r.over {
+		r.handler.HandleRPC(r.ctx, event)
+	}
 }
 
 // recovered keeps a panic of the handler's from ending the process, or a
@@ -58,8 +82,7 @@ func (r *recorder) recovered() {
 
 func (r *recorder) in(item reflect.Value, data []byte) {
 	if r != nil {
-		defer r.recovered()
-		r.handler.HandleRPC(r.ctx, &stats.InPayload{
+		r.tell(&stats.InPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), RecvTime: time.Now(),
 		})
 	}
@@ -67,8 +90,7 @@ func (r *recorder) in(item reflect.Value, data []byte) {
 
 func (r *recorder) out(item reflect.Value, data []byte) {
 	if r != nil {
-		defer r.recovered()
-		r.handler.HandleRPC(r.ctx, &stats.OutPayload{
+		r.tell(&stats.OutPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), SentTime: time.Now(),
 		})
 	}
