@@ -121,15 +121,23 @@ func ExampleClient_Stream() {
 	}
 	client := rpc.NewClientWithServer(nil, "/sum/1.0", server)
 
+	ctx, cancel := context.WithCancel(context.Background())
 	numbers, sums := make(chan int), make(chan int)
 	go func() {
 		defer close(numbers)
 		for i := range 3 {
-			numbers <- i + 1
+			select {
+			case numbers <- i + 1:
+			case <-ctx.Done(): // the call is over: nobody takes any more
+				return
+			}
 		}
 	}()
 	result := make(chan error, 1)
-	go func() { result <- client.Stream(context.Background(), "", "Summer", "Sum", numbers, sums) }()
+	go func() {
+		defer cancel()
+		result <- client.Stream(ctx, "", "Summer", "Sum", numbers, sums)
+	}()
 	for s := range sums { // closed when the call is over
 		fmt.Println(s)
 	}
