@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
 // journal notes what happens, in order.
@@ -96,7 +97,7 @@ func doubled(t *testing.T, replies []int, err error) {
 }
 
 // forEachTransport is overAll for services and options that are not shared.
-func forEachTransport(t *testing.T, f func(t *testing.T, make func(svc any, o options) setup)) {
+func forEachTransport(t *testing.T, f func(t *testing.T, with func(svc any, o options) setup)) {
 	t.Helper()
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
@@ -114,9 +115,9 @@ func forEachTransport(t *testing.T, f func(t *testing.T, make func(svc any, o op
 
 func TestInterceptorsRunInOrder(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		j := new(journal)
-		s := make(noted{j}, options{
+		s := with(noted{j}, options{
 			client: []rpc.ClientOption{
 				rpc.WithClientInterceptors(j.noting("c1"), j.noting("c2")), rpc.WithClientInterceptors(j.noting("c3")),
 			},
@@ -171,9 +172,9 @@ func looking(at *atomic.Pointer[sight]) rpc.Interceptor {
 
 func TestInterceptorsSeeTheCall(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		var client, server atomic.Pointer[sight]
-		s := make(noted{new(journal)}, options{
+		s := with(noted{new(journal)}, options{
 			client: []rpc.ClientOption{rpc.WithClientInterceptors(looking(&client))},
 			server: []rpc.ServerOption{rpc.WithServerInterceptors(looking(&server))},
 		})
@@ -197,10 +198,10 @@ func TestInterceptorsSeeTheCall(t *testing.T) {
 
 func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		var sender atomic.Value
 		var reply atomic.Int64
-		s := make(Arith{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+		s := with(Arith{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 			return func(ctx context.Context, call *rpc.CallInfo) error {
 				p, _ := rpc.GetRequestSender(ctx)
 				sender.Store(string(p) + rpc.MetadataFromContext(ctx)["k"])
@@ -221,14 +222,14 @@ func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) 
 // other.
 func onSides(t *testing.T, i rpc.Interceptor, f func(t *testing.T, s setup, j *journal)) {
 	t.Helper()
-	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		for side, o := range map[string]options{
 			"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(i)}},
 			"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}},
 		} {
 			t.Run(side, func(t *testing.T) {
 				j := new(journal)
-				f(t, make(noted{j}, o), j)
+				f(t, with(noted{j}, o), j)
 			})
 		}
 	})
@@ -284,12 +285,12 @@ func TestInterceptorMayChangeTheError(t *testing.T) {
 				return nil
 			}
 		}
-		forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+		forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 			for side, o := range map[string]options{
 				"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(swallow)}},
 				"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(swallow)}},
 			} {
-				s := make(Arith{}, o)
+				s := with(Arith{}, o)
 				var r int
 				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "ReplyAndError", 1, &r); err != nil || r != 42 {
 					t.Errorf("%s: got %d, %v", side, r, err)
@@ -385,10 +386,10 @@ func TestClientInterceptorMayCallAgain(t *testing.T) {
 			return err
 		}
 	}
-	forEachTransport(t, func(t *testing.T, make func(any, options) setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		for _, ctx := range []context.Context{context.Background(), testContext(t)} {
 			svc := new(flaky)
-			s := make(svc, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(retry)}})
+			s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(retry)}})
 			var r int
 			if err := s.client.CallContext(ctx, s.dest, "Svc", "Try", 100, &r); err != nil || r != 103 || svc.calls.Load() != 3 {
 				t.Errorf("got %d, %v after %d calls", r, err, svc.calls.Load())
@@ -399,6 +400,67 @@ func TestClientInterceptorMayCallAgain(t *testing.T) {
 			if errs[0] != nil || r != 203 {
 				t.Errorf("MultiCall: got %d, %v", r, errs)
 			}
+		}
+	})
+}
+
+// outlived is a method whose first call outlives the caller's patience and
+// then panics, while the second is under way.
+type outlived struct {
+	calls                      atomic.Int64
+	started, release, firstEnd chan struct{}
+}
+
+func (o *outlived) Try(_ context.Context, _ int, r *int) error {
+	if o.calls.Add(1) == 1 {
+		close(o.started)
+		<-o.release
+		panic("the first")
+	}
+	close(o.release)
+	<-o.firstEnd
+	*r = 2
+	return nil
+}
+
+// firstEnd is closed by a server when its first call has ended.
+type firstEnd struct {
+	once sync.Once
+	ch   chan struct{}
+}
+
+func (f *firstEnd) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (f *firstEnd) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.End); ok {
+		f.once.Do(func() { close(f.ch) })
+	}
+}
+
+func TestCallMadeAgainIsNotTouchedByTheOneGivenUp(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		end := &firstEnd{ch: make(chan struct{})}
+		svc := &outlived{started: make(chan struct{}), release: make(chan struct{}), firstEnd: end.ch}
+		s := with(svc, options{
+			server: []rpc.ServerOption{rpc.WithServerStatsHandler(end)},
+			client: []rpc.ClientOption{rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
+				return func(ctx context.Context, call *rpc.CallInfo) error {
+					impatient, cancel := context.WithCancel(ctx)
+					go func() {
+						<-svc.started
+						cancel()
+					}()
+					if err := next(impatient, call); !errors.Is(err, context.Canceled) {
+						t.Errorf("the first ended with %v", err)
+					}
+					return next(ctx, call)
+				}
+			})},
+		})
+		var r int
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Try", 1, &r); err != nil || r != 2 {
+			t.Fatalf("got %d, %v", r, err)
 		}
 	})
 }

@@ -330,6 +330,9 @@ func (c *clientConn) stream() error {
 	default:
 		c.abort() // the call ended before its arguments did
 		serr = <-sent
+		if err == nil {
+			return nil // and well: what the sender met then is the abort
+		}
 	}
 	switch {
 	case isCallError(serr) && !isCallError(err):
