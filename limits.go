@@ -37,7 +37,8 @@ type Limits struct {
 	// message. Default 64; at most 1,000, which a negative number means too,
 	// because decoding recurses.
 	MessageDepth int
-	// MetadataSize is the most bytes of a request's metadata, as encoded.
+	// MetadataSize is the most bytes of a request's metadata: names and
+	// values, and 10 for each pair.
 	// Default 8 KiB. Negative: none is accepted.
 	MetadataSize int
 
@@ -116,7 +117,7 @@ func (l *Limits) header() msgpack.Limits {
 	return msgpack.Limits{Bytes: MaxServiceIDLength + 128 + l.MetadataSize, Values: 16 + l.MetadataSize, Depth: 4}
 }
 
-// response is what a reply's header is scanned against: an error's text and
+// responseLimits is what a reply's header is scanned against: an error's text and
 // details, of which maxErrorText is sent by this library.
 var responseLimits = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 16, Depth: 16}
 

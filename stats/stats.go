@@ -82,7 +82,8 @@ type OutPayload struct {
 	Length int
 	// WireLength is Length: nothing is compressed.
 	WireLength int
-	// SentTime is when it was handed to the connection.
+	// SentTime is when it had been encoded, to be written at once or with
+	// the next items.
 	SentTime time.Time
 }
 
