@@ -32,6 +32,7 @@ type Client struct {
 
 	stats        stats.Handler
 	interceptors []Interceptor
+	watched      bool // somebody may keep a CallInfo
 	limits       Limits
 	callTimeout  time.Duration
 	multiBuffer  int
@@ -82,6 +83,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	if s != nil {
 		c.local = localTransport{s}
 	}
+	c.watched = len(c.interceptors) > 0 || c.stats != nil
 	c.handler = chain(chain(c.carry, c.interceptors...), observed(c.stats))
 	return c
 }
@@ -153,7 +155,9 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	defer caller.finish()
 	call := c.newCall(dest, svc, method, Streaming)
 	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, replies: replies.Type().Elem()}
-	return c.do(ctx, call)
+	err := c.do(ctx, call)
+	call.release()
+	return err
 }
 
 // call makes a unary call.
@@ -163,7 +167,9 @@ func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, arg
 	if e, ok := args.(*encodedArgs); ok {
 		call.Args, call.encoded = e.value, e
 	}
-	return c.do(ctx, call)
+	err := c.do(ctx, call)
+	call.release()
+	return err
 }
 
 // isLocal reports whether calls of dest stay in the process.
@@ -173,9 +179,16 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 	if !c.isLocal(dest) {
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
-	l := new(localCall)
+	l := c.newLocalCall()
 	l.client = CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: c.id, Local: true, local: l}
 	return &l.client
+}
+
+// release is called when nobody uses the call any more.
+func (call *CallInfo) release() {
+	if call.local != nil {
+		call.local.release()
+	}
 }
 
 // do is the way of every call.

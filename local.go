@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"runtime"
+	"sync"
 )
 
 // localTransport calls the server of the same process.
@@ -11,12 +12,33 @@ type localTransport struct {
 	server *Server
 }
 
-// localCall is what a local call needs, in one allocation.
+// localCall is what a local call needs, in one allocation or none.
 type localCall struct {
 	client CallInfo // the call as the client sees it
 	server CallInfo // and as the server does
-	ctx    serverContext
 	used   bool
+	ended  chan error // of the method's goroutine
+	left   bool       // the method may be using this still
+	pooled bool
+}
+
+var localCalls = sync.Pool{New: func() any { return &localCall{pooled: true} }}
+
+// newLocalCall returns one to be given back by release. One that interceptors
+// or a stats handler see is theirs to look at for as long as they like, and is
+// new.
+func (c *Client) newLocalCall() *localCall {
+	if c.watched || c.server == nil || c.server.watched {
+		return new(localCall)
+	}
+	return localCalls.Get().(*localCall)
+}
+
+func (c *localCall) release() {
+	if c.pooled && !c.left {
+		*c = localCall{ended: c.ended, pooled: true}
+		localCalls.Put(c)
+	}
 }
 
 // carry calls the method directly. A context that can end must end the call
@@ -37,26 +59,18 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	}
 	var err error
 	if ctx.Done() == nil {
+		c.left = true // unless it returns: the method may end its goroutine
 		err = t.server.serveLocal(ctx, c)
+		c.left = false
 	} else {
-		done := make(chan error, 1)
-		go func() {
-			if m := c.server.method; m != nil && m.fast == nil {
-				growStack()
-			}
-			returned := false
-			defer func() {
-				if !returned {
-					done <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
-				}
-			}()
-			err := t.server.serveLocal(ctx, c)
-			returned = true
-			done <- err
-		}()
+		if c.ended == nil {
+			c.ended = make(chan error, 1)
+		}
+		go t.server.serveApart(ctx, c)
 		select {
-		case err = <-done:
+		case err = <-c.ended:
 		case <-ctx.Done():
+			c.left = true
 			return contextError(ctx, call.ID())
 		}
 	}
@@ -70,6 +84,23 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		}
 	}
 	return err
+}
+
+// serveApart is serveLocal in a goroutine of its own.
+func (s *Server) serveApart(ctx context.Context, c *localCall) {
+	if m := c.server.method; m != nil && m.direct.form == notDirect {
+		growStack()
+	}
+	ended := c.ended
+	returned := false
+	defer func() {
+		if !returned {
+			ended <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
+		}
+	}()
+	err := s.serveLocal(ctx, c)
+	returned = true
+	ended <- err
 }
 
 // receiveLocal checks the types of a local call's argument and reply, or of

@@ -52,6 +52,7 @@ type Server struct {
 	authorize    func(peer.ID, string, string) bool
 	stats        stats.Handler
 	interceptors []Interceptor
+	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	limits       Limits
 
@@ -106,6 +107,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 
+	s.watched = len(s.interceptors) > 0 || s.stats != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
 	if s.stats != nil {
@@ -210,8 +212,7 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	c.ctx = serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}
-	return s.local(&c.ctx, &c.server)
+	return s.local(&serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}, &c.server)
 }
 
 // serves reports whether ctx is that of a method that this server is running.
@@ -262,11 +263,7 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	if m.kind == Streaming {
 		return s.invokeStreaming(ctx, call)
 	}
-	arg := reflect.ValueOf(call.Args)
-	if !arg.IsValid() { // a nil that travelled, for an argument of type any
-		arg = reflect.Zero(m.arg)
-	}
-	return m.call(ctx, arg, reflect.ValueOf(call.Reply))
+	return m.call(ctx, call.Args, call.Reply)
 }
 
 // invokeStreaming runs the method between two pumps, which have ended when it
@@ -317,7 +314,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
-		return m.call(ctx, args, replies)
+		return m.reflectCall(ctx, args, replies)
 	})(ctx, call)
 	sendErr := <-sent
 	own.halt()

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -55,7 +54,7 @@ type method struct {
 	kind     Kind
 	rcvr     reflect.Value // a pointer to the receiver
 	fn       reflect.Value // takes the receiver first
-	fast     directFunc    // fn, for most unary methods
+	direct   direct        // fn, for most unary methods
 	arg      reflect.Type  // as the method declares it
 	reply    reflect.Type  // what the reply points to; a stream's element
 	replyPtr reflect.Type  // a unary method's, as it declares it
@@ -138,7 +137,7 @@ func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
 		s.leaveOut(name, reason)
 		return
 	}
-	m.fast = m.direct()
+	m.direct = directOf(m)
 	m.ok = wire.AppendResponse(nil, &wire.Response{Service: m.id.Name, Method: m.id.Method, Code: -1})
 	s.methods[name] = m
 	s.info.Methods = append(s.info.Methods, MethodInfo{
@@ -197,10 +196,10 @@ func (m *method) localOnly() error {
 // takes returns args as the method's argument, or what is wrong with it. A
 // pointer is as good as what it points to.
 func (m *method) takes(args any) (reflect.Value, error) {
-	if isNil(args) {
-		return reflect.Value{}, m.mismatch(describeArg(args))
-	}
 	v := reflect.ValueOf(args)
+	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return v, m.mismatch(describeArg(args))
+	}
 	switch t := v.Type(); {
 	case t == m.arg || t.AssignableTo(m.arg):
 		return v, nil
@@ -266,11 +265,21 @@ func (m *method) wrongKind() error {
 	return serverError(CodeUnimplemented, m.id, "the method is %v; call it with %s", m.kind, use)
 }
 
-// call runs the method: the only place where one is.
-func (m *method) call(ctx context.Context, arg, reply reflect.Value) error {
-	if m.fast != nil {
-		return noTypedNil(m.fast(m.rcvr.UnsafePointer(), ctx, arg.UnsafePointer(), reply.UnsafePointer()))
+// call runs the method: the only place where one is. A nil arg is one that
+// travelled, for an argument of type any.
+func (m *method) call(ctx context.Context, arg, reply any) error {
+	if m.direct.form != notDirect && reflect.TypeOf(arg) == m.arg && reflect.TypeOf(reply) == m.replyPtr {
+		return noTypedNil(m.direct.call(m.rcvr.UnsafePointer(), ctx, arg, reflect.ValueOf(reply).UnsafePointer()))
 	}
+	v := reflect.ValueOf(arg)
+	if !v.IsValid() {
+		v = reflect.Zero(m.arg)
+	}
+	return m.reflectCall(ctx, v, reflect.ValueOf(reply))
+}
+
+// reflectCall is call for every type, and for channels.
+func (m *method) reflectCall(ctx context.Context, arg, reply reflect.Value) error {
 	f := frames.Get().(*frame)
 	f.ctx = ctx
 	f.args = [4]reflect.Value{m.rcvr, f.ctxValue, arg, reply}
@@ -302,20 +311,3 @@ var frames = sync.Pool{New: func() any {
 	f.ctxValue = reflect.ValueOf(&f.ctx).Elem()
 	return f
 }}
-
-// directFunc is any method func (*T) M(context.Context, *A, *R) error.
-type directFunc func(rcvr unsafe.Pointer, ctx context.Context, arg, reply unsafe.Pointer) error
-
-// direct returns the method as a directFunc, which is what it is but for the
-// types of three pointers. All pointers are passed alike, so it can be called
-// as one, and a reflect.Call, which takes longer than all the rest of a local
-// call, saved. The types were checked by compile, and takes and fits check
-// those of the values.
-func (m *method) direct() directFunc {
-	if m.kind != Unary || m.arg.Kind() != reflect.Pointer {
-		return nil
-	}
-	code := m.fn.UnsafePointer()
-	fn := &code // a func value is a pointer to its code's address
-	return *(*directFunc)(unsafe.Pointer(&fn))
-}
