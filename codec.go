@@ -40,6 +40,9 @@ var decoders = sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, han
 // appendEncoded appends the encoding of v. b is of the buffer pool, and so is
 // what is returned in its place.
 func appendEncoded(b []byte, v any) (out []byte, err error) {
+	if out, ok := appendRaw(b, v); ok {
+		return out, nil
+	}
 	defer func() {
 		// A MarshalBinary of the user's, or the codec itself, may panic: the
 		// encoder is not used again.
@@ -74,6 +77,9 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 // decode reads b, which the scanner has found to be one bounded value, into
 // what into points to. It keeps none of b.
 func decode(b []byte, into any, l *Limits) (err error) {
+	if decodeRaw(b, into) {
+		return nil
+	}
 	if err := checkDecodedSize(b, reflect.TypeOf(into), l); err != nil {
 		return err
 	}

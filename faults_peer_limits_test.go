@@ -358,6 +358,21 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 	}
 }
 
+// wrapped is bytes that the library has to copy to send them.
+type wrapped struct{ Data []byte }
+
+type wrapper struct{}
+
+func (wrapper) Unwrap(_ context.Context, w wrapped, n *int) error {
+	*n = len(w.Data)
+	return nil
+}
+
+func (wrapper) Wrap(_ context.Context, n int, w *wrapped) error {
+	w.Data = make([]byte, n)
+	return nil
+}
+
 func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 	t.Parallel()
 	little := rcmgr.PartialLimitConfig{Protocol: forBoth(rcmgr.ResourceLimits{Memory: 256 << 10})}
@@ -373,6 +388,7 @@ func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 			serve(t, b, struct {
 				giver
 				Sink
+				wrapper
 			}{})
 			c := newClient(t, a)
 			check := func(what string, err error) {
@@ -382,10 +398,10 @@ func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 				}
 			}
 			check("argument", promptly(t, func(ctx context.Context) error {
-				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 1<<20), new(int))
+				return c.CallContext(ctx, b.ID(), "Svc", "Unwrap", wrapped{make([]byte, 1<<20)}, new(int))
 			}))
 			check("reply", promptly(t, func(ctx context.Context) error {
-				return c.CallContext(ctx, b.ID(), "Svc", "Give", 1<<20, new([]byte))
+				return c.CallContext(ctx, b.ID(), "Svc", "Wrap", 1<<20, new(wrapped))
 			}))
 			in, out := make(chan int, 1), make(chan []byte)
 			in <- 1 << 20

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
@@ -38,14 +37,13 @@ func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
 		return clientError(CodeResourceExhausted, call.ID(),
 			"metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", n, c.limits.MetadataSize)
 	}
-	var body []byte
+	var body encodedValue
 	if call.Kind == Unary {
-		var done func()
 		var err error
-		if body, done, err = c.encode(call); err != nil {
+		if body, err = c.encode(call); err != nil {
 			return err
 		}
-		defer done()
+		defer body.done()
 	}
 	err := t.attempt(ctx, call, body, c.extended, c.protocol)
 	if call.Kind == Unary && errors.Is(err, errNotServed) {
@@ -57,29 +55,27 @@ func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
 }
 
 // encode returns the encoded argument of a unary call, checked against the
-// limits, and what to call when it is no longer needed.
-func (c *Client) encode(call *CallInfo) (body []byte, done func(), err error) {
-	done = func() {}
+// limits.
+func (c *Client) encode(call *CallInfo) (body encodedValue, err error) {
 	switch {
 	case call.encoded != nil:
-		body, err = call.encoded.bytes, call.encoded.err
+		body.head, err = call.encoded.bytes, call.encoded.err
 	case isNil(call.Args):
-		body = noArgument
+		body.head = noArgument
 	default:
-		body, err = appendEncoded(pool.Get(firstEncoding)[:0], call.Args)
-		done = func() { pool.Put(body) }
+		body, err = encode(call.Args, call.stats != nil)
+	}
+	if n := body.len(); err == nil && n > c.limits.MessageSize {
+		err = clientError(CodeResourceExhausted, call.ID(),
+			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize)
+	} else if err != nil {
+		err = clientError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
 	}
 	if err != nil {
-		return nil, done, clientError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
+		body.done()
 	}
-	if n := len(body); n > c.limits.MessageSize {
-		return nil, done, clientError(CodeResourceExhausted, call.ID(),
-			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize)
-	}
-	return body, done, nil
+	return body, err
 }
-
-const firstEncoding = 512
 
 // noArgument stands for an argument that is nil, for the server to say what
 // the method takes. It is no msgpack value.
@@ -89,7 +85,7 @@ var noArgument = []byte{wire.ArgsEnd}
 // way, because libp2p had remembered its protocols wrongly.
 var errNotServed = errors.New("the peer does not serve the protocol")
 
-func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body []byte, protocols ...protocol.ID) error {
+func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body encodedValue, protocols ...protocol.ID) error {
 	c := t.client
 	st, err := c.host.NewStream(ctx, call.Peer, protocols...)
 	if err != nil {
@@ -188,11 +184,11 @@ func (c *clientConn) header(ctx context.Context) *wire.Header {
 const writeAhead = 64 << 10
 
 // unary sends the argument and receives the reply, in the caller's goroutine.
-func (c *clientConn) unary(body []byte) error {
+func (c *clientConn) unary(body encodedValue) error {
 	if c.call.stats != nil {
-		c.call.stats.out(reflect.ValueOf(c.call.Args), body)
+		c.call.stats.out(reflect.ValueOf(c.call.Args), body.head)
 	}
-	if len(body) <= writeAhead {
+	if body.len() <= writeAhead {
 		// An error of writing is explained by what the server has sent, if it
 		// has sent anything.
 		werr := c.write(body)
@@ -232,8 +228,14 @@ func (c *clientConn) unary(body []byte) error {
 
 // write sends the header and the argument. Where it is this side that fails
 // the error is the call's; otherwise the server may have said why.
-func (c *clientConn) write(body []byte) error {
-	err := c.W.FlushWith(body)
+func (c *clientConn) write(body encodedValue) error {
+	var err error
+	if body.users != nil {
+		c.W.B = append(c.W.B, body.head...)
+		err = c.W.FlushWith(body.users, true)
+	} else {
+		err = c.W.FlushWith(body.head, false)
+	}
 	if err == nil {
 		return nil
 	}

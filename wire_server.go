@@ -356,9 +356,10 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		return err
 	}
 	start := len(c.W.B) // replies of a stream may be waiting
+	var users []byte    // the rest of the reply, where that is bytes
 	if err == nil {
 		c.W.B = append(c.W.B, call.method.ok...)
-		if c.W.B, err = c.appendReply(c.W.B, call); err != nil {
+		if c.W.B, users, err = c.appendReply(c.W.B, call); err != nil {
 			c.W.B, call.Reply = c.W.B[:start], nil
 		}
 	}
@@ -370,13 +371,13 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		head := len(c.W.B)
 		var failed error
 		if call.Kind == Unary && call.Reply != nil {
-			c.W.B, failed = c.appendReply(c.W.B, call) // it arrives beside its error
+			c.W.B, users, failed = c.appendReply(c.W.B, call) // it arrives beside its error
 		}
 		if len(c.W.B) == head || failed != nil {
 			c.W.B = append(c.W.B[:head], msgpack.Nil)
 		}
 	}
-	if err := c.W.Flush(); err != nil {
+	if err := c.W.FlushWith(users, true); err != nil {
 		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
 		if told == nil && isCallError(err) { // nothing was written: say why
 			call.Reply = nil
@@ -388,21 +389,26 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 	return told
 }
 
-// appendReply appends the encoding of a unary call's reply.
-func (c *serverConn) appendReply(b []byte, call *CallInfo) ([]byte, error) {
-	start := len(b)
-	b, err := appendEncoded(b, call.Reply)
-	if err != nil {
-		return b, serverError(CodeInternal, call.ID(), "the reply: %w", err)
+// appendReply appends the encoding of a unary call's reply, but for those bytes
+// of it that are the method's own.
+func (c *serverConn) appendReply(b []byte, call *CallInfo) (out, users []byte, err error) {
+	start, raw := len(b), false
+	if call.stats == nil {
+		users, raw = rawBytes(call.Reply)
 	}
-	if n, most := len(b)-start, c.server.limits.MessageSize; n > most {
-		return b, serverError(CodeResourceExhausted, call.ID(),
+	if raw {
+		b = msgpack.AppendStringHead(b, len(users))
+	} else if b, err = appendEncoded(b, call.Reply); err != nil {
+		return b, nil, serverError(CodeInternal, call.ID(), "the reply: %w", err)
+	}
+	if n, most := len(b)-start+len(users), c.server.limits.MessageSize; n > most {
+		return b, nil, serverError(CodeResourceExhausted, call.ID(),
 			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most)
 	}
 	if call.stats != nil {
 		call.stats.out(reflect.ValueOf(call.Reply), b[start:])
 	}
-	return b, nil
+	return b, users, nil
 }
 
 // A caller that was answered before it had sent everything has this time to go

@@ -25,15 +25,22 @@ func AppendMap(b []byte, n int) []byte {
 
 // AppendString appends s in the old raw form that v0.6 writes and reads.
 func AppendString(b []byte, s string) []byte {
-	switch n := len(s); {
+	return append(AppendStringHead(b, len(s)), s...)
+}
+
+// MaxHead is the most bytes that come before the bytes of a string.
+const MaxHead = 5
+
+// AppendStringHead appends what comes before the bytes of a string of length n.
+func AppendStringHead(b []byte, n int) []byte {
+	switch {
 	case n < 32:
-		b = append(b, 0xa0|byte(n))
+		return append(b, 0xa0|byte(n))
 	case n <= math.MaxUint16:
-		b = binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
+		return binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
 	default:
-		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n))
+		return binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n))
 	}
-	return append(b, s...)
 }
 
 // AppendUint appends n in the fewest bytes.
@@ -115,6 +122,16 @@ func ReadString(b []byte) (s, rest []byte, err error) {
 		return nil, nil, errShort
 	}
 	return rest[:h.payload], rest[h.payload:], nil
+}
+
+// OnlyString returns the bytes of a string in any of the format's forms, if b
+// is that and nothing else. The result shares b's memory.
+func OnlyString(b []byte) (s []byte, ok bool) {
+	h, ok := parse(b)
+	if !ok || h.kind != kindString || h.payload != uint64(len(b)-int(h.size)) {
+		return nil, false
+	}
+	return b[h.size:], true
 }
 
 // ReadUint reads an integer that is not negative; nil counts as zero.

@@ -21,6 +21,10 @@ const (
 	// stream itself, and to reserve and release so little would cost about as
 	// much as the rest of a small call.
 	unreserved = 16 << 10
+
+	// headroom is for what comes before and after a large value: the next
+	// ones, of the same size, are then not moved to make room.
+	headroom = 4 << 10
 )
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
@@ -254,7 +258,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	switch {
 	case need <= grown:
 	case need <= 5*have:
-		grown = need
+		grown = need + headroom
 	default:
 		grown = 4 * have
 	}

@@ -57,13 +57,17 @@ func (w *Writer) Flush() error {
 }
 
 // FlushWith writes what has been collected and body after it, in one write if
-// that is small.
-func (w *Writer) FlushWith(body []byte) error {
+// that is small. A body that the user holds anyway is not accounted for.
+func (w *Writer) FlushWith(body []byte, users bool) error {
 	if len(w.B)+len(body) <= FlushSize {
 		w.B = append(Grow(w.B, len(body)), body...)
 		return w.Flush()
 	}
-	err := w.mem.grow(cap(w.B) + len(body))
+	held := cap(w.B)
+	if !users {
+		held += len(body)
+	}
+	err := w.mem.grow(held)
 	if err == nil {
 		err = w.write(w.B)
 	}

@@ -130,7 +130,7 @@ func TestWriterFlushWith(t *testing.T) {
 				}
 			}
 			w.B = append(w.B, head...)
-			if err := w.FlushWith(body); err != nil || len(w.B) != 0 || !bytes.Equal(st.all, slices.Concat(head, body)) {
+			if err := w.FlushWith(body, false); err != nil || len(w.B) != 0 || !bytes.Equal(st.all, slices.Concat(head, body)) {
 				t.Fatalf("%v, %d written, %d left", err, len(st.all), len(w.B))
 			}
 			if tt.writes != 0 && len(st.sizes) != max(tt.writes, 0) {
@@ -167,8 +167,24 @@ var flushes = map[string]func(w *wire.Writer, n int) error{
 	},
 	"FlushWith": func(w *wire.Writer, n int) error {
 		w.B = append(w.B, "head"...)
-		return w.FlushWith(noise(n))
+		return w.FlushWith(noise(n), false)
 	},
+}
+
+// What the user holds needs no leave.
+func TestWriterAccountsForNoMemoryOfTheUsers(t *testing.T) {
+	t.Parallel()
+	st, mem := &sink{}, &memory{most: 1}
+	var w wire.Writer
+	w.Init(st, mem, 0)
+	w.B = append(w.B, "head"...)
+	if err := w.FlushWith(noise(1<<20), true); err != nil || len(st.all) != 4+1<<20 {
+		t.Errorf("%v, %d written", err, len(st.all))
+	}
+	w.Close()
+	if mem.held() != 0 {
+		t.Errorf("%d bytes stay reserved", mem.held())
+	}
 }
 
 // Nothing of what was refused is written, then or later.

@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	pool "github.com/libp2p/go-buffer-pool"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// A message that is nothing but bytes or a string, as large ones mostly are,
+// does not go through the codec: it need not be copied there, nor memory be
+// zeroed that is written at once. The bytes are the same.
+
+// rawBytes returns what v holds if it is bytes and nothing else, and not nil.
+func rawBytes(v any) (data []byte, ok bool) {
+	switch v := v.(type) {
+	case []byte:
+		data = v
+	case *[]byte:
+		if v != nil {
+			data = *v
+		}
+	}
+	return data, data != nil
+}
+
+// encodedValue is an encoded argument or reply: bytes of the buffer pool or shared
+// ones, and, where the value is nothing but bytes, those themselves after them.
+type encodedValue struct {
+	head   []byte
+	users  []byte // the user's memory
+	pooled bool   // head is of the pool
+}
+
+func (e *encodedValue) len() int { return len(e.head) + len(e.users) }
+
+// done gives the buffer back.
+func (e *encodedValue) done() {
+	if e.pooled {
+		pool.Put(e.head)
+	}
+}
+
+// encode encodes v; whole is for those who want to see all of it in one piece.
+func encode(v any, whole bool) (e encodedValue, err error) {
+	if !whole {
+		if data, ok := rawBytes(v); ok {
+			return encodedValue{head: msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(data)), users: data}, nil
+		}
+	}
+	e.head, err = appendEncoded(pool.Get(firstEncoding)[:0], v)
+	e.pooled = true
+	return e, err
+}
+
+const firstEncoding = 512
+
+// appendRaw is appendEncoded for bytes and strings.
+func appendRaw(b []byte, v any) ([]byte, bool) {
+	if data, ok := rawBytes(v); ok {
+		b = wire.Grow(b, len(data)+msgpack.MaxHead)
+		return append(msgpack.AppendStringHead(b, len(data)), data...), true
+	}
+	var s string
+	switch v := v.(type) {
+	case string:
+		s = v
+	case *string:
+		if v == nil {
+			return b, false
+		}
+		s = *v
+	default:
+		return b, false
+	}
+	return msgpack.AppendString(wire.Grow(b, len(s)+msgpack.MaxHead), s), true
+}
+
+// decodeRaw is decode for bytes and strings. Like the codec it fills the
+// memory that a slice has, if that is large enough.
+func decodeRaw(b []byte, into any) bool {
+	switch p := into.(type) {
+	case *[]byte:
+		s, ok := msgpack.OnlyString(b)
+		if !ok {
+			return false
+		}
+		if *p = append((*p)[:0], s...); *p == nil {
+			*p = []byte{}
+		}
+	case *string:
+		s, ok := msgpack.OnlyString(b)
+		if !ok {
+			return false
+		}
+		*p = string(s)
+	default:
+		return false
+	}
+	return true
+}
