@@ -54,6 +54,11 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	if t.encode != nil {
 		return b, t.encode
 	}
+	if t.unbounded {
+		if err := checkNesting(v); err != nil {
+			return b, err
+		}
+	}
 	b = wire.Grow(b, int(t.size.Load()))
 	e := encoders.Get().(*encoder)
 	tail := b[len(b):cap(b)]
@@ -80,7 +85,7 @@ func decode(b []byte, into any, l *Limits) (err error) {
 	if decodeRaw(b, into) {
 		return nil
 	}
-	if err := checkDecodedSize(b, reflect.TypeOf(into), l); err != nil {
+	if err := checkMessage(b, reflect.TypeOf(into), l); err != nil {
 		return err
 	}
 	defer func() {
@@ -110,10 +115,12 @@ type encodedArgs struct {
 
 // typeInfo is what is known of a type that travels.
 type typeInfo struct {
-	encode  error        // values of it cannot be encoded; names type and field
-	decode  error        // or not decoded
-	largest uint64       // see largestElement
-	size    atomic.Int32 // of the last encoding: how much room the next may need
+	encode    error        // values of it cannot be encoded; names type and field
+	decode    error        // or not decoded
+	largest   uint64       // see largestElement
+	signed    bool         // see holdsSigned
+	unbounded bool         // see checkNesting
+	size      atomic.Int32 // of the last encoding: how much room the next may need
 }
 
 // maxSizeHint bounds the room that is made for a value because the last of its
@@ -128,7 +135,7 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 	}
 	info, ok := typeInfos.Load(t)
 	if !ok {
-		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool))})
+		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)), unbounded: unbounded(t)})
 	}
 	return info.(*typeInfo)
 }

@@ -12,7 +12,8 @@ import (
 
 // The scanner bounds what arrives. What that decodes to depends on the type: a
 // nil is a byte on the wire, and as an element of a slice as large as the
-// element. This file bounds that.
+// element. This file bounds that. By the same walk it finds the integers that
+// the codec would make negative.
 
 // expansion is how much larger than Limits.MessageSize a decoded message may
 // be.
@@ -20,11 +21,14 @@ const expansion = 4
 
 var errExpands = errors.New("it takes too much memory when decoded")
 
-// checkDecodedSize refuses a message that would take much more memory than the
-// limit of messages allows. Most are too short to, and are not looked at.
-func checkDecodedSize(b []byte, into reflect.Type, l *Limits) error {
-	budget := uint64(l.MessageSize) * expansion
-	if uint64(len(b))*typeInfoOf(into).largest <= budget {
+// checkMessage refuses a message that would take much more memory than the
+// limit of messages allows, and one with an integer over math.MaxInt64 where
+// the codec reads a number with a sign: it does not look for that one overflow.
+// Most messages are too short for the one, have nothing like the other, and are
+// not looked at.
+func checkMessage(b []byte, into reflect.Type, l *Limits) error {
+	budget, info := uint64(l.MessageSize)*expansion, typeInfoOf(into)
+	if uint64(len(b))*info.largest <= budget && !(info.signed && msgpack.MayHoldGreat(b)) {
 		return nil
 	}
 	s := sizer{budget: budget}
@@ -58,6 +62,36 @@ func largestElement(t reflect.Type, seen map[reflect.Type]bool) uint64 {
 	return most
 }
 
+// holdsSigned reports whether t has numbers with a sign.
+func holdsSigned(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return holdsSigned(t.Elem(), seen)
+	case reflect.Map:
+		return holdsSigned(t.Key(), seen) || holdsSigned(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if holdsSigned(t.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return isSigned(t)
+}
+
+func isSigned(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return true
+	}
+	return false
+}
+
 // sizer adds up what a message takes when it is decoded.
 type sizer struct {
 	total, budget uint64
@@ -81,6 +115,11 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 		t = t.Elem()
 	}
 	n, isMap, rest, ok := msgpack.Open(b)
+	if !ok && isSigned(t) {
+		if great, over := msgpack.Great(b); over && !marshals(t) {
+			return nil, fmt.Errorf("%d does not fit a %v", great, t)
+		}
+	}
 	if !ok || marshals(t) {
 		return msgpack.Skip(b) // its bytes are bounded as they are
 	}
@@ -132,8 +171,10 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 		fields = fieldsOf(t)
 	case reflect.Map:
 		key, elem = t.Key(), t.Elem()
-		fallthrough
-	default:
+	case reflect.Slice, reflect.Array: // keys and elements in turn
+		key, elem = t.Elem(), t.Elem()
+	}
+	if fields == nil {
 		if err := s.add(n * (64 + uint64(key.Size()+elem.Size()))); err != nil {
 			return nil, err
 		}
@@ -141,8 +182,10 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 	for range n {
 		if fields != nil {
 			name, after, err := msgpack.ReadString(b)
-			if err != nil { // the codec will say so
-				return msgpack.Skip(b)
+			if err != nil { // not the name of a field
+				if after, err = msgpack.Skip(b); err != nil {
+					return nil, err
+				}
 			}
 			b, elem = after, fields.byName[string(name)]
 		} else if b, err = s.part(b, key); err != nil {
@@ -171,6 +214,13 @@ type fieldTypes struct {
 	order  []reflect.Type
 }
 
+func isStruct(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.Struct
+}
+
 var fieldCache sync.Map // reflect.Type to *fieldTypes
 
 func fieldsOf(t reflect.Type) *fieldTypes {
@@ -179,16 +229,18 @@ func fieldsOf(t reflect.Type) *fieldTypes {
 	}
 	f := &fieldTypes{byName: make(map[string]reflect.Type)}
 	for _, field := range reflect.VisibleFields(t) {
-		if !field.IsExported() {
-			continue
-		}
 		name := field.Name
 		tag := field.Tag.Get("codec")
 		if tag == "" {
 			tag = field.Tag.Get("json")
 		}
+		if !field.IsExported() || tag == "-" {
+			continue
+		}
 		if own, _, _ := strings.Cut(tag, ","); own != "" {
 			name = own
+		} else if field.Anonymous && isStruct(field.Type) {
+			continue // its fields are visible themselves
 		}
 		f.byName[name] = field.Type
 		f.order = append(f.order, field.Type)

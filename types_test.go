@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -536,7 +537,7 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 	s := rpc.NewServer(b, testProtocol, quiet)
 	c := rpc.NewClient(a, testProtocol)
 	closeAfter(t, c, s)
-	for name, svc := range map[string]any{"Int8": echoing[int8]{}, "Uint64": echoing[uint64]{}, "Int64": echoing[int64]{}} {
+	for name, svc := range map[string]any{"Int8": echoing[int8]{}, "Uint64": echoing[uint64]{}, "Int64": echoing[int64]{}, "Float64": echoing[float64]{}} {
 		if err := s.RegisterName(name, svc); err != nil {
 			t.Fatal(err)
 		}
@@ -554,6 +555,9 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 		{"Uint64", uint64(math.MaxUint64), true, new(uint64), ""},
 		{"Uint64", -1, false, new(uint64), "uint64"},
 		{"Int64", uint64(math.MaxInt64), true, new(int64), ""},
+		{"Int64", uint64(math.MaxInt64 + 1), false, new(int64), "int64"},
+		{"Int8", uint64(math.MaxUint64), false, new(int8), "int8"}, // the codec makes it -1
+		{"Float64", uint64(math.MaxUint64), false, new(float64), "float64"},
 	} {
 		err := c.CallContext(testContext(t), b.ID(), v.svc, "Echo", v.arg, v.reply)
 		switch {
@@ -566,9 +570,106 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 		}
 	}
 	// A reply that does not fit is told by the client.
-	err := c.CallContext(testContext(t), b.ID(), "Uint64", "Echo", uint64(300), new(int8))
-	if !rpc.IsClientError(err) {
-		t.Errorf("got %v", err)
+	for arg, reply := range map[uint64]any{300: new(int8), math.MaxUint64: new(int64)} {
+		err := c.CallContext(testContext(t), b.ID(), "Uint64", "Echo", arg, reply)
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			t.Errorf("%d into a %T: got %v", arg, reply, err)
+		} else {
+			checkNames(t, err, "Uint64.Echo", reflect.TypeOf(reply).String())
+		}
+	}
+}
+
+// The same fields, with and without a sign.
+type (
+	signedBase    struct{ B int }
+	unsignedBase  struct{ B uint64 }
+	signedParts   parts[int64, signedBase]
+	unsignedParts parts[uint64, unsignedBase]
+
+	parts[N comparable, E any] struct {
+		Base   E
+		One    N
+		Ptr    **N
+		List   []N
+		Lists  [][]N
+		Array  [2]N
+		Keys   map[N]string
+		Elems  map[string]N
+		Same   uint64 // in both
+		Any    any
+		Text   string
+		Bytes  []byte
+		Tagged N `codec:"t"`
+		Hidden N `codec:"-"`
+		Small  int8
+	}
+)
+
+// asList is sent as an array, and taken as the fields in their order.
+type (
+	asList struct {
+		_struct bool `codec:",toarray"`
+		A, B    uint64
+	}
+	fromList struct {
+		Embedded
+		U uint64
+	}
+)
+
+func TestGreatIntegersWithinOthers(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet)
+	c := rpc.NewClient(a, testProtocol)
+	closeAfter(t, c, s)
+	if err := s.RegisterName("Signed", echoing[signedParts]{}); err != nil {
+		t.Fatal(err)
+	}
+	const great = uint64(math.MaxUint64)
+	n := great
+	p := &n
+	call := func(v unsignedParts) (r signedParts, unary, streaming error) {
+		unary = c.CallContext(testContext(t), b.ID(), "Signed", "Echo", v, &r)
+		return r, unary, streamOnce[signedParts](t, setup{client: c, dest: b.ID()}, "Echoes", v, "Signed")
+	}
+	for name, v := range map[string]unsignedParts{
+		"in a struct": {Base: unsignedBase{great}}, "in a field": {One: great}, "behind pointers": {Ptr: &p},
+		"in a list": {List: []uint64{1, 2, great}}, "in lists": {Lists: [][]uint64{{1}, nil, {great}}}, "in an array": {Array: [2]uint64{1, great}},
+		"as a key": {Keys: map[uint64]string{great: ""}}, "as an element": {Elems: map[string]uint64{"a": great}},
+		"in a renamed field": {Tagged: great},
+		"after much else":    {Text: strings.Repeat("\xcf\xff", 500), Same: great, Any: great, Tagged: great},
+	} {
+		r, unary, streaming := call(v)
+		for _, err := range []error{unary, streaming} {
+			if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				t.Errorf("%s: arrives as %+v, %v", name, r, err)
+			} else {
+				checkNames(t, err, "Signed.Echo", "signedParts")
+			}
+		}
+	}
+	// Where it fits, and where it only looks like one, it is none.
+	v := unsignedParts{
+		One: math.MaxInt64, Same: great, Any: great, Text: strings.Repeat("\xcf\xff", 500), Bytes: bytes.Repeat([]byte{0xcf, 0xff}, 500),
+		Hidden: great, List: []uint64{math.MaxInt64}, Keys: map[uint64]string{1: "\xcf\xff\xff\xff\xff\xff\xff\xff\xff"},
+	}
+	r, unary, streaming := call(v)
+	if unary != nil || streaming != nil || r.One != math.MaxInt64 || r.Same != great || r.Any != great || r.Text != v.Text || !bytes.Equal(r.Bytes, v.Bytes) {
+		t.Errorf("got %+v, %v, %v", r, unary, streaming)
+	}
+	if err := s.RegisterName("Listed", echoing[fromList]{}); err != nil {
+		t.Fatal(err)
+	}
+	var l fromList
+	err := c.CallContext(testContext(t), b.ID(), "Listed", "Echo", asList{A: 1, B: great}, &l)
+	if want := (fromList{Embedded{1}, great}); err != nil || l != want {
+		t.Errorf("from a list: got %+v, %v", l, err)
+	}
+	err = c.CallContext(testContext(t), b.ID(), "Listed", "Echo", asList{A: great, B: 1}, &l)
+	if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		t.Errorf("from a list: got %+v, %v", l, err)
 	}
 }
 
@@ -601,16 +702,43 @@ type cycle struct {
 	Self *cycle
 	Any  any
 	Map  map[string]any
+	Maps recursiveMap
+	List recursiveList
+	Key  map[any]string
 }
+
+type (
+	recursiveMap  map[string]recursiveMap
+	recursiveList []recursiveList
+)
 
 func cycles() map[string]*cycle {
 	byPointer := &cycle{Name: "p"}
 	byPointer.Self = byPointer
 	byAny := &cycle{Name: "a"}
 	byAny.Any = byAny
-	// A map or a slice that contains itself is beyond the codec: it finds
-	// cycles by pointers.
-	return map[string]*cycle{"pointer": byPointer, "interface": byAny}
+	byMap := &cycle{Name: "m", Map: make(map[string]any)}
+	byMap.Map["self"] = byMap.Map
+	slice := []any{nil}
+	slice[0] = slice
+	array := new([1]any)
+	array[0] = array
+	var pointed any
+	pointed = &pointed // not even a container
+	maps, list := make(recursiveMap), make(recursiveList, 1)
+	maps["self"], list[0] = maps, list
+	around := map[int][]any{1: {nil, struct{ In any }{}}}
+	around[1][1] = struct{ In any }{around}
+	var chain any
+	for range 5_000_000 { // of no cycle, and as deep as one to the codec
+		chain = []any{chain}
+	}
+	return map[string]*cycle{
+		"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Name: "s", Any: slice}, "array": {Name: "r", Any: array},
+		"pointer to itself": {Name: "i", Any: pointed}, "recursive map": {Name: "M", Maps: maps}, "recursive slice": {Name: "S", List: list},
+		"several": {Name: "v", Any: around}, "chain": {Name: "c", Any: chain},
+		"key": {Name: "k", Key: map[any]string{pointed: ""}}, "channel": {Name: "ch", Any: make(chan any, 1)},
+	}
 }
 
 // cycleEnv makes a process one that sends the cycle of that name.
@@ -639,6 +767,7 @@ func TestCyclicArgumentIsAnError(t *testing.T) {
 func sendCycle(t *testing.T, arg *cycle) {
 	overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
 		for kind, err := range map[string]error{
+			"reply":     s.client.CallContext(testContext(t), s.dest, "Svc", "Give", os.Getenv(cycleEnv), new(cycle)),
 			"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
 			"streaming": streamOnce[int](t, s, "Takes", arg),
 		} {
@@ -646,6 +775,11 @@ func sendCycle(t *testing.T, arg *cycle) {
 				if err != nil {
 					t.Errorf("%s: %v", kind, err)
 				}
+			} else if kind == "reply" {
+				if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
+					t.Errorf("%s: got %v", kind, err)
+				}
+				checkNames(t, err, "Svc.Give", "cycle")
 			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 				t.Errorf("%s: got %v", kind, err)
 			} else {
@@ -660,7 +794,56 @@ func sendCycle(t *testing.T, arg *cycle) {
 	})
 }
 
+// Depth and sharing that are no cycle.
+func TestDepthAndSharingOfArguments(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	nested := func(depth int) (v any) {
+		for range depth {
+			v = []any{v}
+		}
+		return v
+	}
+	shared := any("x")
+	for range 8 {
+		shared = map[string]any{"a": shared, "b": []any{shared}}
+	}
+	deepest := rpc.Limits{MessageDepth: -1}
+	o := options{[]rpc.ServerOption{rpc.WithServerLimits(deepest)}, []rpc.ClientOption{rpc.WithClientLimits(deepest)}}
+	overAll(t, echoing[any]{}, o, func(t *testing.T, s setup) {
+		var got any
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most), &got); err != nil || !reflect.DeepEqual(got, nested(most)) {
+			t.Errorf("%d levels: %v", most, err)
+		}
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", shared, new(any)); err != nil {
+			t.Errorf("shared parts: %v", err)
+		}
+		if s.dest == s.sender {
+			return
+		}
+		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most+1), new(any))
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			t.Errorf("%d levels: %v", most+1, err)
+		}
+		checkNames(t, err, "Svc.Echo", "[]interface {}", "1000", "cyclic")
+		var endless any = []any{nil}
+		for range 60 {
+			endless = []any{endless, endless}
+		}
+		err = s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", endless, new(any))
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			t.Errorf("2^60 times the same: %v", err)
+		}
+		checkNames(t, err, "Svc.Echo", "67108864 values")
+	})
+}
+
 type cyclic struct{}
+
+func (cyclic) Give(_ context.Context, name string, c *cycle) error {
+	*c = *cycles()[name]
+	return nil
+}
 
 func (cyclic) Take(_ context.Context, c *cycle, n *int) error {
 	*n = len(c.Name)

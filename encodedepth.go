@@ -1,0 +1,232 @@
+package rpc
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// The codec recurses into what it encodes, and a stack that overflows ends the
+// process. It finds cycles by pointers only: those by maps, slices and
+// interfaces, and values that merely nest very deep, are found here, before it
+// sees them. Most types nest no deeper than they are written, and are not
+// looked at.
+
+// maxEncoded is the most values that one message may hold in types of
+// unbounded depth: parts that are shared can multiply without end, though each
+// is small. It is far beyond what Limits.MessageValues lets a receiver take.
+const maxEncoded = 1 << 26
+
+var (
+	errNestsDeep = fmt.Errorf("it nests deeper than %d: is it cyclic?", maxDepth)
+	errHoldsMany = fmt.Errorf("it holds more than %d values, which is the most that one message may", maxEncoded)
+)
+
+// checkNesting refuses a value in which the codec would get lost.
+func checkNesting(v any) error {
+	w := walker{left: maxEncoded}
+	if err := w.dynamic(v, 0); err != nil {
+		return fmt.Errorf("cannot encode %T: %w", v, err)
+	}
+	return nil
+}
+
+// walker visits what the codec would, as far as its types are unbounded.
+type walker struct {
+	left int // values that may still come
+}
+
+// open accounts for a container of n parts, within depth others.
+func (w *walker) open(n, depth int) error {
+	if n > 0 && depth >= maxDepth {
+		return errNestsDeep
+	}
+	if w.left -= n; w.left < 0 {
+		return errHoldsMany
+	}
+	return nil
+}
+
+// dynamic is value for what an interface holds; the types that generic data
+// consists of need no reflection.
+func (w *walker) dynamic(v any, depth int) error {
+	switch v := v.(type) {
+	case nil, string, bool, []byte, int, int64, uint64, float64:
+		return nil
+	case map[string]any:
+		if err := w.open(len(v), depth); err != nil {
+			return err
+		}
+		for _, elem := range v {
+			if err := w.dynamic(elem, depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	case []any:
+		if err := w.open(len(v), depth); err != nil {
+			return err
+		}
+		for _, elem := range v {
+			if err := w.dynamic(elem, depth+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
+		return w.value(reflect.ValueOf(v), depth)
+	}
+}
+
+func (w *walker) value(v reflect.Value, depth int) error {
+	for hops := 0; v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface; hops++ {
+		if v.IsNil() {
+			return nil
+		}
+		if hops == maxDepth { // a pointer can lead to itself, with no container between
+			return errNestsDeep
+		}
+		v = v.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan:
+	default:
+		return nil
+	}
+	n := nestingOf(v.Type())
+	if !n.unbounded {
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Map:
+		return w.pairs(v, n, depth)
+	case reflect.Struct:
+		if err := w.open(len(n.fields), depth); err != nil {
+			return err
+		}
+		for _, i := range n.fields {
+			if err := w.value(v.Field(i), depth+1); err != nil {
+				return err
+			}
+		}
+	case reflect.Chan:
+		if !v.IsNil() {
+			return fmt.Errorf("it holds a %v, and what is in that cannot be looked at", v.Type())
+		}
+	default:
+		if err := w.open(v.Len(), depth); err != nil {
+			return err
+		}
+		for i := range v.Len() {
+			if err := w.value(v.Index(i), depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
+	if err := w.open(v.Len(), depth); err != nil {
+		return err
+	}
+	key, elem := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+	for it := v.MapRange(); it.Next(); {
+		if n.key {
+			key.SetIterKey(it)
+			if err := w.value(key, depth+1); err != nil {
+				return err
+			}
+		}
+		if n.elem {
+			elem.SetIterValue(it)
+			if err := w.value(elem, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nesting is what the walker needs to know of a type.
+type nesting struct {
+	unbounded bool  // its values may nest deeper than the type is written
+	key, elem bool  // so may a map's keys, or elements
+	fields    []int // the fields of a struct that may
+}
+
+var nestings sync.Map // reflect.Type to *nesting
+
+func nestingOf(t reflect.Type) *nesting {
+	if n, ok := nestings.Load(t); ok {
+		return n.(*nesting)
+	}
+	n := &nesting{unbounded: unbounded(t)}
+	if n.unbounded {
+		switch t.Kind() {
+		case reflect.Map:
+			n.key, n.elem = unbounded(t.Key()), unbounded(t.Elem())
+		case reflect.Struct:
+			for i := range t.NumField() {
+				if f := t.Field(i); isEncoded(f) && unbounded(f.Type) {
+					n.fields = append(n.fields, i)
+				}
+			}
+		}
+	}
+	stored, _ := nestings.LoadOrStore(t, n)
+	return stored.(*nesting)
+}
+
+// isEncoded reports whether the codec encodes a field, or those of the struct
+// that it embeds.
+func isEncoded(f reflect.StructField) bool {
+	tag := f.Tag.Get("codec")
+	if tag == "" {
+		tag = f.Tag.Get("json")
+	}
+	return tag != "-" && (f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct)
+}
+
+// unbounded reports whether t leads to an interface or back to itself.
+func unbounded(t reflect.Type) bool {
+	return leadsOn(t, make(map[reflect.Type]bool))
+}
+
+// leadsOn is unbounded; seen has true for the types that t is part of, and
+// false for those that are known to end.
+func leadsOn(t reflect.Type, seen map[reflect.Type]bool) bool {
+	switch t.Kind() {
+	case reflect.Interface:
+		// What says itself how it travels is bytes to the codec.
+		return !t.Implements(selfer) && !(t.Implements(binaryMarshaler) && t.Implements(binaryUnmarshaler))
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map, reflect.Chan, reflect.Struct:
+	default:
+		return false
+	}
+	if around, known := seen[t]; known {
+		return around
+	}
+	if t.Kind() != reflect.Pointer && marshals(t) {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Map:
+		if leadsOn(t.Key(), seen) || leadsOn(t.Elem(), seen) {
+			return true
+		}
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); isEncoded(f) && leadsOn(f.Type, seen) {
+				return true
+			}
+		}
+	default:
+		if leadsOn(t.Elem(), seen) {
+			return true
+		}
+	}
+	seen[t] = false
+	return false
+}
