@@ -42,8 +42,10 @@ type Client struct {
 	local   transport // nil without a server
 	remote  transport // nil without a host
 
-	closed atomic.Bool
-	open   openConns
+	closed     atomic.Bool
+	open       openConns
+	noSessions bool
+	sessions   clientSessions
 }
 
 // ClientOption configures a [Client] as it is made.
@@ -61,6 +63,13 @@ func WithCallTimeout(d time.Duration) ClientOption {
 	return func(c *Client) { c.callTimeout = d }
 }
 
+// WithClientSessions says whether a client carries its unary calls of one peer
+// on one stream, where the peer's server does too; see docs/session.md. Default
+// true. Without, every call opens a stream of its own, as in v0.6.
+func WithClientSessions(on bool) ClientOption {
+	return func(c *Client) { c.noSessions = !on }
+}
+
 // NewClient returns a client that calls the peers of h that serve protocol p.
 // It has no server for local calls: those fail.
 func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
@@ -76,9 +85,10 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	}
 	c.limits = c.limits.withDefaults()
 	c.open.init(c)
+	c.sessions.init(c)
 	if h != nil {
 		c.id = h.ID()
-		c.remote = &wireTransport{client: c}
+		c.remote = &remoteTransport{client: c}
 	}
 	if s != nil {
 		c.local = localTransport{s}
@@ -230,6 +240,7 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.open.close()
+	c.sessions.close()
 	return nil
 }
 

@@ -222,6 +222,16 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 	return err
 }
 
+// sound returns err, a method's or an interceptor's, and does before with it
+// what is done later, where nothing recovers: it has methods of its own, which
+// may panic, as many do of a nil pointer that is returned as an error.
+func sound(err error) error {
+	if _, own := err.(*Error); err != nil && !own {
+		_, _, _ = err.Error(), typeOf(err), CodeOf(err)
+	}
+	return err
+}
+
 // toWire is the only way of an error onto the wire.
 func toWire(err error) wire.Response {
 	r := wire.Response{Code: -1}

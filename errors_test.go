@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strconv"
 	"strings"
@@ -54,13 +55,13 @@ func failBoth(t *testing.T, s setup, arg string, check func(*testing.T, error)) 
 }
 
 // streamOnce makes a streaming call with one argument.
-func streamOnce[R, A any](t *testing.T, s setup, method string, arg A) error {
+func streamOnce[R, A any](t *testing.T, s setup, method string, arg A, svc ...string) error {
 	t.Helper()
 	ctx := testContext(t)
 	args, replies := make(chan A), make(chan R)
 	sendAll(ctx, args, arg)
 	got := collect(replies)
-	err := s.client.Stream(ctx, s.dest, "Svc", method, args, replies)
+	err := s.client.Stream(ctx, s.dest, append(svc, "Svc")[0], method, args, replies)
 	got()
 	return err
 }
@@ -167,6 +168,67 @@ func TestEveryCodeTravels(t *testing.T) {
 					t.Fatalf("%v arrives as %v, %v", c, rpc.CodeOf(err), err)
 				}
 			})
+		}
+	})
+}
+
+// brokenErr panics in the method of the given name.
+type brokenErr struct{ in string }
+
+func (e brokenErr) panics(in string) {
+	if e.in == in {
+		panic("the error of it")
+	}
+}
+
+func (e brokenErr) Error() string { e.panics("Error"); return "broken" }
+func (e brokenErr) Is(error) bool { e.panics("Is"); return false }
+func (e brokenErr) As(target any) bool {
+	e.panics("As")
+	_, own := target.(**rpc.Error)
+	return own && e.in == "lying"
+}
+func (e brokenErr) Unwrap() error { e.panics("Unwrap"); return nil }
+
+// pointerErr is one that is returned as nil, and is none.
+type pointerErr struct{ text string }
+
+func (e *pointerErr) Error() string { return e.text }
+
+func TestErrorsThatPanicAreInternal(t *testing.T) {
+	t.Parallel()
+	errs := map[string]error{
+		"nil": (*pointerErr)(nil), "wrapped": fmt.Errorf("w: %w", brokenErr{"Is"}),
+		"lying":       brokenErr{"lying"}, // it says that it is an Error, and gives none
+		"of an Error": fmt.Errorf("w: %w", (*rpc.Error)(nil)),
+	}
+	for _, in := range []string{"Error", "Is", "As", "Unwrap"} {
+		errs[in] = brokenErr{in}
+	}
+	svc := failing{map[string]func(context.Context) error{"sound": alwaysErr(brokenErr{})}}
+	for name, err := range errs {
+		svc.errs[name] = alwaysErr(err)
+	}
+	var log syncBuffer
+	o := options{server: []rpc.ServerOption{rpc.WithServerLogger(slog.New(slog.NewTextHandler(&log, nil)))}}
+	overAll(t, svc, o, func(t *testing.T, s setup) {
+		for name := range errs {
+			t.Run(name, func(t *testing.T) {
+				failBoth(t, s, name, func(t *testing.T, err error) {
+					if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
+						t.Fatalf("got %v", err)
+					}
+					checkNames(t, err, "Svc.", "panicked")
+				})
+			})
+		}
+		failBoth(t, s, "sound", func(t *testing.T, err error) {
+			if rpc.IsRPCError(err) || rpc.CodeOf(err) != rpc.CodeUnknown || err.Error() != "broken" {
+				t.Errorf("got %v", err)
+			}
+		})
+		if text := log.String(); !strings.Contains(text, "the error of it") || !strings.Contains(text, "Svc.Streaming") {
+			t.Errorf("the log has no word of it: %.300s", text)
 		}
 	})
 }

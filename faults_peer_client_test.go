@@ -212,7 +212,7 @@ func TestServerThatAnswersAndStaysIsNotWaitedFor(t *testing.T) {
 	if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
 		t.Fatalf("got %d, %v", n, err)
 	}
-	within(t, "the client closes its stream", gone)
+	take(t, "the client closes its stream", gone)
 	released(t, a, b)
 }
 
@@ -346,7 +346,7 @@ func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			close(svc.release)
-			within(t, "the method returns", svc.done)
+			take(t, "the method returns", svc.done)
 			if n != 0 {
 				t.Error("the reply was written to")
 			}

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
+	"log"
 	"strings"
-	"sync"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -45,35 +44,13 @@ func (panics) Late(_ context.Context, _ <-chan int, out chan<- int) error {
 	return nil
 }
 
-// logBuffer is what a server logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) option() rpc.ServerOption {
-	return rpc.WithServerLogger(slog.New(slog.NewTextHandler(l, nil)))
-}
-
 func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 	t.Parallel()
 	for _, tr := range transports {
 		for _, method := range []string{"Text", "Error", "Nil", "Stream", "TwiceClosed", "Late"} {
 			t.Run(tr.name+"/"+method, func(t *testing.T) {
 				t.Parallel()
-				var log logBuffer
+				var log syncBuffer
 				s := tr.setup(t, options{server: []rpc.ServerOption{log.option()}})
 				if err := s.server.RegisterName("Svc", panics{}); err != nil {
 					t.Fatal(err)

@@ -56,7 +56,8 @@ type CallInfo struct {
 	into    reflect.Type // in a server, of a local call: the caller's Reply
 	stats   *recorder    // nil where nobody asks
 	method  *method      // in a server, once it is looked up
-	conn    *serverConn  // in a server, of a remote call
+	remote  remoteCall   // in a server, of a remote call
+	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
 }
 

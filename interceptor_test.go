@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
@@ -93,23 +94,6 @@ func doubled(t *testing.T, replies []int, err error) {
 	t.Helper()
 	if err != nil || !slices.Equal(replies, []int{42}) {
 		t.Fatalf("got %v, %v", replies, err)
-	}
-}
-
-// forEachTransport is overAll for services and options that are not shared.
-func forEachTransport(t *testing.T, f func(t *testing.T, with func(svc any, o options) setup)) {
-	t.Helper()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			t.Parallel()
-			f(t, func(svc any, o options) setup {
-				s := tr.setup(t, o)
-				if err := s.server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
-				return s
-			})
-		})
 	}
 }
 
@@ -492,91 +476,5 @@ func TestPanicOfAServerInterceptorIsInternal(t *testing.T) {
 				})
 			})
 		})
-	}
-}
-
-func TestAuthorizationComesFirst(t *testing.T) {
-	t.Parallel()
-	a, b := newHosts(t)
-	type question struct {
-		caller      peer.ID
-		svc, method string
-	}
-	asked := make(chan question, 10)
-	j := new(journal)
-	s := rpc.NewServer(b, testProtocol, quiet,
-		rpc.WithAuthorizeFunc(func(p peer.ID, svc, method string) bool {
-			asked <- question{p, svc, method}
-			return false
-		}), rpc.WithServerInterceptors(j.noting("s1")))
-	client := rpc.NewClient(a, testProtocol)
-	closeAfter(t, client, s)
-	if err := s.RegisterName("Svc", noted{j}); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []rpc.ServiceID{{Name: "Svc", Method: "Double"}, {Name: "Svc", Method: "Missing"}, {Name: "None", Method: "Double"}, {Name: "Svc", Method: "Doubles"}} {
-		want := "client does not have permissions to call " + id.String()
-		args, replies := make(chan int), make(chan int)
-		for i, err := range []error{
-			client.CallContext(testContext(t), b.ID(), id.Name, id.Method, "of another type", new(int)),
-			client.Stream(testContext(t), b.ID(), id.Name, id.Method, args, replies),
-		} {
-			if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied || err.Error() != want {
-				t.Errorf("%v, kind %d: got %v", id, i, err)
-			}
-			if q := <-asked; q != (question{a.ID(), id.Name, id.Method}) {
-				t.Errorf("%v, kind %d: asked about %v", id, i, q)
-			}
-		}
-		if len(asked) > 0 {
-			t.Errorf("%v: asked %d times more than called", id, len(asked))
-		}
-	}
-	if lines := j.take(); len(lines) > 0 {
-		t.Errorf("a refused call came as far as %v", lines)
-	}
-}
-
-func TestAuthorizeWithMap(t *testing.T) {
-	t.Parallel()
-	a, b := newHosts(t)
-	stranger := newHost(t)
-	know(stranger, b)
-	allowed := map[peer.ID]map[string]bool{a.ID(): {"Svc.Multiply": true, "Svc.Divide": false, "Svc": true, "Multiply": true}}
-	ask := rpc.AuthorizeWithMap(allowed)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(ask))
-	ofA, ofStranger := rpc.NewClient(a, testProtocol), rpc.NewClient(stranger, testProtocol)
-	closeAfter(t, ofA, s)
-	t.Cleanup(func() { _ = ofStranger.Close() })
-	if err := s.RegisterName("Svc", Arith{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		client *rpc.Client
-		method string
-		ok     bool
-	}{{ofA, "Multiply", true}, {ofA, "Divide", false}, {ofA, "ReplyAndError", false}, {ofStranger, "Multiply", false}} {
-		err := c.client.CallContext(testContext(t), b.ID(), "Svc", c.method, Args{6, 7}, new(int))
-		if c.ok && err != nil || !c.ok && !rpc.IsAuthorizationError(err) {
-			t.Errorf("%s of %v: got %v", c.method, c.client.ID(), err)
-		}
-	}
-	if rpc.AuthorizeWithMap(nil)(a.ID(), "Svc", "Multiply") {
-		t.Error("no map allows everything")
-	}
-}
-
-func TestLocalCallsAreNotAuthorized(t *testing.T) {
-	t.Parallel()
-	s := transports[0].setup(t, options{server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
-		t.Error("a local call was asked about")
-		return false
-	})}})
-	if err := s.server.RegisterName("Svc", noted{new(journal)}); err != nil {
-		t.Fatal(err)
-	}
-	for _, dest := range []peer.ID{s.dest, ""} {
-		s.dest = dest
-		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) { doubled(t, replies, err) })
 	}
 }

@@ -27,7 +27,11 @@ func (s *Server) Close() error {
 // A peer that calls meanwhile gets an error with [CodeUnavailable].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
+	s.sessions.goAway("the server is shutting down")
 	err := s.gate.wait(ctx)
+	if err == nil {
+		err = s.sessions.wait(ctx) // for the last replies to be sent
+	}
 	_ = s.Close()
 	return err
 }
@@ -40,7 +44,11 @@ func (s *Server) stopHandling() {
 	if s.host != nil {
 		s.host.RemoveStreamHandler(s.protocol)
 		s.host.RemoveStreamHandler(extended(s.protocol))
+		if !s.noSessions {
+			s.host.RemoveStreamHandler(sessions(s.protocol))
+		}
 	}
+	s.sessions.close()
 	for c := range open {
 		c.closed.Store(true) // what the method makes of it is not told
 		c.cancel(errServerClosed)

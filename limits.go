@@ -56,6 +56,10 @@ type Limits struct {
 	// libp2p's ping protocol, every fourth of this time. Default 15 s.
 	SilenceTimeout time.Duration
 
+	// IdleTimeout is how long a session, which unary calls of one client and one
+	// server share, stays open without any. Default 5 min.
+	IdleTimeout time.Duration
+
 	// CallsPerPeer is how many calls a server has at once for one peer, from
 	// the opening of the stream until the method has returned and its reply
 	// is sent. Default 1,024.
@@ -81,6 +85,7 @@ func (l Limits) withDefaults() Limits {
 	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
 	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
 	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
+	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
 	return l

@@ -54,7 +54,7 @@ type serverContext struct {
 	sender   peer.ID
 	metadata Metadata
 	server   *Server
-	conn     *serverConn // of a remote call
+	conn     *serverConn // of a remote call with a stream of its own
 }
 
 // Done starts to look out for the caller's going.

@@ -21,10 +21,6 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
-func backgrounds(n int) []context.Context {
-	return slices.Repeat([]context.Context{context.Background()}, n)
-}
-
 // replyPointers are a new T for each of n calls.
 func replyPointers[T any](n int) (values []*T, replies []any) {
 	for range n {
@@ -220,14 +216,8 @@ func TestLiveDestinationsAnswerWhileManyDeadOnesHang(t *testing.T) {
 		t.Errorf("the dead ones ended with %v", failed)
 	}
 	noGoroutineStays(t)
-	pollUntil(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before+10 })
-}
-
-// newClientOf returns a client that is closed with the test.
-func newClientOf(t testing.TB, h host.Host, opts ...rpc.ClientOption) *rpc.Client {
-	c := rpc.NewClient(h, testProtocol, opts...)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	_ = c.Close()
+	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before+10 })
 }
 
 // uneven is slow for the first who calls, and quick for all others.
@@ -259,42 +249,6 @@ func (u *uneven) Count(ctx context.Context, in <-chan []byte, out chan<- int) er
 	}
 	out <- n
 	return nil
-}
-
-// feed sends up to n items and counts them, until ctx ends.
-func feed(ctx context.Context, ch chan<- []byte, n, size int) *atomic.Int64 {
-	sent := new(atomic.Int64)
-	go func() {
-		defer close(ch)
-		item := make([]byte, size)
-		for range n {
-			select {
-			case ch <- item:
-				sent.Add(1)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return sent
-}
-
-// restsBelow waits until a count has grown and then not for a while, and fails
-// the test if it reaches most.
-func restsBelow(t testing.TB, what string, count *atomic.Int64, most int64) int64 {
-	t.Helper()
-	last, same := int64(0), 0
-	pollUntil(t, what, func() bool {
-		n := count.Load()
-		if n >= most {
-			t.Fatalf("%s: %d, and no end", what, n)
-		}
-		if same++; n != last || n == 0 {
-			last, same = n, 0
-		}
-		return same > 50
-	})
-	return last
 }
 
 func TestSlowDestinationHoldsUpTheOthersByTheBufferAndNoMore(t *testing.T) {

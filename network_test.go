@@ -268,9 +268,34 @@ func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	go func() { errs <- c.CallContext(waiting, b.ID(), "Svc", "Echo", []byte("x"), new([]byte)) }()
 	go func() { errs <- c.Stream(waiting, b.ID(), "Svc", "Echoes", make(chan []byte), make(chan []byte)) }()
 	for range 2 {
-		if err := <-errs; !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
+		err := <-errs
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
 			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
 		}
+		if errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, network.ErrLimitedConn) {
+			t.Errorf("%v is another error too", err)
+		}
+		checkNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
+	}
+	// The caller's own end is that, and tells why there was a wait.
+	for want, code := range map[error]rpc.Code{context.DeadlineExceeded: rpc.CodeDeadlineExceeded, context.Canceled: rpc.CodeCanceled} {
+		ctx, cancel := context.WithTimeout(testContext(t), lonely)
+		if want == context.Canceled {
+			time.AfterFunc(lonely/2, cancel)
+		}
+		err := c.CallContext(ctx, b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
+		cancel()
+		if !errors.Is(err, want) || rpc.CodeOf(err) != code || !rpc.IsClientError(err) {
+			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
+		}
+		checkNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
+	}
+	// Without a word on that from the caller it waits no longer than a hole
+	// punch may take.
+	start := time.Now()
+	err := c.CallContext(testContext(t), b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
+	if took := time.Since(start); rpc.CodeOf(err) != rpc.CodeUnavailable || took > 20*time.Second {
+		t.Errorf("after %v: %v", took, err)
 	}
 	if svc.calls.Load() > 0 {
 		t.Error("a call was served")

@@ -33,6 +33,7 @@ const ServiceName = "libp2p.gorpc"
 //	serve                  a stream is opened          (wire_server.go)
 //	  gate, peer's slot    the server is open, the peer below its limit
 //	  readHeader           which method, deadline, metadata
+//	serveRequest           or a request came on one  (session_server.go)
 //	  dispatch             or serveLocal, which starts here
 //	    recovered          from panics
 //	    observed           stats: Begin ... End
@@ -54,15 +55,17 @@ type Server struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
+	noSessions   bool
 	limits       Limits
 
 	services      atomic.Pointer[map[string]*service] // replaced, never changed
 	registering   sync.Mutex
 	remote, local Handler
 
-	gate  gate
-	slots slots
-	conns conns
+	gate     gate
+	slots    slots
+	conns    conns
+	sessions serverSessions
 }
 
 // ServerOption configures a [Server] as it is made.
@@ -87,6 +90,13 @@ func WithServerLogger(l *slog.Logger) ServerOption {
 	return func(s *Server) { s.logger = l }
 }
 
+// WithServerSessions says whether a server takes sessions, on which many unary
+// calls of one client share a stream; see docs/session.md. Default true.
+// Without them every call has a stream of its own, as in v0.6.
+func WithServerSessions(on bool) ServerOption {
+	return func(s *Server) { s.noSessions = !on }
+}
+
 // NewServer returns a server for the peers that open streams of protocol p to
 // h. With a nil host it serves only the clients made with it
 // ([NewClientWithServer]). A later server for the same host and protocol takes
@@ -94,11 +104,14 @@ func WithServerLogger(l *slog.Logger) ServerOption {
 // the handlers of that protocol, whosever they are.
 //
 // Beside p the server handles p + "/2", by which a client of this library
-// says more than one of v0.6 can; see docs/wire.md.
+// says more than one of v0.6 can (docs/wire.md), and p + "/session/1"
+// (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{host: h, protocol: p, logger: slog.Default()}
 	s.services.Store(&map[string]*service{})
 	s.conns.open = make(map[*serverConn]struct{})
+	s.sessions.open = make(map[*serverSession]struct{})
+	s.sessions.perPeer = make(map[peer.ID]int)
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -119,12 +132,18 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 		s.id = h.ID()
 		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
 		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		if !s.noSessions {
+			h.SetStreamHandler(sessions(p), s.serveSession)
+		}
 	}
 	return s
 }
 
 // extended is the protocol that says more than v0.6's.
 func extended(p protocol.ID) protocol.ID { return p + "/2" }
+
+// sessions is the protocol of sessions.
+func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
 
 // ID returns the ID of the server's host, empty without one.
 func (s *Server) ID() peer.ID { return s.id }
@@ -231,7 +250,7 @@ func (s *Server) closedError(id ServiceID) error {
 // prepared gets the method's argument and makes its reply. Only here, after
 // authorization, does the caller learn whether there is such a method.
 func (s *Server) prepared(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
+	return func(ctx context.Context, call *CallInfo) (err error) {
 		m := call.method
 		if m == nil {
 			return s.notFound(call.ID())
@@ -239,18 +258,19 @@ func (s *Server) prepared(next Handler) Handler {
 		if call.Kind != m.kind {
 			return m.wrongKind()
 		}
-		receive := call.receiveLocal
-		if call.conn != nil {
-			receive = call.receiveWire
+		if call.Local {
+			err = call.receiveLocal()
+		} else {
+			err = call.remote.receive(call)
 		}
-		if err := receive(); err != nil {
+		if err != nil {
 			return err
 		}
 		if m.kind == Unary {
 			call.Reply = reflect.New(m.reply).Interface()
 		}
-		err := next(ctx, call)
-		if call.conn == nil && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
+		err = sound(next(ctx, call))
+		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
 		return err

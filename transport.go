@@ -17,6 +17,15 @@ type transport interface {
 	carry(ctx context.Context, call *CallInfo) error
 }
 
+// remoteCall is a server's side of a transport between processes.
+type remoteCall interface {
+	// receive gets the argument, or the stream's ends.
+	receive(call *CallInfo) error
+	// respond sends the reply and the error; it is the last that is sent. It
+	// returns the error that was told.
+	respond(call *CallInfo, err error) error
+}
+
 // streamEnds are a streaming call's: its arguments come from in, its replies
 // go to out.
 type streamEnds struct {

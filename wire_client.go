@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
@@ -17,8 +18,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// wireTransport carries each call on a libp2p stream of its own.
-type wireTransport struct {
+// remoteTransport carries a call to another peer: on a session, if it is unary
+// and the peer has them, and else on a libp2p stream of its own.
+type remoteTransport struct {
 	client *Client
 }
 
@@ -31,7 +33,7 @@ type clientConn struct {
 	failed atomic.Pointer[Error] // why the call was ended from outside
 }
 
-func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
+func (t *remoteTransport) carry(ctx context.Context, call *CallInfo) error {
 	c := t.client
 	if n := msgpack.StringMapSize(outgoing(ctx)); n > c.limits.MetadataSize {
 		return clientError(CodeResourceExhausted, call.ID(),
@@ -45,7 +47,16 @@ func (t *wireTransport) carry(ctx context.Context, call *CallInfo) error {
 		}
 		defer body.done()
 	}
-	err := t.attempt(ctx, call, body, c.extended, c.protocol)
+	err := errNoSession
+	if call.Kind == Unary && !c.noSessions {
+		var st network.Stream
+		if st, err = c.sessions.call(ctx, call, &body); st != nil { // of another protocol
+			err = t.carryOn(ctx, call, body, st)
+		}
+	}
+	if err == errNoSession {
+		err = t.attempt(ctx, call, body, c.extended, c.protocol)
+	}
 	if call.Kind == Unary && errors.Is(err, errNotServed) {
 		// libp2p may remember what the peer served before it was restarted as
 		// v0.6. It has not seen the request.
@@ -85,12 +96,18 @@ var noArgument = []byte{wire.ArgsEnd}
 // way, because libp2p had remembered its protocols wrongly.
 var errNotServed = errors.New("the peer does not serve the protocol")
 
-func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body encodedValue, protocols ...protocol.ID) error {
+func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body encodedValue, protocols ...protocol.ID) error {
 	c := t.client
-	st, err := c.host.NewStream(ctx, call.Peer, protocols...)
+	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, protocols...)
 	if err != nil {
-		return dialError(ctx, call, err)
+		return dialError(ctx, c.host, call, err)
 	}
+	return t.carryOn(ctx, call, body, st)
+}
+
+// carryOn makes the call on a stream.
+func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body encodedValue, st network.Stream) error {
+	c := t.client
 	conn := &clientConn{st: st, client: c, call: call}
 	if err := conn.open(ctx); err != nil {
 		_ = st.Reset()
@@ -106,6 +123,7 @@ func (t *wireTransport) attempt(ctx context.Context, call *CallInfo, body encode
 		return clientError(CodeInvalidArgument, call.ID(), "the argument is %s; pass a value of the type that the method takes", describeArg(call.Args))
 	}
 	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
+	var err error
 	if call.Kind == Streaming {
 		err = conn.stream()
 	} else {
@@ -254,7 +272,7 @@ func (c *clientConn) receive() error {
 	if err != nil {
 		return clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}
-	failure := c.ownWords(fromWire(resp))
+	failure := call.ownWords(fromWire(resp))
 	b, err = c.R.Next(l.message(), wire.PaceAll)
 	switch {
 	case failure != nil && (err != nil || msgpack.IsNil(b)):
@@ -262,7 +280,12 @@ func (c *clientConn) receive() error {
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", l)
 	}
-	if err := decode(b, call.Reply, l); err != nil && failure == nil {
+	return c.client.setReply(call, b, failure)
+}
+
+// setReply decodes the reply that came beside a failure, or none.
+func (c *Client) setReply(call *CallInfo, b []byte, failure error) error {
+	if err := decode(b, call.Reply, &c.limits); err != nil && failure == nil {
 		if errors.Is(err, errExpands) {
 			return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)
 		}
@@ -279,16 +302,16 @@ func (c *clientConn) receive() error {
 
 // ownWords puts the argument's own type into the server's complaint about it,
 // which knows only what arrived.
-func (c *clientConn) ownWords(err error) error {
+func (call *CallInfo) ownWords(err error) error {
 	if err == nil {
 		return nil
 	}
 	var e *Error
-	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || c.call.Kind != Unary {
+	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || call.Kind != Unary {
 		return err
 	}
 	// A method may pass on the complaint about a call of its own.
-	own := mismatched(ServerErr, c.call.ID(), e.Details[detailTakes], describeArg(c.call.Args))
+	own := mismatched(ServerErr, call.ID(), e.Details[detailTakes], describeArg(call.Args))
 	if head, _, _ := strings.Cut(own.Message, ", not "); !strings.HasPrefix(e.Message, head+", not ") {
 		return err
 	}
@@ -347,8 +370,6 @@ func (c *clientConn) stream() error {
 
 // explain turns what the stream says into the error of the call.
 func (c *clientConn) explain(ctx context.Context, err error) error {
-	var unserved multistream.ErrNotSupported[protocol.ID]
-	var reset *network.StreamError
 	switch id := c.call.ID(); {
 	case isCallError(err):
 		return err
@@ -356,7 +377,7 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 		return contextError(ctx, id)
 	case c.failed.Load() != nil:
 		return c.failed.Load()
-	case errors.As(err, &unserved), errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamProtocolNegotiationFailed:
+	case isUnserved(err):
 		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
 	case errors.Is(err, errClosed), errors.Is(err, errStopped):
 		return clientError(CodeFailedPrecondition, id, "%w", err)
@@ -370,15 +391,23 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 
 // dialError is the error of a call for which no stream could be opened: its
 // request has not left.
-func dialError(ctx context.Context, call *CallInfo, err error) error {
+func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch id := call.ID(); {
 	case ctx.Err() != nil:
-		return contextError(ctx, id)
+		ended := contextError(ctx, id)
+		if e, ok := ended.(*Error); ok && onlyLimited(ctx, h, call.Peer) {
+			e.Message += "; " + limitedHint
+		}
+		return ended
 	case errors.As(err, &unserved):
 		return clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err)
+	case onlyLimited(ctx, h, call.Peer):
+		e := clientError(CodeUnavailable, id, "no stream to peer %v: %s (%v)", call.Peer, limitedHint, err)
+		e.cause = network.ErrLimitedConn // err may be the end of a context, and not the caller's
+		return e
 	default:
 		return clientError(CodeUnavailable, id, "no stream to peer %v: %w", call.Peer, err)
 	}

@@ -48,7 +48,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 	}
 	c := &serverConn{st: st, server: s, marked: marked}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
-	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c}
+	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c, remote: c}
 	defer func() { // a method may end its goroutine
 		c.hangUp()
 		if c.hasSlot {
@@ -65,8 +65,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 func (c *serverConn) admit(call *CallInfo) error {
 	s := c.server
 	if c.hasSlot = s.slots.takePeer(call.Peer); !c.hasSlot {
-		return serverError(CodeResourceExhausted, call.ID(),
-			"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
+		return s.noSlot()
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -79,6 +78,12 @@ func (c *serverConn) admit(call *CallInfo) error {
 	if err != nil {
 		return err
 	}
+	return s.dispatch(ctx, call, &h)
+}
+
+// dispatch serves a remote call whose header has been read. What it returns is
+// still to be told to the caller.
+func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) error {
 	call.Service, call.Method, call.Kind = h.Service, h.Method, Kind(h.Kind)
 	if !s.gate.enter(false) { // only now is it a call that Shutdown waits for
 		return s.closedError(call.ID())
@@ -89,13 +94,20 @@ func (c *serverConn) admit(call *CallInfo) error {
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
-	c.ctx = ctx
-	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, conn: c}
+	if call.conn != nil {
+		call.conn.ctx = ctx
+	}
+	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, conn: call.conn}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}
 	_ = s.remote(sc, call) // has told the caller
 	return nil
+}
+
+func (s *Server) noSlot() error {
+	return serverError(CodeResourceExhausted, ServiceID{},
+		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
 }
 
 // readHeader reads the request's header within its time and size. What is
@@ -105,39 +117,51 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	c.R.Watch(l.HeaderTimeout)
 	b, err := c.R.Next(l.header(), wire.PaceNone)
 	inTime := c.R.Unwatch()
-	fail := func(code Code, format string, args ...any) (wire.Header, error) {
-		return wire.Header{}, &Error{Code: code, kind: ServerErr, Message: "rpc: " + fmt.Sprintf(format, args...)}
-	}
 	switch {
 	case !inTime:
-		return fail(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout)
-	case errors.As(err, new(*msgpack.LimitError)):
-		return fail(CodeResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata; Limits.MetadataSize sets it",
-			err, MaxServiceIDLength, l.MetadataSize)
+		return wire.Header{}, badHeader(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout)
 	case err != nil:
-		return fail(CodeInvalidArgument, "bad request header: %v", err)
+		return wire.Header{}, l.headerError(err)
 	}
-	h, err := wire.ParseHeader(b)
+	return l.parseHeader(b)
+}
+
+func badHeader(code Code, format string, args ...any) error {
+	return &Error{Code: code, kind: ServerErr, Message: "rpc: " + fmt.Sprintf(format, args...)}
+}
+
+// headerError is the error of a header that is none, or too large.
+func (l *Limits) headerError(err error) error {
+	if errors.As(err, new(*msgpack.LimitError)) {
+		return badHeader(CodeResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata; Limits.MetadataSize sets it",
+			err, MaxServiceIDLength, l.MetadataSize)
+	}
+	return badHeader(CodeInvalidArgument, "bad request header: %v", err)
+}
+
+// parseHeader reads a request's header. What is refused is not echoed.
+func (l *Limits) parseHeader(b []byte) (h wire.Header, err error) {
+	h, err = wire.ParseHeader(b)
 	switch n := len(h.Service) + 1 + len(h.Method); {
 	case err != nil:
-		return fail(CodeInvalidArgument, "bad request header: %v", err)
+		return wire.Header{}, l.headerError(err)
 	case n > MaxServiceIDLength:
-		return fail(CodeInvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxServiceIDLength)
+		return wire.Header{}, badHeader(CodeInvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxServiceIDLength)
 	case len(h.Metadata) > 0 && msgpack.StringMapSize(h.Metadata) > l.MetadataSize:
-		return fail(CodeResourceExhausted, "metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", msgpack.StringMapSize(h.Metadata), l.MetadataSize)
+		return wire.Header{}, badHeader(CodeResourceExhausted, "metadata of %d bytes, and %d may be; Limits.MetadataSize sets it",
+			msgpack.StringMapSize(h.Metadata), l.MetadataSize)
 	}
 	return h, nil
 }
 
-// receiveWire reads a unary call's argument, or prepares a streaming call's
-// ends.
-func (call *CallInfo) receiveWire() error {
-	c, l := call.conn, &call.conn.server.limits
+// receive reads a unary call's argument, or prepares a streaming call's ends.
+func (c *serverConn) receive(call *CallInfo) error {
+	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
 			r: &c.R, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
-			decodeError: func(b []byte, err error) error { return c.argumentError(call.method, b, err) },
+			decodeError: func(b []byte, err error) error { return argumentError(call.method, b, err) },
 		}
 		out := &wireSink{
 			w: &c.W, prefix: call.method.ok, limits: l, id: call.ID(), stats: call.stats, item: "reply", kind: ServerErr,
@@ -159,13 +183,10 @@ func (call *CallInfo) receiveWire() error {
 		}
 		return err
 	}
-	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr.Interface(), l); err != nil {
-		return c.argumentError(call.method, b, err)
+	if err := call.setArgument(b, l); err != nil {
+		return err
 	}
 	c.argsEnd = true
-	call.Args = arg.value.Interface()
-	call.stats.in(arg.value, b)
 	c.R.Close() // before the method runs: its buffer may be large
 	c.readAll.Store(true)
 	if c.wanted.Load() {
@@ -174,7 +195,18 @@ func (call *CallInfo) receiveWire() error {
 	return nil
 }
 
-func (c *serverConn) argumentError(m *method, b []byte, err error) error {
+// setArgument decodes a unary call's argument.
+func (call *CallInfo) setArgument(b []byte, l *Limits) error {
+	arg := newItem(call.method.arg)
+	if err := decode(b, arg.ptr.Interface(), l); err != nil {
+		return argumentError(call.method, b, err)
+	}
+	call.Args = arg.value.Interface()
+	call.stats.in(arg.value, b)
+	return nil
+}
+
+func argumentError(m *method, b []byte, err error) error {
 	if errors.Is(err, errExpands) {
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err)
 	}
@@ -334,10 +366,10 @@ func (c *serverConn) stopReading() {
 func (s *Server) responding(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) error {
 		err := next(ctx, call)
-		if call.conn.told {
+		if call.conn != nil && call.conn.told {
 			return err
 		}
-		if failed := call.conn.respond(call, err); failed != nil && err == nil {
+		if failed := call.remote.respond(call, err); failed != nil && err == nil {
 			err = failed
 		}
 		return err
@@ -355,28 +387,9 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		c.told = err == nil
 		return err
 	}
-	start := len(c.W.B) // replies of a stream may be waiting
-	var users []byte    // the rest of the reply, where that is bytes
-	if err == nil {
-		c.W.B = append(c.W.B, call.method.ok...)
-		if c.W.B, users, err = c.appendReply(c.W.B, call); err != nil {
-			c.W.B, call.Reply = c.W.B[:start], nil
-		}
-	}
+	var users []byte
+	c.W.B, users, err = c.server.appendResponse(c.W.B, call, err)
 	told := err
-	if err != nil {
-		r := toWire(err)
-		r.Service, r.Method = call.Service, call.Method
-		c.W.B = wire.AppendResponse(c.W.B, &r)
-		head := len(c.W.B)
-		var failed error
-		if call.Kind == Unary && call.Reply != nil {
-			c.W.B, users, failed = c.appendReply(c.W.B, call) // it arrives beside its error
-		}
-		if len(c.W.B) == head || failed != nil {
-			c.W.B = append(c.W.B[:head], msgpack.Nil)
-		}
-	}
 	if err := c.W.FlushWith(users, true); err != nil {
 		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
 		if told == nil && isCallError(err) { // nothing was written: say why
@@ -389,9 +402,43 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 	return told
 }
 
+// appendResponse appends what the caller is told: a header with the error, if
+// there is one, and the reply, but for those bytes of it that are the method's
+// own. The error returned is the one that is told.
+func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users []byte, told error) {
+	start := len(b) // replies of a stream may be waiting
+	if err == nil {
+		b = append(b, call.okHeader()...)
+		if b, users, err = s.appendReply(b, call); err == nil {
+			return b, users, nil
+		}
+		b, call.Reply = b[:start], nil
+	}
+	r := toWire(err)
+	r.Service, r.Method = call.Service, call.Method
+	b = wire.AppendResponse(b, &r)
+	head := len(b)
+	var failed error
+	if call.Kind == Unary && call.Reply != nil {
+		b, users, failed = s.appendReply(b, call) // it arrives beside its error
+	}
+	if len(b) == head || failed != nil {
+		b = append(b[:head], msgpack.Nil)
+	}
+	return b, users, err
+}
+
+// okHeader is the header of a reply without error. On a session it is short.
+func (call *CallInfo) okHeader() []byte {
+	if call.conn == nil {
+		return sessionOK
+	}
+	return call.method.ok
+}
+
 // appendReply appends the encoding of a unary call's reply, but for those bytes
 // of it that are the method's own.
-func (c *serverConn) appendReply(b []byte, call *CallInfo) (out, users []byte, err error) {
+func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err error) {
 	start, raw := len(b), false
 	if call.stats == nil {
 		users, raw = rawBytes(call.Reply)
@@ -401,7 +448,7 @@ func (c *serverConn) appendReply(b []byte, call *CallInfo) (out, users []byte, e
 	} else if b, err = appendEncoded(b, call.Reply); err != nil {
 		return b, nil, serverError(CodeInternal, call.ID(), "the reply: %w", err)
 	}
-	if n, most := len(b)-start+len(users), c.server.limits.MessageSize; n > most {
+	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
 		return b, nil, serverError(CodeResourceExhausted, call.ID(),
 			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most)
 	}

@@ -144,6 +144,8 @@ func Check(b []byte, l Limits) error {
 		return err
 	case !done:
 		return errShort
+	case end > l.Bytes:
+		return &LimitError{LimitBytes, l.Bytes}
 	case end != len(b):
 		return fmt.Errorf("msgpack: %d bytes after the value", len(b)-end)
 	}

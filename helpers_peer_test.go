@@ -24,53 +24,6 @@ import (
 // extended is the protocol by which two sides of this library talk.
 const extended = testProtocol + "/2"
 
-var muxers = map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
-
-// eventually polls until cond holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(20 * time.Second)
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-// promptly makes a call that waits for nothing, and fails the test if it has to
-// be ended all the same.
-func promptly(t testing.TB, call func(context.Context) error) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := call(ctx)
-	if ctx.Err() != nil {
-		t.Errorf("not within 5 s: %v", err)
-	}
-	return err
-}
-
-// serve returns a server on b, with svc registered as "Svc".
-func serve(t testing.TB, b host.Host, svc any, opts ...rpc.ServerOption) *rpc.Server {
-	t.Helper()
-	s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, opts...)...)
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func newClient(t testing.TB, a host.Host, opts ...rpc.ClientOption) *rpc.Client {
-	c := rpc.NewClient(a, testProtocol, opts...)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
 // open returns a stream to b's server for the test to write by hand.
 func open(t testing.TB, a, b host.Host, p protocol.ID) network.Stream {
 	t.Helper()

@@ -1,0 +1,107 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	coretest "github.com/libp2p/go-libp2p/core/test"
+	"github.com/multiformats/go-multiaddr"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// blackHole is an address that takes connections and never says anything.
+func blackHole(t *testing.T) multiaddr.Multiaddr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan []net.Conn)
+	go func() {
+		var conns []net.Conn
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				accepted <- conns
+				return
+			}
+			conns = append(conns, c)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		for _, c := range <-accepted {
+			_ = c.Close()
+		}
+	})
+	return tcpAddr(l.Addr())
+}
+
+// closedPort is an address that nobody listens on.
+func closedPort(t *testing.T) multiaddr.Multiaddr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return tcpAddr(l.Addr())
+}
+
+func tcpAddr(a net.Addr) multiaddr.Multiaddr {
+	return multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", a.(*net.TCPAddr).Port))
+}
+
+func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := rpc.NewClient(h, testProtocol)
+	t.Cleanup(func() { _ = c.Close() })
+	hole := blackHole(t)
+	for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
+		for _, streaming := range []bool{false, true} {
+			dest := coretest.RandPeerIDFatal(t)
+			h.Peerstore().AddAddr(dest, hole, peerstore.PermanentAddrTTL)
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			if what == "canceled" {
+				cancel()
+				ctx, cancel = context.WithCancel(context.Background())
+				time.AfterFunc(100*time.Millisecond, cancel)
+			}
+			replies := make(chan int)
+			err := take(t, "the call returns", inBackground(func() error {
+				if streaming {
+					return c.Stream(ctx, dest, "Svc", "M", make(chan int), replies)
+				}
+				return c.CallContext(ctx, dest, "Svc", "M", 1, new(int))
+			}))
+			cancel()
+			if !errors.Is(err, want) {
+				t.Errorf("%s: got %v", what, err)
+			}
+			checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
+			if streaming {
+				if _, open := take2(t, replies); open {
+					t.Error("replies are open")
+				}
+			}
+		}
+	}
+}
+
+func TestUnreachablePeerIsUnavailable(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := rpc.NewClient(h, testProtocol)
+	t.Cleanup(func() { _ = c.Close() })
+	dest := coretest.RandPeerIDFatal(t)
+	h.Peerstore().AddAddr(dest, closedPort(t), peerstore.PermanentAddrTTL)
+	err := c.Call(dest, "Svc", "M", 1, new(int))
+	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
+}

@@ -1,0 +1,246 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// Not parallel: it counts goroutines.
+func TestStreamsLeaveNoGoroutine(t *testing.T) {
+	for _, tr := range transports {
+		svc := newStreaming()
+		s := tr.setup(t, options{})
+		if err := s.server.RegisterName("Svc", svc); err != nil {
+			t.Fatal(err)
+		}
+		for what, f := range map[string]func(ctx context.Context, cancel func()){
+			"nobody reads, nobody closes": func(ctx context.Context, cancel func()) {
+				replies := make(chan int)
+				result := inBackground(func() error {
+					return s.client.Stream(ctx, s.dest, "Svc", "Flood", make(chan int), replies)
+				})
+				<-replies
+				cancel()
+				take(t, "Stream returns", result)
+			},
+			"nor of many": func(ctx context.Context, cancel func()) {
+				replies := make(chan int)
+				result := inBackground(func() []error {
+					return s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Flood", make(chan int), replies)
+				})
+				<-replies
+				cancel()
+				take(t, "MultiStream returns", result)
+			},
+			"the method heeds no context": func(ctx context.Context, cancel func()) {
+				args, replies := make(chan [2]int, 1), make(chan []byte)
+				args <- [2]int{5000, 1 << 10}
+				result := inBackground(func() error {
+					return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies)
+				})
+				<-replies
+				cancel()
+				take(t, "Stream returns", result)
+				take(t, "the method ends", svc.ended)
+			},
+			"the method fails": func(ctx context.Context, _ func()) {
+				_, _ = stream(ctx, t, s, "Fail", make(chan int), 0)
+			},
+			"the methods fail": func(ctx context.Context, _ func()) {
+				s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest}, "Svc", "Fail", make(chan int), make(chan int))
+			},
+			"refused": func(ctx context.Context, _ func()) {
+				_, _ = stream(ctx, t, s, "Missing", make(chan int), 0)
+			},
+			"a bad argument": func(ctx context.Context, _ func()) {
+				args := make(chan any, 3)
+				args <- 1
+				args <- "two"
+				_, _ = stream(ctx, t, s, "Echo", args, 0)
+			},
+			"the method panics": func(ctx context.Context, _ func()) {
+				_, _ = stream(ctx, t, s, "CloseTwice", make(chan int), 0)
+			},
+			"replies left in the method's channel": func(ctx context.Context, _ func()) {
+				_, _ = stream(ctx, t, s, "Three", make(chan int), 0)
+			},
+		} {
+			t.Run(tr.name+"/"+what, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(testContext(t))
+				defer cancel()
+				f(ctx, cancel)
+				noGoroutineStays(t)
+			})
+		}
+	}
+}
+
+// The caller may have closed its arguments, and the method may be waiting for
+// it to take a reply: neither keeps the method from being told.
+func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		for _, open := range []bool{false, true} {
+			t.Run(fmt.Sprint(tr.name, "/arguments open ", open), func(t *testing.T) {
+				t.Parallel()
+				svc := newStreaming()
+				s := tr.setup(t, options{})
+				if err := s.server.RegisterName("Svc", svc); err != nil {
+					t.Fatal(err)
+				}
+				const n = 3000
+				args, replies := make(chan [2]int, 1), make(chan []byte)
+				args <- [2]int{n, 32 << 10}
+				if !open {
+					close(args)
+				}
+				ctx, cancel := context.WithCancel(testContext(t))
+				result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies) })
+				<-replies
+				restsBelow(t, "the method waits for its caller", &svc.sent, n)
+				cancel()
+				if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
+					t.Errorf("the caller got %v", err)
+				}
+				// It heeds no context: what it sends must go somewhere.
+				if err := take(t, "the method ends", svc.ended); !errors.Is(err, context.Canceled) {
+					t.Errorf("the method got %v", err)
+				}
+				if got := svc.sent.Load(); got != n {
+					t.Errorf("the method sent %d of %d", got, n)
+				}
+			})
+		}
+	}
+}
+
+func TestMethodThatTakesNoArgumentsHoldsItsCallerUp(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		for _, buffer := range []int{0, 20} {
+			t.Run(fmt.Sprint(tr.name, "/", buffer), func(t *testing.T) {
+				t.Parallel()
+				const items, size = 300, 32 << 10
+				svc := newUneven()
+				s := tr.setup(t, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
+				if err := s.server.RegisterName("Svc", svc); err != nil {
+					t.Fatal(err)
+				}
+				ctx := testContext(t)
+				args, replies := make(chan []byte), make(chan int, 1)
+				result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Count", args, replies) })
+				n := restsBelow(t, "the sender waits", feed(ctx, args, items, size), items)
+				if n < int64(buffer) || tr.name == "local" && n > int64(buffer)+2 {
+					t.Errorf("%d items were taken, and the buffer has %d", n, buffer)
+				}
+				close(svc.release)
+				if err := take(t, "Stream returns", result); err != nil {
+					t.Error(err)
+				}
+				if n := <-replies; n != items {
+					t.Errorf("the method got %d items of %d", n, items)
+				}
+			})
+		}
+	}
+}
+
+func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
+	t.Parallel()
+	const calls, n, size = 8, 64, 1 << 20
+	a, b := newHosts(t)
+	svc := newStreaming()
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: time.Second}))
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	for i := range calls {
+		st := rawStream(t, a, b, []protocol.ID{testProtocol, testProtocol + "/2"}[i%2])
+		rawWrite(t, st, rpc.ServiceID{Name: "Svc", Method: "FloodBytes"}, [2]int{n, size})
+	}
+	held := make(chan struct{})
+	most := make(chan int64)
+	go func() { // what libp2p was told of the server's buffers
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		var max int64
+		for {
+			_ = b.Network().ResourceManager().ViewService(rpc.ServiceName, func(s network.ServiceScope) error {
+				if m := s.Stat().Memory; m > max {
+					max = m
+				}
+				return nil
+			})
+			select {
+			case <-tick.C:
+			case <-held:
+				most <- max
+				return
+			}
+		}
+	}()
+	for range calls {
+		if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("the method got %v", err)
+		}
+	}
+	close(held)
+	if n := svc.wanted.Load(); n > calls*20 { // the muxers have windows of at most 16 MiB
+		t.Errorf("%d replies of %d MiB were taken for %d callers who read none", n, size>>20, calls)
+	}
+	if m := <-most; m > calls*3*size {
+		t.Errorf("%d MiB were held for %d calls whose replies are %d MiB each", m>>20, calls, size>>20)
+	}
+}
+
+func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
+	t.Parallel()
+	for _, p := range []protocol.ID{testProtocol, testProtocol + "/2"} {
+		for what, goAway := range map[string]func(network.Stream) error{
+			"closes":       network.Stream.Close,
+			"closes write": network.Stream.CloseWrite,
+			"resets":       network.Stream.Reset,
+		} {
+			for name, addr := range map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"} {
+				t.Run(fmt.Sprint(p[1:], "/", name, "/", what), func(t *testing.T) {
+					t.Parallel()
+					a, b := newHostOn(t, addr), newHostOn(t, addr)
+					connect(t, a, b)
+					s := rpc.NewServer(b, testProtocol, quiet)
+					t.Cleanup(func() { _ = s.Close() })
+					svc := &blocker{make(chan struct{}), make(chan error, 1)}
+					if err := s.RegisterName("Svc", svc); err != nil {
+						t.Fatal(err)
+					}
+					st := rawStream(t, a, b, p)
+					rawWrite(t, st, rpc.ServiceID{Name: "Svc", Method: "Block"}, struct{}{}, 1)
+					take(t, "the method runs", svc.started)
+					rawWrite(t, st, 1) // and one when it runs
+					c := newClientOf(t, a)
+					for range 3 { // behind it on the connection
+						if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != rpc.CodeUnimplemented {
+							t.Fatal(err)
+						}
+					}
+					if len(svc.ended) != 0 {
+						t.Fatal("the method is cancelled by a byte")
+					}
+					if err := goAway(st); err != nil {
+						t.Fatal(err)
+					}
+					if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+						t.Errorf("it got %v", err)
+					}
+				})
+			}
+		}
+	}
+}

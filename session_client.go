@@ -1,0 +1,331 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// errNoSession: the call is to be made on a stream of its own.
+var errNoSession = errors.New("no session")
+
+// clientSessions are a client's, one for each peer that has them.
+type clientSessions struct {
+	client *Client
+	mu     sync.Mutex
+	peers  map[peer.ID]*peerSessions
+	all    map[*clientSession]struct{} // those of peers, and those that wind up
+	closed bool
+}
+
+// peerSessions is what is known of one peer.
+type peerSessions struct {
+	current *clientSession
+	opening chan struct{} // closed when whoever opens one has done
+	none    bool          // when last asked the peer had none
+	callers int           // who hold on to this
+}
+
+// clientSession is a client's side of one session.
+type clientSession struct {
+	mux     *mux.Client
+	peer    peer.ID
+	limited bool // over a relay
+}
+
+func (s *clientSessions) init(c *Client) {
+	s.client, s.peers, s.all = c, make(map[peer.ID]*peerSessions), make(map[*clientSession]struct{})
+}
+
+func (s *clientSessions) close() {
+	s.mu.Lock()
+	s.closed = true
+	all := s.all
+	s.all = nil
+	s.mu.Unlock()
+	for c := range all {
+		c.mux.Close(errClientClosed)
+	}
+}
+
+// maxTries is how often a call is made that is known not to have been sent.
+const maxTries = 3
+
+// call makes a unary call on a session. Where the peer has none it returns a
+// stream to make the call on, or errNoSession.
+func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encodedValue) (network.Stream, error) {
+	c := s.client
+	if msgpack.StringMapSize(outgoing(ctx)) > maxSessionHeader/2 {
+		return nil, errNoSession // the header has to be in one piece
+	}
+	for try := 1; ; try++ {
+		session, st, err := s.get(ctx, call)
+		if err != nil || st != nil {
+			return st, err
+		}
+		err = session.call(ctx, c, call, body)
+		var ended *mux.EndedError
+		switch {
+		case !errors.As(err, &ended):
+			return nil, err
+		case isUnserved(ended.Err):
+			// libp2p may remember what the peer served before it was
+			// restarted. It has not seen the request.
+			s.forget(session, true)
+			return nil, errNoSession
+		case ended.Sent || try == maxTries:
+			return nil, s.endedError(call, ended)
+		}
+		s.forget(session, false)
+	}
+}
+
+func isUnserved(err error) bool {
+	var unserved multistream.ErrNotSupported[protocol.ID]
+	var reset *network.StreamError
+	return errors.As(err, &unserved) ||
+		errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamProtocolNegotiationFailed
+}
+
+func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error {
+	id := call.ID()
+	var away *mux.GoAwayError
+	switch {
+	case errors.As(ended, &away) && away.Code != 0:
+		return serverError(Code(away.Code), id, "%s", away.Text)
+	case errors.Is(ended, errClientClosed):
+		return s.client.closedError(id)
+	case errors.Is(ended, mux.ErrSilent):
+		return clientError(CodeUnavailable, id, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
+			call.Peer, s.client.limits.SilenceTimeout)
+	case ended.Sent:
+		return clientError(CodeUnavailable, id, "peer %v: the session ended before the reply; the request may have been served: %w", call.Peer, ended.Err)
+	}
+	return clientError(CodeUnavailable, id, "peer %v: the session ended before the request was sent: %w", call.Peer, ended.Err)
+}
+
+// get returns the peer's session, which it opens if there is none.
+func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSession, network.Stream, error) {
+	s.mu.Lock()
+	p := s.peers[call.Peer]
+	if p != nil && p.current != nil && !p.current.limited {
+		defer s.mu.Unlock()
+		return p.current, nil, nil
+	}
+	if p == nil {
+		p = new(peerSessions)
+		s.peers[call.Peer] = p
+	}
+	p.callers++
+	defer s.letGo(call.Peer, p)
+	for {
+		if s.closed {
+			s.mu.Unlock()
+			return nil, nil, s.client.closedError(call.ID())
+		}
+		if c := p.current; c != nil {
+			s.mu.Unlock()
+			if !c.limited {
+				return c, nil, nil
+			}
+			return s.overRelay(ctx, c)
+		}
+		if p.none || p.opening == nil {
+			break
+		}
+		opening := p.opening
+		s.mu.Unlock()
+		select {
+		case <-opening:
+		case <-ctx.Done():
+			return nil, nil, contextError(ctx, call.ID())
+		}
+		s.mu.Lock()
+	}
+	if !p.none {
+		opening := make(chan struct{})
+		p.opening = opening
+		defer func() {
+			s.mu.Lock()
+			p.opening = nil
+			s.mu.Unlock()
+			close(opening)
+		}()
+	}
+	s.mu.Unlock()
+	return s.open(ctx, call, p)
+}
+
+// letGo forgets a peer of which nothing is known.
+func (s *clientSessions) letGo(id peer.ID, p *peerSessions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.callers--; p.callers == 0 && p.current == nil && !p.none {
+		delete(s.peers, id)
+	}
+}
+
+// overRelay decides about a session over a relayed connection: a caller must
+// have allowed that, and a direct connection is better.
+func (s *clientSessions) overRelay(ctx context.Context, c *clientSession) (*clientSession, network.Stream, error) {
+	if s.client.host.Network().Connectedness(c.peer) == network.Connected {
+		s.forget(c, false)
+		c.mux.Retire()
+		return nil, nil, errNoSession // the next call opens a better one
+	}
+	if allowed, _ := network.GetAllowLimitedConn(ctx); !allowed {
+		return nil, nil, errNoSession
+	}
+	return c, nil, nil
+}
+
+// open opens a session, or a stream of another protocol if the peer has none.
+func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessions) (*clientSession, network.Stream, error) {
+	c := s.client
+	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, sessions(c.protocol), c.extended, c.protocol)
+	if err != nil {
+		return nil, nil, dialError(ctx, c.host, call, err)
+	}
+	if st.Protocol() != sessions(c.protocol) {
+		s.mu.Lock()
+		p.none = true
+		s.mu.Unlock()
+		return nil, st, nil
+	}
+	if err := st.Scope().SetService(ServiceName); err != nil {
+		_ = st.Reset()
+		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err)
+	}
+	session := &clientSession{peer: call.Peer, limited: st.Conn().Stat().Limited}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.none = false
+	switch {
+	case s.closed:
+		_ = st.Reset()
+		return nil, nil, c.closedError(call.ID())
+	case p.current != nil && !p.current.limited: // another was quicker
+		go func() { _ = st.Reset() }()
+		return p.current, nil, nil
+	}
+	s.all[session] = struct{}{}
+	p.current = session
+	l := c.limits.session()
+	session.mux = mux.NewClient(sessionStream{st}, st.Scope(), l, func(error) {
+		s.forget(session, false)
+		s.mu.Lock()
+		delete(s.all, session)
+		s.mu.Unlock()
+	})
+	return session, nil, nil
+}
+
+// forget makes the next call open another session, or, if the peer has none,
+// ask for one in passing.
+func (s *clientSessions) forget(c *clientSession, none bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.peers[c.peer]
+	if p == nil {
+		return
+	}
+	if p.current == c {
+		p.current, p.none = nil, none
+	}
+	if p.callers == 0 && p.current == nil && !p.none {
+		delete(s.peers, c.peer)
+	}
+}
+
+// call makes one call.
+func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
+	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
+	if deadline, ok := ctx.Deadline(); ok {
+		h.Timeout = max(time.Until(deadline), 1)
+	}
+	if call.stats != nil {
+		call.stats.out(reflect.ValueOf(call.Args), body.head)
+	}
+	head := wire.AppendHeader(pool.Get(firstEncoding)[:0], &h)
+	defer func() { pool.Put(head) }()
+	rest := body.head
+	if body.users != nil {
+		head = append(head, body.head...)
+		rest = body.users
+	}
+	reply, err := s.mux.Call(ctx, head, rest, func() uint64 { return uint64(CodeOf(ctx.Err())) })
+	if err != nil {
+		return s.explain(ctx, c, call, err)
+	}
+	defer reply.Release()
+	err = c.finish(call, reply.Bytes())
+	if d, ok := ctx.Deadline(); ok && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
+		// The server, whose deadline is the same, was quicker to say so.
+		<-ctx.Done()
+		return contextError(ctx, call.ID())
+	}
+	return err
+}
+
+func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, err error) error {
+	id := call.ID()
+	var refused *mux.RefusedError
+	var large *mux.TooLargeError
+	switch {
+	case errors.As(err, new(*mux.EndedError)):
+		return err
+	case ctx.Err() != nil:
+		return contextError(ctx, id)
+	case errors.As(err, &refused):
+		return serverError(Code(refused.Code), id, "peer %v refuses the call: %s", s.peer, refused.Text)
+	case errors.As(err, new(*mux.AbortedError)):
+		return serverError(CodeInternal, id, "peer %v ended the call without a reply", s.peer)
+	case errors.As(err, &large) && large.Max != uint64(c.limits.session().Message):
+		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max)
+	}
+	return sessionError(err, id, ClientErr, "the reply", &c.limits)
+}
+
+// finish reads a response, header and reply.
+func (c *Client) finish(call *CallInfo, b []byte) error {
+	l := &c.limits
+	var failure error
+	if !msgpack.IsNil(b) {
+		var scan msgpack.Scanner
+		scan.Reset(responseLimits)
+		n, done, err := scan.Scan(b)
+		if err != nil || !done {
+			return clientError(CodeInternal, call.ID(), "bad response: %w", errors.Join(err, msgpack.ErrInvalid))
+		}
+		resp, err := wire.ParseResponse(b[:n])
+		if err != nil {
+			return clientError(CodeInternal, call.ID(), "bad response: %w", err)
+		}
+		failure, b = call.ownWords(fromWire(resp)), b[n:]
+	} else {
+		b = b[1:]
+	}
+	err := msgpack.Check(b, l.message())
+	switch {
+	case failure != nil && (err != nil || msgpack.IsNil(b)):
+		return failure
+	case err != nil:
+		if err = limitError(err, call.ID(), ClientErr, "the reply", l); !isCallError(err) {
+			err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
+		}
+		return err
+	}
+	return c.setReply(call, b, failure)
+}

@@ -1,0 +1,247 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// serverSession is a server's side of one session.
+type serverSession struct {
+	server *Server
+	peer   peer.ID
+	mux    *mux.Server
+}
+
+// maxSessions is how many sessions a peer may have open: one for each of its
+// clients.
+const maxSessions = 64
+
+// serverSessions are those of a server.
+type serverSessions struct {
+	mu      sync.Mutex
+	open    map[*serverSession]struct{} // nil when the server is closed
+	perPeer map[peer.ID]int
+	leaving string        // what later ones are told
+	none    chan struct{} // closed when there are none left; made by wait
+}
+
+// serveSession is the handler of a session's stream.
+func (s *Server) serveSession(st network.Stream) {
+	if err := st.Scope().SetService(ServiceName); err != nil {
+		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c := &serverSession{server: s, peer: st.Conn().RemotePeer()}
+	if !s.sessions.add(c, func() {
+		l := s.limits.session()
+		l.Idle *= 2 // the client closes it, if it lives
+		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, func(error) { s.sessions.remove(c) })
+	}) {
+		_ = st.Reset()
+	}
+}
+
+// add begins a session, or reports false: there are too many, or the server is
+// closed.
+func (s *serverSessions) add(c *serverSession, begin func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil || s.perPeer[c.peer] >= maxSessions {
+		return false
+	}
+	s.open[c] = struct{}{}
+	s.perPeer[c.peer]++
+	begin()
+	if s.leaving != "" {
+		c.mux.GoAway(uint64(CodeUnavailable), s.leaving)
+	}
+	return true
+}
+
+func (s *serverSessions) remove(c *serverSession) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	if s.perPeer[c.peer]--; s.perPeer[c.peer] == 0 {
+		delete(s.perPeer, c.peer)
+	}
+	if s.none != nil && len(s.perPeer) == 0 {
+		close(s.none)
+		s.none = nil
+	}
+}
+
+// wait waits until there are none, which goAway brings about.
+func (s *serverSessions) wait(ctx context.Context) error {
+	s.mu.Lock()
+	if len(s.perPeer) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.none == nil {
+		s.none = make(chan struct{})
+	}
+	none := s.none
+	s.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *serverSessions) goAway(why string) {
+	s.mu.Lock()
+	s.leaving = why
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range all {
+		c.mux.GoAway(uint64(CodeUnavailable), why)
+	}
+}
+
+func (s *serverSessions) close() {
+	s.mu.Lock()
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for c := range open {
+		c.mux.Close(errServerClosed)
+	}
+}
+
+// serverCall is one call of a session, in a server.
+type serverCall struct {
+	CallInfo
+	session *serverSession
+	in      *mux.Incoming
+	header  int // how long it is
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+}
+
+// serve serves one request.
+func (c *serverSession) serve(in *mux.Incoming) {
+	s := c.server
+	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}}
+	call.remote = call
+	hasSlot := s.slots.takePeer(c.peer)
+	defer func() {
+		if hasSlot {
+			s.slots.freePeer(c.peer)
+		}
+	}()
+	var err error
+	if hasSlot {
+		err = call.serveRequest()
+	} else {
+		err = s.noSlot()
+	}
+	if err != nil {
+		_ = call.respond(&call.CallInfo, err)
+	}
+}
+
+// serveRequest reads the header and serves the call; an error is still to be
+// told to the caller.
+func (c *serverCall) serveRequest() error {
+	s := c.session.server
+	first := c.in.First()
+	var scan msgpack.Scanner
+	scan.Reset(s.limits.header())
+	n, done, err := scan.Scan(first)
+	switch {
+	case err != nil:
+		return s.limits.headerError(err)
+	case !done:
+		return badHeader(CodeInvalidArgument, "bad request header: it is not whole in the first %d bytes", len(first))
+	}
+	h, err := s.limits.parseHeader(first[:n])
+	if err != nil {
+		return err
+	}
+	c.header = n
+	if h.Kind != wire.KindUnary {
+		return badHeader(CodeInvalidArgument, "a session carries unary calls only")
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	c.ctx, c.cancel = ctx, cancel
+	c.in.OnCancel(c.givenUp)
+	return s.dispatch(ctx, &c.CallInfo, &h)
+}
+
+// givenUp cancels the method's context, for the caller has gone.
+func (c *serverCall) givenUp(code uint64, err error) {
+	if Code(code) == CodeDeadlineExceeded {
+		// The call has the same deadline here, and the method is to see that.
+		timer := time.AfterFunc(deadlineGrace, func() { c.cancel(errCallerGone) })
+		context.AfterFunc(c.ctx, func() { timer.Stop() })
+		return
+	}
+	if errors.Is(err, errServerClosed) {
+		c.cancel(errServerClosed)
+		return
+	}
+	c.cancel(errCallerGone)
+}
+
+// receive waits for the argument and decodes it.
+func (c *serverCall) receive(call *CallInfo) error {
+	l := &c.session.server.limits
+	all, err := c.in.Whole(c.ctx.Done())
+	if err != nil {
+		return sessionError(err, call.ID(), ServerErr, "the argument", l)
+	}
+	b := all[c.header:]
+	if len(b) == 1 && b[0] == wire.ArgsEnd {
+		return call.method.mismatch("nil") // noArgument
+	}
+	if err := msgpack.Check(b, l.message()); err != nil {
+		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
+			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
+		}
+		return err
+	}
+	err = call.setArgument(b, l)
+	c.in.Release() // before the method runs: it may be large
+	return err
+}
+
+// respond sends the reply and the error.
+func (c *serverCall) respond(call *CallInfo, err error) error {
+	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
+	defer func() { pool.Put(b) }()
+	if failed := c.in.Reply(b, users); failed != nil && told == nil {
+		return failed
+	}
+	return told
+}
+
+// sessionError is the error of a message that did not come, or is too large.
+func sessionError(err error, id ServiceID, kind ErrorType, what string, l *Limits) error {
+	var large *mux.TooLargeError
+	switch {
+	case errors.As(err, &large):
+		return limitError(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: l.MessageSize}, id, kind, what, l)
+	case errors.Is(err, mux.ErrStalled):
+		return limitError(wire.ErrStalled, id, kind, what, l)
+	case errors.Is(err, mux.ErrMemory):
+		return limitError(fmt.Errorf("%w: %w", wire.ErrMemory, err), id, kind, what, l)
+	}
+	return newError(kind, CodeUnavailable, id, "%s: %w", []any{what, err})
+}
