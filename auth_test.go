@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )

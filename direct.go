@@ -110,6 +110,17 @@ func (d *direct) call(rcvr unsafe.Pointer, ctx context.Context, arg any, reply u
 	return err
 }
 
+// boxed returns a new argument as an interface's value, without the copy that
+// reflection makes of it.
+func (m *method) boxed(arg item) any {
+	if m.zero == nil {
+		return arg.value.Interface()
+	}
+	v := m.zero
+	(*[2]unsafe.Pointer)(unsafe.Pointer(&v))[1] = arg.ptr.UnsafePointer()
+	return v
+}
+
 func callWords(fn unsafe.Pointer, n int, rcvr unsafe.Pointer, ctx context.Context, data, reply unsafe.Pointer) error {
 	type (
 		p = unsafe.Pointer

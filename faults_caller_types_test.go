@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -163,8 +165,8 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range calls {
-		st := rawStream(t, a, b, []protocol.ID{testProtocol, testProtocol + "/2"}[i%2])
-		rawWrite(t, st, rpc.ServiceID{Name: "Svc", Method: "FloodBytes"}, [2]int{n, size})
+		st := open(t, a, b, []protocol.ID{testProtocol, extended}[i%2])
+		write(t, st, cat(header("Svc", "FloodBytes"), "\x92\x40\xce\x00\x10\x00\x00")) // n, size
 	}
 	held := make(chan struct{})
 	most := make(chan int64)
@@ -203,13 +205,13 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 
 func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 	t.Parallel()
-	for _, p := range []protocol.ID{testProtocol, testProtocol + "/2"} {
+	for _, p := range []protocol.ID{testProtocol, extended} {
 		for what, goAway := range map[string]func(network.Stream) error{
 			"closes":       network.Stream.Close,
 			"closes write": network.Stream.CloseWrite,
 			"resets":       network.Stream.Reset,
 		} {
-			for name, addr := range map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"} {
+			for name, addr := range muxers {
 				t.Run(fmt.Sprint(p[1:], "/", name, "/", what), func(t *testing.T) {
 					t.Parallel()
 					a, b := newHostOn(t, addr), newHostOn(t, addr)
@@ -220,10 +222,10 @@ func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 					if err := s.RegisterName("Svc", svc); err != nil {
 						t.Fatal(err)
 					}
-					st := rawStream(t, a, b, p)
-					rawWrite(t, st, rpc.ServiceID{Name: "Svc", Method: "Block"}, struct{}{}, 1)
+					st := open(t, a, b, p)
+					write(t, st, cat(header("Svc", "Block"), "\x80", "\x01"))
 					take(t, "the method runs", svc.started)
-					rawWrite(t, st, 1) // and one when it runs
+					write(t, st, []byte{1}) // and one when it runs
 					c := newClientOf(t, a)
 					for range 3 { // behind it on the connection
 						if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != rpc.CodeUnimplemented {

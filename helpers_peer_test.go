@@ -24,6 +24,9 @@ import (
 // extended is the protocol by which two sides of this library talk.
 const extended = testProtocol + "/2"
 
+// sessions is the protocol of sessions.
+const sessions = testProtocol + "/session/1"
+
 // open returns a stream to b's server for the test to write by hand.
 func open(t testing.TB, a, b host.Host, p protocol.ID) network.Stream {
 	t.Helper()
@@ -135,7 +138,7 @@ func held(h host.Host) (all network.ScopeStat) {
 	}
 	m := h.Network().ResourceManager()
 	_ = m.ViewService(rpc.ServiceName, func(s network.ServiceScope) error { add(s.Stat()); return nil })
-	for _, p := range []protocol.ID{testProtocol, extended} {
+	for _, p := range []protocol.ID{testProtocol, extended, sessions} {
 		_ = m.ViewProtocol(p, func(s network.ProtocolScope) error { add(s.Stat()); return nil })
 	}
 	return all

@@ -43,6 +43,9 @@ func newHostOn(t testing.TB, addr string, opts ...libp2p.Option) host.Host {
 	return h
 }
 
+// muxers are addresses, by what makes streams of the connections to them.
+var muxers = map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
+
 // know makes a able to dial b.
 func know(a, b host.Host) { a.Peerstore().AddAddrs(b.ID(), b.Addrs(), peerstore.PermanentAddrTTL) }
 
@@ -86,32 +89,41 @@ type options struct {
 	client []rpc.ClientOption
 }
 
-// transports are the ways a call is carried. Every behaviour is tested over
-// each.
-var transports = []struct {
-	name  string
-	setup func(testing.TB, options) setup
-}{
-
-	{"local", func(t testing.TB, o options) setup {
-		h := newHost(t)
-		s := rpc.NewServer(h, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
-		c := rpc.NewClientWithServer(h, testProtocol, s, o.client...)
-		closeAfter(t, c, s)
-		return setup{c, s, h.ID(), h.ID()}
-	}},
-	{"wire", remoteSetup(rpc.WithClientSessions(false))},
-	{"session", remoteSetup(rpc.WithClientSessions(true))},
+// transport is a way in which a call is carried.
+type transport struct {
+	name   string
+	local  bool
+	client []rpc.ClientOption // for it to be taken
 }
 
-func remoteSetup(sessions rpc.ClientOption) func(testing.TB, options) setup {
-	return func(t testing.TB, o options) setup {
-		a, b := newHosts(t)
-		s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
-		c := rpc.NewClient(a, testProtocol, append([]rpc.ClientOption{sessions}, o.client...)...)
-		closeAfter(t, c, s)
-		return setup{c, s, b.ID(), a.ID()}
+// transports are all of them. Every behaviour is tested over each.
+var transports = []transport{
+	{name: "local", local: true},
+	{name: "wire", client: []rpc.ClientOption{rpc.WithClientSessions(false)}},
+	{name: "session", client: []rpc.ClientOption{rpc.WithClientSessions(true)}},
+}
+
+// newClient returns a client at h, where server is, that is for the caller to
+// close.
+func (tr transport) newClient(h host.Host, server *rpc.Server, opts ...rpc.ClientOption) *rpc.Client {
+	opts = slices.Concat(tr.client, opts)
+	if tr.local {
+		return rpc.NewClientWithServer(h, testProtocol, server, opts...)
 	}
+	return rpc.NewClient(h, testProtocol, opts...)
+}
+
+func (tr transport) setup(t testing.TB, o options) setup {
+	a := newHost(t)
+	b := a
+	if !tr.local {
+		b = newHost(t)
+		connect(t, a, b)
+	}
+	s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
+	c := tr.newClient(a, s, o.client...)
+	closeAfter(t, c, s)
+	return setup{c, s, b.ID(), a.ID()}
 }
 
 func closeAfter(t testing.TB, c *rpc.Client, s *rpc.Server) {
@@ -134,6 +146,93 @@ func overAll(t *testing.T, svc any, o options, f func(*testing.T, setup)) {
 			f(t, s)
 		})
 	}
+}
+
+// forEachTransport is overAll for services and options that are not shared.
+func forEachTransport(t *testing.T, f func(t *testing.T, with func(svc any, o options) setup)) {
+	t.Helper()
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, func(svc any, o options) setup {
+				s := tr.setup(t, o)
+				if err := s.server.RegisterName("Svc", svc); err != nil {
+					t.Fatal(err)
+				}
+				return s
+			})
+		})
+	}
+}
+
+// pair is a local and a wire setup, for what must be the same over both.
+func pair(t *testing.T, svc any, o options) (local, wire setup) {
+	t.Helper()
+	var all []setup
+	for _, tr := range transports[:2] {
+		s := tr.setup(t, o)
+		if err := s.server.RegisterName("Svc", svc); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	return all[0], all[1]
+}
+
+// serve returns a server on b, with svc registered as "Svc".
+func serve(t testing.TB, b host.Host, svc any, opts ...rpc.ServerOption) *rpc.Server {
+	t.Helper()
+	s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, opts...)...)
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newClient returns a client whose every call has a stream of its own.
+func newClient(t testing.TB, a host.Host, opts ...rpc.ClientOption) *rpc.Client {
+	c := rpc.NewClient(a, testProtocol, append([]rpc.ClientOption{rpc.WithClientSessions(false)}, opts...)...)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// newClientOf returns a client as users have it.
+func newClientOf(t testing.TB, h host.Host, opts ...rpc.ClientOption) *rpc.Client {
+	c := rpc.NewClient(h, testProtocol, opts...)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func backgrounds(n int) []context.Context {
+	return slices.Repeat([]context.Context{context.Background()}, n)
+}
+
+// checkErr checks the kind and code of an error, and what its text names.
+func checkErr(t testing.TB, err error, kind rpc.ErrorType, code rpc.Code, names ...string) {
+	t.Helper()
+	var e *rpc.Error
+	if !errors.As(err, &e) {
+		t.Errorf("no error of the library's: %v", err)
+		return
+	}
+	if e.Type() != kind || rpc.CodeOf(err) != code {
+		t.Errorf("kind %v and code %v, not %v and %v: %v", e.Type(), rpc.CodeOf(err), kind, code, err)
+	}
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("does not name %q: %v", name, err)
+		}
+	}
+}
+
+// errKind is for errors that may be of either side.
+func errKind(err error) rpc.ErrorType {
+	var e *rpc.Error
+	if errors.As(err, &e) {
+		return e.Type()
+	}
+	return rpc.NonRPCErr
 }
 
 // Types and methods of the recordings, and of most tests.
@@ -179,93 +278,4 @@ func (Arith) Divides(_ context.Context, in <-chan Args, out chan<- Quotient) err
 func (Arith) Block(ctx context.Context, _ struct{}, _ *struct{}) error {
 	<-ctx.Done()
 	return ctx.Err()
-}
-
-// checkErr checks the kind and code of an error, and what its text names.
-func checkErr(t testing.TB, err error, kind rpc.ErrorType, code rpc.Code, names ...string) {
-	t.Helper()
-	var e *rpc.Error
-	if !errors.As(err, &e) {
-		t.Errorf("no error of the library's: %v", err)
-		return
-	}
-	if e.Type() != kind || rpc.CodeOf(err) != code {
-		t.Errorf("kind %v and code %v, not %v and %v: %v", e.Type(), rpc.CodeOf(err), kind, code, err)
-	}
-	for _, name := range names {
-		if !strings.Contains(err.Error(), name) {
-			t.Errorf("does not name %q: %v", name, err)
-		}
-	}
-}
-
-// pair is a local and a wire setup, for what must be the same over both.
-func pair(t *testing.T, svc any, o options) (local, wire setup) {
-	t.Helper()
-	var all []setup
-	for _, tr := range transports {
-		s := tr.setup(t, o)
-		if err := s.server.RegisterName("Svc", svc); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, s)
-	}
-	return all[0], all[1]
-}
-
-var muxers = map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1"}
-
-// serve returns a server on b, with svc registered as "Svc".
-func serve(t testing.TB, b host.Host, svc any, opts ...rpc.ServerOption) *rpc.Server {
-	t.Helper()
-	s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, opts...)...)
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// newClient returns a client whose every call has a stream of its own.
-func newClient(t testing.TB, a host.Host, opts ...rpc.ClientOption) *rpc.Client {
-	c := rpc.NewClient(a, testProtocol, append([]rpc.ClientOption{rpc.WithClientSessions(false)}, opts...)...)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-// errKind is for errors that may be of either side.
-func errKind(err error) rpc.ErrorType {
-	var e *rpc.Error
-	if errors.As(err, &e) {
-		return e.Type()
-	}
-	return rpc.NonRPCErr
-}
-
-// forEachTransport is overAll for services and options that are not shared.
-func forEachTransport(t *testing.T, f func(t *testing.T, with func(svc any, o options) setup)) {
-	t.Helper()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			t.Parallel()
-			f(t, func(svc any, o options) setup {
-				s := tr.setup(t, o)
-				if err := s.server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
-				return s
-			})
-		})
-	}
-}
-
-func backgrounds(n int) []context.Context {
-	return slices.Repeat([]context.Context{context.Background()}, n)
-}
-
-// newClientOf returns a client that is closed with the test.
-func newClientOf(t testing.TB, h host.Host, opts ...rpc.ClientOption) *rpc.Client {
-	c := rpc.NewClient(h, testProtocol, opts...)
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }

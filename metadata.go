@@ -54,23 +54,20 @@ type serverContext struct {
 	sender   peer.ID
 	metadata Metadata
 	server   *Server
-	conn     *serverConn // of a remote call with a stream of its own
+	remote   remoteCall // nil if it is local
 }
 
 // Done starts to look out for the caller's going.
-func (c *serverContext) Done() <-chan struct{} {
-	if c.conn != nil {
-		c.conn.watchUnary()
-	}
-	return c.Context.Done()
-}
+func (c *serverContext) Done() <-chan struct{} { return c.watched().Done() }
 
 // Err is for methods that ask now and then rather than wait.
-func (c *serverContext) Err() error {
-	if c.conn != nil {
-		c.conn.watchUnary()
+func (c *serverContext) Err() error { return c.watched().Err() }
+
+func (c *serverContext) watched() context.Context {
+	if c.remote != nil {
+		return c.remote.watched(c.Context)
 	}
-	return c.Context.Err()
+	return c.Context
 }
 
 func (c *serverContext) Value(key any) any {
@@ -81,6 +78,9 @@ func (c *serverContext) Value(key any) any {
 		return c
 	case outgoingMetadata{}:
 		return nil // what the caller sent is not what the method sends
+	}
+	if call, ok := c.remote.(*serverCall); ok {
+		return call.made(c.Context).Value(key)
 	}
 	return c.Context.Value(key)
 }

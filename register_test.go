@@ -63,33 +63,19 @@ func TestRegisterWhileServing(t *testing.T) {
 type Crooked struct{}
 
 func (Crooked) Good(context.Context, int, *string) error                       { return nil }
-
 func (Crooked) GoodStream(context.Context, <-chan int, chan<- string) error    { return nil }
-
 func (Crooked) TwoArguments(context.Context, int) error                        { return nil }
-
 func (Crooked) FourArguments(context.Context, int, *int, *int) error           { return nil }
-
 func (Crooked) Variadic(context.Context, int, ...*int) error                   { return nil }
-
 func (Crooked) NoContext(int, int, *int) error                                 { return nil }
-
 func (Crooked) ReplyNoPointer(context.Context, int, int) error                 { return nil }
-
 func (Crooked) NoError(context.Context, int, *int)                             {}
-
 func (Crooked) OtherResult(context.Context, int, *int) int                     { return 0 }
-
 func (Crooked) TwoResults(context.Context, int, *int) (int, error)             { return 0, nil }
-
 func (Crooked) ArgumentsBothWays(context.Context, chan int, chan<- int) error  { return nil }
-
 func (Crooked) RepliesWrongWay(context.Context, <-chan int, <-chan int) error  { return nil }
-
 func (Crooked) OneChannel(context.Context, <-chan int, *int) error             { return nil }
-
 func (*Crooked) PointerReceiver(context.Context, int, *int) error              { return nil }
-
 func (Crooked) LocalOnly(context.Context, struct{ F func() }, *struct{}) error { return nil }
 
 func TestRegisterTellsWhichMethodsItLeftOutAndWhy(t *testing.T) {

@@ -261,7 +261,7 @@ func (s *Server) prepared(next Handler) Handler {
 		if call.Local {
 			err = call.receiveLocal()
 		} else {
-			err = call.remote.receive(call)
+			err = call.remote.receive(ctx, call)
 		}
 		if err != nil {
 			return err

@@ -55,6 +55,7 @@ type method struct {
 	rcvr     reflect.Value // a pointer to the receiver
 	fn       reflect.Value // takes the receiver first
 	direct   direct        // fn, for most unary methods
+	zero     any           // of type arg, where an interface points to its value
 	arg      reflect.Type  // as the method declares it
 	reply    reflect.Type  // what the reply points to; a stream's element
 	replyPtr reflect.Type  // a unary method's, as it declares it
@@ -138,6 +139,9 @@ func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
 		return
 	}
 	m.direct = directOf(m)
+	if m.kind == Unary && passedInWords() && behindInterface(m.arg) {
+		m.zero = reflect.Zero(m.arg).Interface()
+	}
 	m.ok = wire.AppendResponse(nil, &wire.Response{Service: m.id.Name, Method: m.id.Method, Code: -1})
 	s.methods[name] = m
 	s.info.Methods = append(s.info.Methods, MethodInfo{

@@ -76,20 +76,33 @@ func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encoded
 			return st, err
 		}
 		err = session.call(ctx, c, call, body)
-		var ended *mux.EndedError
-		switch {
-		case !errors.As(err, &ended):
-			return nil, err
-		case isUnserved(ended.Err):
-			// libp2p may remember what the peer served before it was
-			// restarted. It has not seen the request.
-			s.forget(session, true)
-			return nil, errNoSession
-		case ended.Sent || try == maxTries:
-			return nil, s.endedError(call, ended)
+		if err == nil {
+			return nil, nil
 		}
-		s.forget(session, false)
+		if err = s.retry(session, call, err, try == maxTries); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// retry returns nil for a call that is to be made again, for it has certainly
+// not been sent, and otherwise its error.
+func (s *clientSessions) retry(session *clientSession, call *CallInfo, err error, last bool) error {
+	var ended *mux.EndedError
+	if !errors.As(err, &ended) {
+		return err
+	}
+	if isUnserved(ended.Err) {
+		// libp2p may remember what the peer served before it was restarted. It
+		// has not seen the request.
+		s.forget(session, true)
+		return errNoSession
+	}
+	s.forget(session, false)
+	if ended.Sent || last {
+		return s.endedError(call, ended)
+	}
+	return nil
 }
 
 func isUnserved(err error) bool {
@@ -303,11 +316,9 @@ func (c *Client) finish(call *CallInfo, b []byte) error {
 	l := &c.limits
 	var failure error
 	if !msgpack.IsNil(b) {
-		var scan msgpack.Scanner
-		scan.Reset(responseLimits)
-		n, done, err := scan.Scan(b)
-		if err != nil || !done {
-			return clientError(CodeInternal, call.ID(), "bad response: %w", errors.Join(err, msgpack.ErrInvalid))
+		n, err := msgpack.First(b, responseLimits)
+		if err != nil {
+			return clientError(CodeInternal, call.ID(), "bad response: %w", err)
 		}
 		resp, err := wire.ParseResponse(b[:n])
 		if err != nil {

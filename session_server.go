@@ -130,8 +130,11 @@ type serverCall struct {
 	session *serverSession
 	in      *mux.Incoming
 	header  int // how long it is
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+
+	mu     sync.Mutex
+	ctx    context.Context // nil while nobody has asked
+	cancel context.CancelCauseFunc
+	over   bool
 }
 
 // serve serves one request.
@@ -141,6 +144,7 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	call.remote = call
 	hasSlot := s.slots.takePeer(c.peer)
 	defer func() {
+		call.end()
 		if hasSlot {
 			s.slots.freePeer(c.peer)
 		}
@@ -161,14 +165,9 @@ func (c *serverSession) serve(in *mux.Incoming) {
 func (c *serverCall) serveRequest() error {
 	s := c.session.server
 	first := c.in.First()
-	var scan msgpack.Scanner
-	scan.Reset(s.limits.header())
-	n, done, err := scan.Scan(first)
-	switch {
-	case err != nil:
+	n, err := msgpack.First(first, s.limits.header())
+	if err != nil {
 		return s.limits.headerError(err)
-	case !done:
-		return badHeader(CodeInvalidArgument, "bad request header: it is not whole in the first %d bytes", len(first))
 	}
 	h, err := s.limits.parseHeader(first[:n])
 	if err != nil {
@@ -178,11 +177,43 @@ func (c *serverCall) serveRequest() error {
 	if h.Kind != wire.KindUnary {
 		return badHeader(CodeInvalidArgument, "a session carries unary calls only")
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	c.ctx, c.cancel = ctx, cancel
-	c.in.OnCancel(c.givenUp)
-	return s.dispatch(ctx, &c.CallInfo, &h)
+	return s.dispatch(context.Background(), &c.CallInfo, &h)
+}
+
+// watched returns the call's context as one that ends when the caller has
+// gone. It is made when somebody asks, which most methods never do.
+func (c *serverCall) watched(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(ctx)
+		if c.over {
+			c.cancel(nil)
+		} else {
+			c.in.OnCancel(c.givenUp)
+		}
+	}
+	return c.ctx
+}
+
+// made returns what watched did, if anybody has asked, and else ctx.
+func (c *serverCall) made(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		return ctx
+	}
+	return c.ctx
+}
+
+// end ends the context of a call that is over.
+func (c *serverCall) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
 }
 
 // givenUp cancels the method's context, for the caller has gone.
@@ -201,9 +232,9 @@ func (c *serverCall) givenUp(code uint64, err error) {
 }
 
 // receive waits for the argument and decodes it.
-func (c *serverCall) receive(call *CallInfo) error {
+func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	l := &c.session.server.limits
-	all, err := c.in.Whole(c.ctx.Done())
+	all, err := c.in.Whole(ctx)
 	if err != nil {
 		return sessionError(err, call.ID(), ServerErr, "the argument", l)
 	}

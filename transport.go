@@ -20,10 +20,13 @@ type transport interface {
 // remoteCall is a server's side of a transport between processes.
 type remoteCall interface {
 	// receive gets the argument, or the stream's ends.
-	receive(call *CallInfo) error
+	receive(ctx context.Context, call *CallInfo) error
 	// respond sends the reply and the error; it is the last that is sent. It
 	// returns the error that was told.
 	respond(call *CallInfo, err error) error
+	// watched returns ctx, the call's, or one of it, that ends when the caller
+	// has gone.
+	watched(ctx context.Context) context.Context
 }
 
 // streamEnds are a streaming call's: its arguments come from in, its replies

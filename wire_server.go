@@ -97,7 +97,7 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 	if call.conn != nil {
 		call.conn.ctx = ctx
 	}
-	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, conn: call.conn}
+	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, remote: call.remote}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}
@@ -155,7 +155,7 @@ func (l *Limits) parseHeader(b []byte) (h wire.Header, err error) {
 }
 
 // receive reads a unary call's argument, or prepares a streaming call's ends.
-func (c *serverConn) receive(call *CallInfo) error {
+func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
@@ -201,7 +201,7 @@ func (call *CallInfo) setArgument(b []byte, l *Limits) error {
 	if err := decode(b, arg.ptr.Interface(), l); err != nil {
 		return argumentError(call.method, b, err)
 	}
-	call.Args = arg.value.Interface()
+	call.Args = call.method.boxed(arg)
 	call.stats.in(arg.value, b)
 	return nil
 }
@@ -218,6 +218,12 @@ func argumentError(m *method, b []byte, err error) error {
 
 // maxStray is how much a caller may send after what the call needs.
 const maxStray = 4 << 10
+
+// watched begins to look out for the caller's going.
+func (c *serverConn) watched(ctx context.Context) context.Context {
+	c.watchUnary()
+	return ctx
+}
 
 // watchUnary starts to read on after a unary argument: the end of the stream
 // says that the caller has gone, as it does for v0.6. It is called when

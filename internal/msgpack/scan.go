@@ -7,6 +7,7 @@ package msgpack
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Limits bounds one value. Every field must be positive.
@@ -134,20 +135,37 @@ func (s *Scanner) take(h head) error {
 	return nil
 }
 
-// Check reports whether b is exactly one value within the limits.
-func Check(b []byte, l Limits) error {
-	var s Scanner
+var scanners = sync.Pool{New: func() any { return new(Scanner) }}
+
+// First returns the length of the value that b starts with; an error if there
+// is none within the limits.
+func First(b []byte, l Limits) (int, error) {
+	if h, ok := parse(b); ok && h.children == 0 && h.kind != kindInvalid && h.payload <= uint64(len(b)-int(h.size)) {
+		if n := int(h.size) + int(h.payload); n <= l.Bytes {
+			return n, nil
+		}
+		return 0, &LimitError{LimitBytes, l.Bytes}
+	}
+	s := scanners.Get().(*Scanner)
+	defer scanners.Put(s)
 	s.Reset(l)
-	end, done, err := s.Scan(b)
+	n, done, err := s.Scan(b)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case !done:
-		return errShort
-	case end > l.Bytes:
-		return &LimitError{LimitBytes, l.Bytes}
-	case end != len(b):
-		return fmt.Errorf("msgpack: %d bytes after the value", len(b)-end)
+		return 0, errShort
+	case n > l.Bytes:
+		return 0, &LimitError{LimitBytes, l.Bytes}
 	}
-	return nil
+	return n, nil
+}
+
+// Check reports whether b is exactly one value within the limits.
+func Check(b []byte, l Limits) error {
+	end, err := First(b, l)
+	if err == nil && end != len(b) {
+		err = fmt.Errorf("msgpack: %d bytes after the value", len(b)-end)
+	}
+	return err
 }

@@ -473,6 +473,8 @@ func (c *Client) ending(err error) func() {
 	return func() { c.ended(err) }
 }
 
+func (c *Client) ticked() {}
+
 func (c *Client) idled() { c.end(ErrIdle) }
 
 // Retire lets the calls under way end, and the session after them.

@@ -78,6 +78,8 @@ const (
 	unreserved = 16 << 10
 	step       = 64 << 10
 
+	coalesceTries = 32
+
 	// patience is how long a caller writes itself, when it could be given up
 	// meanwhile, before a goroutine takes the writing over.
 	patience = 5 * time.Millisecond
@@ -133,6 +135,7 @@ type side interface {
 	begin(*message)                   // the first piece is about to be written
 	written(*message)                 // the last one has been taken to be written
 	ending(error) (after func())      // the session has ended
+	ticked()                          // so much time has passed
 	idled()                           // nothing was called for so long
 	failed(in *inbound, reason error) // a message's pieces do not come
 }
@@ -230,13 +233,21 @@ func (c *conn) closeIfDone() {
 // write writes what waits, for all who wait. The mutex is held but while the
 // stream has it.
 func (c *conn) write(cancellable bool) {
-	if c.side.calls() > 1 && len(c.rest) == 0 {
-		// Who is about to add to it has the chance to.
+	// Who is about to add to it has the chance to, as long as somebody does: the
+	// muxer sends each write as it is.
+	for range coalesceTries {
+		if !c.crowded() || len(c.rest) > 0 || len(c.out) > batchSize {
+			break
+		}
+		before := c.queued
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
 		if c.err != nil {
 			return
+		}
+		if c.queued == before {
+			break
 		}
 	}
 	buf := c.restOf
@@ -276,6 +287,10 @@ func (c *conn) write(cancellable bool) {
 		c.end(err)
 	}
 }
+
+// crowded reports whether somebody else may soon have something to write: a
+// call under way, or one whose request has been read and not yet looked at.
+func (c *conn) crowded() bool { return c.side.calls() > 1 || c.read.Load() != c.whole.Load() }
 
 // takeOver ends the writing of a caller that waits in it: it has to see its
 // context end.
@@ -463,6 +478,7 @@ func (c *conn) tick() {
 	if c.err != nil {
 		return
 	}
+	c.side.ticked()
 	c.unreserve(c.reserved - max(c.used-unreserved, 0))
 	c.kick(false, false)
 	c.timer.Reset(c.interval)

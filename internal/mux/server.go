@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -18,6 +19,8 @@ type Server struct {
 	open    map[uint64]*Incoming // from its request to the end of its reply
 	skipped map[uint64]*inbound  // requests that are over before all of them has come
 	served  uint64               // the last ID before the session was closing
+	turns   chan bool            // true for a parked goroutine that is to read on
+	parked  int
 }
 
 // Incoming is a call at the server.
@@ -39,7 +42,7 @@ type Incoming struct {
 // NewServer begins a session. serve is called for every request, in a goroutine
 // of its own, when its first piece has come; ended as by NewClient.
 func NewServer(st Stream, mem Memory, lim Limits, serve func(*Incoming), ended func(error)) *Server {
-	s := &Server{serve: serve, ended: ended, open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound)}
+	s := &Server{serve: serve, ended: ended, turns: make(chan bool, maxParked), open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound)}
 	s.init(st, mem, lim, s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,10 +77,50 @@ func (s *Server) loop() {
 			return
 		}
 		if in != nil {
-			go s.loop()
+			s.handOver()
 			s.run(in)
-			return
+			if !s.park() {
+				return
+			}
 		}
+	}
+}
+
+// maxParked is how many goroutines that have served a request wait to read the
+// next: their stacks have grown to what a method needs.
+const maxParked = 64
+
+// handOver makes another goroutine read on.
+func (s *Server) handOver() {
+	s.mu.Lock()
+	parked := s.parked > 0
+	if parked {
+		s.parked--
+	}
+	s.mu.Unlock()
+	if parked {
+		s.turns <- true
+	} else {
+		go s.loop()
+	}
+}
+
+// park waits to be needed, and reports whether that is so.
+func (s *Server) park() bool {
+	s.mu.Lock()
+	if s.err != nil || s.parked == maxParked {
+		s.mu.Unlock()
+		return false
+	}
+	s.parked++
+	s.mu.Unlock()
+	return <-s.turns
+}
+
+// unpark ends all parked goroutines but so many.
+func (s *Server) unpark(but int) {
+	for ; s.parked > but; s.parked-- {
+		s.turns <- false
 	}
 }
 
@@ -304,7 +347,14 @@ func (s *Server) written(m *message) { s.forget(m.in) }
 
 func (s *Server) calls() int { return len(s.open) }
 
+func (s *Server) ticked() {
+	if len(s.open) == 0 {
+		s.unpark(1)
+	}
+}
+
 func (s *Server) ending(err error) func() {
+	s.unpark(0)
 	all := s.open
 	s.open = make(map[uint64]*Incoming)
 	for _, in := range all {
@@ -353,26 +403,25 @@ func (s *Server) Close(err error) {
 // It is valid until Release.
 func (in *Incoming) First() []byte { return in.first }
 
-// Whole waits for all of the request, or until done is closed. What it returns
-// is valid until Release.
-func (in *Incoming) Whole(done <-chan struct{}) ([]byte, error) {
+// Whole waits for all of the request, or until ctx ends. What it returns is
+// valid until Release.
+func (in *Incoming) Whole(ctx context.Context) ([]byte, error) {
 	s := in.s
 	s.mu.Lock()
-	var arrived chan struct{}
+	defer s.mu.Unlock()
 	if in.failure == nil && !in.in.whole() {
-		arrived = make(chan struct{})
+		arrived := make(chan struct{})
 		in.arrived = arrived
-	}
-	s.mu.Unlock()
-	if arrived != nil {
+		s.mu.Unlock()
 		select {
 		case <-arrived:
-		case <-done:
-			return nil, errCanceled
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		if in.failure == nil && !in.in.whole() {
+			return nil, ctx.Err()
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return in.in.buf, in.failure
 }
 
