@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -146,6 +147,8 @@ func (s *soak) rest(t *testing.T) footprint {
 	for _, a := range s.hosts {
 		for _, b := range s.hosts {
 			if a != b {
+				// A dial that was cut off made libp2p wait before the next.
+				a.Network().(*swarm.Swarm).Backoff().Clear(b.ID())
 				connect(t, a, b)
 			}
 		}

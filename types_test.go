@@ -609,7 +609,7 @@ type (
 // asList is sent as an array, and taken as the fields in their order.
 type (
 	asList struct {
-		_struct bool `codec:",toarray"`
+		_struct bool `codec:",toarray"` //lint:ignore U1000 the codec looks for it
 		A, B    uint64
 	}
 	fromList struct {
