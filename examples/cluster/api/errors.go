@@ -1,0 +1,12 @@
+package api
+
+import (
+	"fmt"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// Errorf makes an error whose code the caller gets too, wherever it is.
+func Errorf(code rpc.Code, format string, args ...any) error {
+	return &rpc.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}

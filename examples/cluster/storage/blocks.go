@@ -1,0 +1,136 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	blocks "github.com/ipfs/go-block-format"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+)
+
+// has reports whether the block is here. If so it stays for a while.
+func (c *Connector) has(ctx context.Context, id cid.Cid) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ok, err := c.blocks.Has(ctx, id)
+	if ok {
+		c.touch(id)
+	}
+	return ok, err
+}
+
+// store keeps a block, for a while at least.
+func (c *Connector) store(ctx context.Context, b blocks.Block) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch(b.Cid())
+	if ok, err := c.blocks.Has(ctx, b.Cid()); ok || err != nil {
+		return err
+	}
+	size := uint64(len(b.RawData()))
+	if c.used+size > c.capacity {
+		if err := c.sweep(ctx); err != nil {
+			return err
+		}
+	}
+	if c.used+size > c.capacity {
+		return api.Errorf(rpc.CodeResourceExhausted, "no room for %d bytes: %d of %d are in use", size, c.used, c.capacity)
+	}
+	if err := c.blocks.Put(ctx, b); err != nil {
+		return err
+	}
+	c.used += size
+	return nil
+}
+
+// check finds out whether the data is what the CID says: peers err, and lie.
+func check(b api.Block) (blocks.Block, error) {
+	if !b.Cid.Defined() {
+		return nil, api.Errorf(rpc.CodeInvalidArgument, "a block without a CID")
+	}
+	sum, err := b.Cid.Prefix().Sum(b.Data)
+	if err != nil {
+		return nil, err
+	}
+	if !sum.Equals(b.Cid) {
+		return nil, api.Errorf(rpc.CodeDataLoss, "the data of block %v is that of %v", b.Cid, sum)
+	}
+	return blocks.NewBlockWithCid(b.Data, b.Cid)
+}
+
+func (c *Connector) touch(id cid.Cid) { c.touched[string(id.Hash())] = time.Now() }
+
+// sweep deletes the blocks that no pin needs, and nobody has touched for the
+// time of grace. The connector is locked.
+func (c *Connector) sweep(ctx context.Context) error {
+	needed, err := c.needed(ctx)
+	if err != nil {
+		return err // and nothing is deleted that may be needed
+	}
+	for hash, at := range c.touched {
+		if time.Since(at) >= c.grace {
+			delete(c.touched, hash)
+		} else {
+			needed[hash] = true
+		}
+	}
+	keys, err := c.blocks.AllKeysChan(ctx)
+	if err != nil {
+		return err
+	}
+	var garbage []cid.Cid
+	for k := range keys {
+		if !needed[string(k.Hash())] {
+			garbage = append(garbage, k)
+		}
+	}
+	for _, k := range garbage {
+		size, err := c.blocks.GetSize(ctx, k)
+		if err != nil {
+			return err
+		}
+		if err := c.blocks.DeleteBlock(ctx, k); err != nil {
+			return err
+		}
+		c.used -= uint64(size)
+	}
+	return nil
+}
+
+// needed returns the hashes of the blocks of all pins, and of the DAGs that
+// are being fetched, as far as they are here.
+func (c *Connector) needed(ctx context.Context) (map[string]bool, error) {
+	hashes := make(map[string]bool)
+	var walk func(id cid.Cid, partial bool) error
+	walk = func(id cid.Cid, partial bool) error {
+		if hashes[string(id.Hash())] {
+			return nil
+		}
+		hashes[string(id.Hash())] = true
+		children, err := c.children(ctx, id)
+		if partial && ipld.IsNotFound(err) {
+			return nil
+		}
+		for _, child := range children {
+			if err := walk(child, partial); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	for root := range c.pinned {
+		if err := walk(root, false); err != nil {
+			return nil, err
+		}
+	}
+	for root := range c.pinning {
+		if err := walk(root, true); err != nil {
+			return nil, err
+		}
+	}
+	return hashes, nil
+}
