@@ -48,6 +48,8 @@ const (
 	Pinned    Status = "pinned"    // all its blocks are here and will stay
 	Unpinning Status = "unpinning" // it is being given up
 	Failed    Status = "failed"    // see the error; it will be tried again
+	// Unreachable is the state on a peer that keeps the pin, and cannot be asked.
+	Unreachable Status = "unreachable"
 )
 
 // PinInfo is the state of a pin on one peer.
@@ -91,8 +93,11 @@ type Op struct {
 	// learn that it had been, happen once. Consensus.Commit sets it.
 	ID   string
 	Kind OpKind
-	Pin  Pin     // of OpPin; of OpUnpin, only its Cid
+	Pin  *Pin    // of OpPin and OpMove; of OpUnpin, only its Cid
 	Peer peer.ID // of the membership operations
+	// From are the allocations that OpMove is to change. If they are others
+	// by now, or there is no such pin any more, it does nothing.
+	From []peer.ID
 }
 
 // OpKind is what an operation does.
@@ -102,6 +107,7 @@ type OpKind string
 const (
 	OpPin        OpKind = "pin" // also a change of a pin
 	OpUnpin      OpKind = "unpin"
+	OpMove       OpKind = "move" // a pin to other peers
 	OpAddPeer    OpKind = "add peer"
 	OpRemovePeer OpKind = "remove peer"
 )

@@ -117,9 +117,9 @@ func passing(err error) bool {
 func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	var done raft.Future
 	switch server := op.Peer.String(); op.Kind {
-	case api.OpPin, api.OpUnpin:
-		if !op.Pin.Cid.Defined() {
-			return api.Nothing{}, api.Errorf(rpc.CodeInvalidArgument, "the pin has no CID")
+	case api.OpPin, api.OpUnpin, api.OpMove:
+		if op.Pin == nil || !op.Pin.Cid.Defined() {
+			return api.Nothing{}, api.Errorf(rpc.CodeInvalidArgument, "the operation names no CID")
 		}
 		data, err := json.Marshal(op)
 		if err != nil {

@@ -48,10 +48,16 @@ func (s *state) Apply(entry *raft.Log) any {
 	if s.done = append(s.done, op.ID); len(s.done) > remembered {
 		s.done = slices.Clone(s.done[len(s.done)-remembered:])
 	}
+	if op.Kind == api.OpMove {
+		now, pinned := s.pins[op.Pin.Cid]
+		if !pinned || !slices.Equal(now.Allocations, op.From) {
+			return nil
+		}
+	}
 	switch op.Kind {
-	case api.OpPin:
-		s.track(op.Pin)
-		s.pins[op.Pin.Cid] = op.Pin
+	case api.OpPin, api.OpMove:
+		s.track(*op.Pin)
+		s.pins[op.Pin.Cid] = *op.Pin
 	case api.OpUnpin:
 		s.untrack(op.Pin.Cid)
 		delete(s.pins, op.Pin.Cid)

@@ -1,0 +1,129 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+)
+
+// Start begins to look for what is amiss, and to mend it. A peer that is no
+// member yet asks those in bootstrap to make it one, until one does.
+func (c *Cluster) Start(bootstrap []peer.AddrInfo) error {
+	if c.cfg.Contacts != "" {
+		if err := c.load(); err != nil {
+			return err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.wg.Go(func() {
+		ticks := time.NewTicker(c.cfg.Interval)
+		defer ticks.Stop()
+		for {
+			c.maintain(ctx, bootstrap)
+			select {
+			case <-ticks.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Close ends what Start began.
+func (c *Cluster) Close() error {
+	c.stop()
+	c.wg.Wait()
+	return nil
+}
+
+// maintain does once what keeps a cluster whole. What fails is tried again the
+// next time.
+func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
+	ctx, cancel := context.WithTimeout(ctx, 10*c.cfg.Interval)
+	defer cancel()
+	members, err := api.Consensus.Members.Call(ctx, c.client, "", api.Nothing{})
+	if err != nil {
+		return
+	}
+	if !slices.Contains(members, c.host.ID()) {
+		for _, at := range bootstrap {
+			if c.JoinAt(ctx, at) == nil {
+				break
+			}
+		}
+	}
+	_ = c.reconnect(ctx)
+	_, _ = api.PinTracker.Recover.Call(ctx, c.client, "", api.Nothing{})
+	if leader, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{}); err == nil && leader == c.host.ID() {
+		_ = c.reallocate(ctx)
+	}
+}
+
+// reallocate has other peers keep what dead ones kept. Only the leader does it.
+func (c *Cluster) reallocate(ctx context.Context) error {
+	metrics, err := api.Monitor.Metrics.Call(ctx, c.client, "", api.Nothing{})
+	if err != nil {
+		return err
+	}
+	if time.Since(c.started) < 3*c.cfg.Interval {
+		return nil // nobody has been heard of yet
+	}
+	alive := make(map[peer.ID]bool)
+	for _, m := range metrics {
+		alive[m.Peer] = !m.Expired
+	}
+	pins, err := api.Consensus.Pins.Call(ctx, c.client, "", api.Nothing{})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, pin := range pins {
+		errs = append(errs, c.reallocatePin(ctx, pin, alive))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) reallocatePin(ctx context.Context, pin api.Pin, alive map[peer.ID]bool) error {
+	var living []peer.ID
+	for _, p := range pin.Allocations {
+		if alive[p] {
+			living = append(living, p)
+		}
+	}
+	if len(living) >= pin.Replicas || !c.kept(ctx, pin, living) {
+		return nil
+	}
+	request := api.AllocationRequest{Replicas: pin.Replicas, AtLeast: 1, Current: living}
+	next, err := api.Allocator.Allocate.Call(ctx, c.client, "", request)
+	if err != nil || len(next) <= len(living) {
+		return err
+	}
+	for _, p := range pin.Allocations { // better a dead one than none: it may come back
+		if len(next) < pin.Replicas && !slices.Contains(next, p) {
+			next = append(next, p)
+		}
+	}
+	from := pin.Allocations
+	pin.Allocations = next
+	_, err = api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpMove, Pin: &pin, From: from})
+	return err
+}
+
+// kept reports whether one of the peers has the whole DAG. If none has, those
+// that are dead may be the only ones: they must not be told to give it up when
+// they come back.
+func (c *Cluster) kept(ctx context.Context, pin api.Pin, by []peer.ID) bool {
+	for _, answer := range broadcast(ctx, c.client, by, api.PinTracker.Status, pin.Cid) {
+		if answer.err == nil && answer.reply.Status == api.Pinned {
+			return true
+		}
+	}
+	return false
+}
