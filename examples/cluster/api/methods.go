@@ -39,7 +39,7 @@ var Consensus = struct {
 	Pins    *rpc.Method[Nothing, []Pin]
 	Lookup  *rpc.Method[cid.Cid, []Pin] // none or one, as the leader knows it: never out of date
 	Members *rpc.Method[Nothing, []peer.ID]
-	Leader  *rpc.Method[Nothing, peer.ID] // empty if none is known
+	Leader  *rpc.Method[Nothing, peer.ID] // an error if none is known
 }{
 	rpc.NewMethod[Op, Nothing]("Consensus", "Commit"),
 	rpc.NewMethod[Op, Nothing]("Consensus", "Apply"),

@@ -66,8 +66,9 @@ type ID struct {
 	Peer  peer.ID
 	Name  string   // for people
 	Addrs []string // multiaddresses, without the peer
-	// Leader is whom the peer takes for the leader; empty if it knows none.
-	Leader peer.ID
+	// Leader is whom the peer takes for the leader; empty if it knows none. An
+	// empty peer ID does not travel: it is left out.
+	Leader peer.ID `codec:",omitempty"`
 	// Tracker is which kind of pin tracker it runs.
 	Tracker string
 	// Free is how many bytes of blocks it has room for.
@@ -94,7 +95,7 @@ type Op struct {
 	ID   string
 	Kind OpKind
 	Pin  *Pin    // of OpPin and OpMove; of OpUnpin, only its Cid
-	Peer peer.ID // of the membership operations
+	Peer peer.ID `codec:",omitempty" json:",omitzero"` // of the membership operations
 	// From are the allocations that OpMove is to change. If they are others
 	// by now, or there is no such pin any more, it does nothing.
 	From []peer.ID

@@ -154,11 +154,11 @@ func (c *Consensus) Members(context.Context, api.Nothing) ([]peer.ID, error) {
 	return members, nil
 }
 
-// Leader returns whom this peer takes for the leader; empty if it knows none.
+// Leader returns whom this peer takes for the leader.
 func (c *Consensus) Leader(context.Context, api.Nothing) (peer.ID, error) {
 	_, id := c.raft.LeaderWithID()
 	if id == "" {
-		return "", nil
+		return "", api.Errorf(rpc.CodeUnavailable, "there is no leader")
 	}
 	return peer.Decode(string(id))
 }

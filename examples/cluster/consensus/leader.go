@@ -98,9 +98,6 @@ func (c *Consensus) attempt(ctx context.Context, f func(context.Context, peer.ID
 	if err != nil {
 		return err
 	}
-	if leader == "" {
-		return api.Errorf(rpc.CodeUnavailable, "there is no leader")
-	}
 	return f(ctx, leader)
 }
 
@@ -133,7 +130,19 @@ func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	default:
 		return api.Nothing{}, api.Errorf(rpc.CodeInvalidArgument, "there is no operation %q", op.Kind)
 	}
-	return api.Nothing{}, leaderError(done.Error())
+	return api.Nothing{}, leaderError(outcome(done))
+}
+
+// outcome waits for raft, and for what the state made of the operation.
+func outcome(done raft.Future) error {
+	if err := done.Error(); err != nil {
+		return err
+	}
+	if applied, ok := done.(raft.ApplyFuture); ok {
+		err, _ := applied.Response().(error)
+		return err
+	}
+	return nil
 }
 
 // leaderError gives raft's errors codes, which travel.

@@ -48,6 +48,12 @@ type metric struct {
 	expires time.Time // by this peer's clock
 }
 
+// message is what a peer says of itself. That it is the peer's, libp2p tells.
+type message struct {
+	Free uint64
+	TTL  time.Duration
+}
+
 // New joins the topic. The client is its way to the other components.
 func New(h host.Host, client *rpc.Client, cfg Config) (*Monitor, error) {
 	if cfg.Interval == 0 {
@@ -119,7 +125,7 @@ func (m *Monitor) tell(ctx context.Context) {
 	for {
 		// A peer that cannot say how much room it has is not heard of.
 		if free, err := api.Storage.Free.Call(ctx, m.client, "", api.Nothing{}); err == nil {
-			if data, err := json.Marshal(api.Metric{Free: free, TTL: 3 * m.interval}); err == nil {
+			if data, err := json.Marshal(message{free, 3 * m.interval}); err == nil {
 				_ = m.topic.Publish(ctx, data)
 			}
 		}
@@ -137,16 +143,15 @@ func (m *Monitor) listen(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		var said api.Metric
+		var said message
 		if json.Unmarshal(msg.Data, &said) == nil {
 			m.note(msg.GetFrom(), said)
 		}
 	}
 }
 
-func (m *Monitor) note(from peer.ID, said api.Metric) {
-	said.Peer = from
+func (m *Monitor) note(from peer.ID, said message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.metrics[from] = metric{said, time.Now().Add(said.TTL)}
+	m.metrics[from] = metric{api.Metric{Peer: from, Free: said.Free, TTL: said.TTL}, time.Now().Add(said.TTL)}
 }

@@ -3,10 +3,12 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -55,7 +57,7 @@ func (n *Node) start(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	n.parts = append(n.parts, store, n.client, n.server)
+	n.parts = append(n.parts, store, n.client, ending{n.server})
 	track, err := tracker.New(cfg.Tracker, n.client)
 	if err != nil {
 		return err
@@ -102,6 +104,17 @@ func contacts(dir string) string {
 		return ""
 	}
 	return filepath.Join(dir, "contacts.json")
+}
+
+// ending closes a server and waits for the methods that are running: what they
+// use is closed next.
+type ending struct{ *rpc.Server }
+
+func (e ending) Close() error {
+	_ = e.Server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return e.Shutdown(ctx)
 }
 
 // ID is the peer's.

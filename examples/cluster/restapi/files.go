@@ -52,6 +52,9 @@ func (a *API) add(w http.ResponseWriter, r *http.Request) {
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause
 		}
+		if err != nil {
+			w.Header().Set("Connection", "close") // more of the body may come
+		}
 		if err != nil && !begun {
 			fail(w, err)
 			return
