@@ -49,6 +49,7 @@ func (c *Cluster) JoinAt(ctx context.Context, at peer.AddrInfo) error {
 			return err
 		}
 	}
+	c.connect(ctx, members) // the leader cannot find this peer by itself
 	return nil
 }
 
@@ -95,14 +96,19 @@ func (c *Cluster) reconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.connect(ctx, contacts)
+	return c.save(contacts)
+}
+
+// connect connects to those of the members that can be reached.
+func (c *Cluster) connect(ctx context.Context, members []api.Contact) {
 	var wg sync.WaitGroup
-	for _, m := range contacts {
+	for _, m := range members {
 		if m.Peer != c.host.ID() && c.host.Network().Connectedness(m.Peer) != network.Connected {
 			wg.Go(func() { _ = c.host.Connect(direct(ctx), peer.AddrInfo{ID: m.Peer}) })
 		}
 	}
 	wg.Wait()
-	return c.save(contacts)
 }
 
 // direct makes a dial happen although one has failed a moment ago: these are

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/tracker"
 )
 
@@ -32,6 +33,9 @@ type Config struct {
 	// Trusted are the peers that may be members. Default: all that can
 	// connect, which are those that know the secret.
 	Trusted []peer.ID
+
+	// Interceptors see every call that this peer's components serve.
+	Interceptors []rpc.Interceptor
 
 	// Interval is how often peers are heard of, and what is amiss is looked
 	// for. Default 2 s.

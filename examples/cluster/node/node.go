@@ -43,7 +43,8 @@ func New(h host.Host, cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{host: h}
-	n.server = rpc.NewServer(h, api.Protocol, rpc.WithAuthorizeFunc(allowed(cfg.trusted)))
+	n.server = rpc.NewServer(h, api.Protocol,
+		rpc.WithAuthorizeFunc(allowed(cfg.trusted)), rpc.WithServerInterceptors(cfg.Interceptors...))
 	n.client = rpc.NewClientWithServer(h, api.Protocol, n.server)
 	if err := n.start(cfg); err != nil {
 		return nil, errors.Join(err, n.Close())
