@@ -54,7 +54,9 @@ func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
 	return c
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+var calls = sync.Pool{New: newCall}
+
+func newCall() any { return &call{done: make(chan struct{}, 1)} }
 
 // Reply is a call's, until it is released.
 type Reply struct {

@@ -42,7 +42,7 @@ func (c *conn) tick() {
 	// Who takes a lot lives, though the ping may be behind all of it.
 	c.quiet = countIf(c.quiet, read == c.lastRead && c.handed-c.lastSent < lively && busy)
 	c.stuck = countIf(c.stuck, c.writing && c.handed == c.lastSent)
-	c.idle = countIf(c.idle, !busy)
+	c.idle = countIf(c.idle, read == c.lastRead && !busy)
 	c.lastRead, c.lastSent = read, c.handed
 	switch {
 	case c.over(c.quiet, c.lim.Silence):
