@@ -91,8 +91,11 @@ func TestSlowLinkIsNoSilence(t *testing.T) {
 		t.Run(direction, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				const pause = time.Second / 16 // 16 KiB a second: a megabyte takes a minute
-				a, b := newPipe(1 << 20)
+				a, b := newPipe(1 << 10)
 				x, y := newPipe(1 << 10)
+				for _, h := range []*half{x.out, b.out} {
+					h.max = 256 << 10 // takes 16 s
+				}
 				slow := func(slow bool) func([]byte) error {
 					return func(b []byte) error {
 						if slow {
