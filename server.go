@@ -302,6 +302,9 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 // twice by it, and it never waits for a caller that is gone.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	m := call.method
+	if call.conn != nil {
+		call.conn.unread.begin()
+	}
 	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
