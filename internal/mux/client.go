@@ -23,7 +23,8 @@ type Client struct {
 	entered int              // those, and those whose turn to begin has come
 	limit   int              // of entered
 	waiting messages         // for that
-	waits   int
+	starved messages         // which the server had no memory for
+	waits   int              // of both
 	away    *GoAwayError
 	most    uint64 // bytes of a request that the server takes
 }
@@ -35,7 +36,7 @@ type call struct {
 	start uint64        // where in all that is written the request begins
 	done  chan struct{} // gets one when somebody waits and the call is over
 	err   error
-	waits bool // to enter
+	waits *messages // to enter: where it does
 	begun bool
 	again bool // it was refused once already
 	reply bool // it has begun
@@ -142,8 +143,8 @@ func (c *Client) Call(ctx context.Context, head, body []byte, reason func() uint
 		c.mu.Unlock()
 		return Reply{}, err
 	}
-	if c.waits > 0 || !c.enter(k) {
-		c.wait(k)
+	if c.waiting.first != nil || !c.enter(k) {
+		c.wait(k, &c.waiting)
 	}
 	c.kick(true, done != nil)
 	c.mu.Unlock()
@@ -181,16 +182,16 @@ func (c *Client) refuses(k *call) error {
 	return nil
 }
 
-func (c *Client) wait(k *call) {
-	c.waiting.push(&k.message)
+func (c *Client) wait(k *call, in *messages) {
+	in.push(&k.message)
 	c.waits++
-	k.waits = true
+	k.waits = in
 }
 
 func (c *Client) unwait(k *call) {
-	c.waiting.remove(&k.message)
+	k.waits.remove(&k.message)
 	c.waits--
-	k.waits = false
+	k.waits = nil
 }
 
 // enter makes the call one of those under way, if one more may be.
@@ -237,7 +238,7 @@ func (c *Client) giveUp(k *call, reason func() uint64) {
 		c.drop(&k.in)
 		c.add(kindCancel, []uint64{k.id, reason()})
 		c.kick(false, false)
-	case k.waits:
+	case k.waits != nil:
 		c.unwait(k)
 	default:
 		c.queue.remove(&k.message)
@@ -250,6 +251,15 @@ func (c *Client) giveUp(k *call, reason func() uint64) {
 func (c *Client) leave(k *call) {
 	delete(c.open, k.id)
 	c.entered--
+	c.relieve()
+}
+
+// relieve lets those try again that the server had no memory for.
+func (c *Client) relieve() {
+	for m := c.starved.first; m != nil; m = c.starved.first {
+		c.unwait(m.call)
+		c.wait(m.call, &c.waiting)
+	}
 	c.admit()
 }
 
@@ -343,8 +353,16 @@ func (c *Client) handle(f *frame, buf []byte) error {
 		if k.reply {
 			return fmt.Errorf("%w: call %d is refused after a reply", ErrProtocol, f.id)
 		}
-		if f.num == refusedForNow && !k.again && !k.gone && !c.closing {
-			c.again(k)
+		switch {
+		case k.gone || c.closing:
+		case f.num == refusedForNow && !k.again:
+			// It was made before the server had said how many it takes.
+			k.again = true
+			c.again(k, &c.waiting)
+			c.admit()
+			return nil
+		case f.num == refusedForMemory && len(c.open) > 1:
+			c.again(k, &c.starved) // when another has ended
 			return nil
 		}
 		c.finish(k, &RefusedError{f.num, string(f.body)})
@@ -361,11 +379,7 @@ func (c *Client) handleReply(f *frame, buf []byte) error {
 		return fmt.Errorf("%w: a reply to call %d, which waits for none", ErrProtocol, f.id)
 	}
 	k.reply = true
-	if k.queued { // the server does not want all of the request
-		c.queue.remove(&k.message)
-		k.forget()
-		c.add(kindCancel, []uint64{k.id, noMore})
-	}
+	c.sendNoMore(k)
 	if k.gone || f.num > uint64(c.lim.Message) {
 		k.in.skip = true
 	}
@@ -394,27 +408,39 @@ func (c *Client) received(k *call, err error) error {
 	return nil
 }
 
-// again lets a call wait for another turn: it was made before the server had
-// said how many it takes.
-func (c *Client) again(k *call) {
-	c.queue.remove(&k.message)
+// again lets a call that was refused wait for another turn.
+func (c *Client) again(k *call, in *messages) {
+	c.sendNoMore(k)
 	head, body := k.head, k.body
 	delete(c.open, k.id)
 	c.entered--
 	k.message = message{call: k}
 	k.set(kindRequest, head, body)
-	k.begun, k.again = false, true
-	c.wait(k)
-	c.admit()
+	k.begun = false
+	c.wait(k, in)
+}
+
+// sendNoMore ends the sending of a request that the server does not want all
+// of.
+func (c *Client) sendNoMore(k *call) {
+	if k.queued {
+		c.queue.remove(&k.message)
+		k.forget()
+		c.add(kindCancel, []uint64{k.id, noMore})
+		c.kick(false, false)
+	}
 }
 
 // finish ends a call for good.
 func (c *Client) finish(k *call, err error) {
-	if k.queued {
-		c.queue.remove(&k.message)
-	}
+	c.sendNoMore(k)
 	if err != nil || k.gone {
 		c.drop(&k.in)
+	}
+	if k.in.used > 0 {
+		// A session has room for what is on its way. What has come is the
+		// caller's, who is about to take it.
+		c.move(&k.in)
 	}
 	c.deliver(k, err)
 	c.leave(k)
@@ -441,14 +467,9 @@ func (c *Client) goAway(f *frame) {
 	c.closing = true
 	c.away = &GoAwayError{f.num, string(f.body)}
 	reason := &EndedError{Err: c.away}
-	for m := c.waiting.first; m != nil; m = c.waiting.first {
-		c.unwait(m.call)
-		c.deliver(m.call, reason)
-	}
-	for m := c.queue.first; m != nil; {
-		k := m.call
-		m = m.next
-		if !k.begun {
+	c.deliverWaiting(reason)
+	for _, m := range c.queue.all() {
+		if k := m.call; !k.begun {
 			c.queue.remove(&k.message)
 			c.entered--
 			c.deliver(k, reason)
@@ -463,17 +484,24 @@ func (c *Client) goAway(f *frame) {
 }
 
 func (c *Client) ending(err error) func() {
-	for m := c.waiting.first; m != nil; m = c.waiting.first {
-		c.unwait(m.call)
-		c.deliver(m.call, &EndedError{Err: err})
-	}
+	c.deliverWaiting(&EndedError{Err: err})
 	for _, k := range c.open {
 		c.deliver(k, &EndedError{Err: err, Sent: k.start < c.handed})
 	}
 	return func() { c.ended(err) }
 }
 
-func (c *Client) ticked() {}
+// deliverWaiting ends the calls that wait to enter.
+func (c *Client) deliverWaiting(reason error) {
+	for _, q := range []*messages{&c.waiting, &c.starved} {
+		for m := q.first; m != nil; m = q.first {
+			c.unwait(m.call)
+			c.deliver(m.call, reason)
+		}
+	}
+}
+
+func (c *Client) ticked() { c.relieve() }
 
 func (c *Client) idled() { c.end(ErrIdle) }
 

@@ -104,7 +104,7 @@ type conn struct {
 	closing  bool     // it takes no more calls
 	settled  bool     // the peer's first settings have come
 	out      []byte   // small frames to be written next
-	queue    messages // large messages under way
+	queue    outbound // large messages under way
 	writing  bool     // somebody does
 	rest     []byte   // what a Write that was taken over left
 	restOf   []byte   // the buffer of rest
@@ -211,7 +211,7 @@ func (c *conn) kick(self, cancellable bool) {
 	}()
 }
 
-func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || c.queue.first != nil }
+func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || !c.queue.empty() }
 
 // rests says that nobody writes any more.
 func (c *conn) rests() {
@@ -312,9 +312,8 @@ func isTimeout(err error) bool {
 func (c *conn) batch() []byte {
 	b := c.out
 	c.out = nil
-	for first := true; c.queue.first != nil && (first || len(b) < batchSize); first = false {
-		m := c.queue.first
-		c.queue.remove(m)
+	for first := true; !c.queue.empty() && (first || len(b) < batchSize); first = false {
+		m := c.queue.next()
 		if m.off == 0 {
 			c.side.begin(m)
 		}
@@ -322,8 +321,9 @@ func (c *conn) batch() []byte {
 		b = m.appendPiece(b)
 		c.queued += uint64(len(b) - before)
 		if m.off < m.length {
-			c.queue.push(m)
+			c.queue.again(m)
 		} else {
+			c.queue.done(m)
 			m.forget()
 			c.side.written(m)
 		}
@@ -373,7 +373,7 @@ func (c *conn) end(err error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	for m := c.queue.first; m != nil; m = c.queue.first {
+	for _, m := range c.queue.all() {
 		c.queue.remove(m)
 		m.forget()
 	}

@@ -456,6 +456,10 @@ func (in *Incoming) Refuse(code uint64, text string) {
 	if s.err != nil || in.replied || in.why != nil {
 		return
 	}
+	s.refuse(in, code, text)
+}
+
+func (s *Server) refuse(in *Incoming, code uint64, text string) {
 	s.out = appendText(s.outFor(maxText), kindRefuse, in.id, code, text)
 	s.forget(in)
 	s.kick(true, false)
@@ -473,6 +477,11 @@ func (in *Incoming) Reply(head, body []byte) error {
 	case in.why != nil:
 		s.mu.Unlock()
 		return in.why
+	}
+	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
+		s.refuse(in, refusedForMemory, in.failure.Error())
+		s.mu.Unlock()
+		return nil
 	}
 	if !in.in.whole() { // the rest is passed over
 		s.spare(in, errReplied)
