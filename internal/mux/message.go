@@ -204,8 +204,12 @@ func (c *conn) start(in *inbound, f *frame, frame []byte) error {
 
 func (in *inbound) whole() bool { return in.got == in.total }
 
-// more takes the next piece. The buffer grows with what has come: at most four
-// times that, whatever was announced.
+// growth is how many times what has come is made room for. From a piece it goes
+// to a quarter of a MiB at once: most messages are copied no more than once.
+const growth = 8
+
+// more takes the next piece. The buffer grows with what has come, whatever was
+// announced.
 func (c *conn) more(in *inbound, f *frame) error {
 	if left := in.total - in.got; len(f.body) > left {
 		return fmt.Errorf("%w: %d bytes more than a message has", ErrProtocol, len(f.body)-left)
@@ -216,7 +220,7 @@ func (c *conn) more(in *inbound, f *frame) error {
 		return nil
 	}
 	if in.got > cap(in.buf) || in.used == len(in.frame) {
-		size := min(in.total, max(4*in.got, step))
+		size := min(in.total, max(growth*in.got, step))
 		if err := c.use(size); err != nil {
 			return err
 		}
