@@ -265,7 +265,7 @@ func (s *Server) serves(ctx context.Context) bool {
 }
 
 func (s *Server) closedError(id ServiceID) error {
-	return serverError(CodeUnavailable, id, "the server is shutting down")
+	return serverError(CodeUnavailable, id, "the server is shutting down").notSent(true)
 }
 
 // prepared gets the method's argument and makes its reply. Only here, after
@@ -290,7 +290,7 @@ func (s *Server) prepared(next Handler) Handler {
 		if m.kind == Unary {
 			call.Reply = reflect.New(m.reply).Interface()
 		}
-		err = sound(next(ctx, call))
+		err = ofMethod(sound(next(ctx, call)))
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
