@@ -216,10 +216,10 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 // carry is the end of the chain: it picks the transport.
 func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	if ctx.Err() != nil {
-		return contextError(ctx, call.ID())
+		return contextError(ctx, call.ID()).notSent(true)
 	}
 	if c.closed.Load() {
-		return c.closedError(call.ID())
+		return c.closedError(call.ID()).notSent(true)
 	}
 	switch {
 	case !call.Local:

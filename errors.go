@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -89,8 +90,9 @@ type Error struct {
 	// begin with "rpc." are the library's. Over 256 KiB of them do not travel.
 	Details map[string]string
 
-	kind  ErrorType
-	cause error
+	kind   ErrorType
+	cause  error
+	unsent bool
 }
 
 // Error returns the message, or the code where there is none.
@@ -103,6 +105,18 @@ func (e *Error) Error() string {
 
 // Type returns where the error came from.
 func (e *Error) Type() ErrorType { return e.kind }
+
+// Unsent reports whether the request has certainly not reached the method, and
+// may if it is sent again: there was no connection or no stream, the session
+// ended before the request left, or the server turned the call away because it
+// is shutting down or has as many calls as it takes. Sending it again, there or
+// elsewhere, does nothing twice.
+//
+// False promises nothing: the request may have been served, or was refused for
+// what it is (not authorized, no such method, an argument too large), and would
+// be again. Of a streaming call, the arguments that were taken are lost either
+// way.
+func (e *Error) Unsent() bool { return e.unsent }
 
 // Unwrap returns what caused the error in this process, if that is known. It
 // never travels.
@@ -192,8 +206,25 @@ func (e *Error) because(err error) *Error {
 	return e
 }
 
+// notSent marks the error of a call whose request has certainly not reached
+// the method, for a reason that is not in the request.
+func (e *Error) notSent(certain bool) *Error {
+	e.unsent = certain
+	return e
+}
+
+// ofMethod is the error of a call whose method, or interceptor, returned err.
+// It may come from another call, whose request was not sent; this one's was.
+func ofMethod(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || !e.unsent {
+		return err
+	}
+	return &Error{Code: e.Code, Message: err.Error(), Details: e.Details, kind: e.kind, cause: err}
+}
+
 // contextError is the error of a call whose context has ended.
-func contextError(ctx context.Context, id ServiceID) error {
+func contextError(ctx context.Context, id ServiceID) *Error {
 	err := ctx.Err()
 	if cause := context.Cause(ctx); cause != err {
 		err = fmt.Errorf("%w: %w", err, cause)
@@ -215,7 +246,7 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 	case errors.Is(err, wire.ErrStalled):
 		return newError(kind, CodeDeadlineExceeded, id,
 			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout})
-	case errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
+	case errors.Is(err, mux.ErrMemory), errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
 		return newError(kind, CodeResourceExhausted, id,
 			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName})
 	}
@@ -232,6 +263,18 @@ func sound(err error) error {
 	return err
 }
 
+// detailUnsent is in the error of a call that was turned away unread.
+const detailUnsent = "rpc.unsent"
+
+// withDetail adds to details that are nobody else's.
+func withDetail(details map[string]string, key, value string) map[string]string {
+	if details == nil {
+		details = make(map[string]string)
+	}
+	details[key] = value
+	return details
+}
+
 // toWire is the only way of an error onto the wire.
 func toWire(err error) wire.Response {
 	r := wire.Response{Code: -1}
@@ -241,6 +284,10 @@ func toWire(err error) wire.Response {
 	var e *Error
 	if errors.As(err, &e) {
 		r.ErrType, r.Details = int(e.kind), e.Details
+		if _, of := e.Details[detailUnsent]; of || e.unsent {
+			r.Details = maps.Clone(e.Details)
+			delete(r.Details, detailUnsent) // of whoever set it, this is not for them to say
+		}
 	}
 	if r.Error = err.Error(); r.Error == "" {
 		r.Error = CodeOf(err).String() // an empty text would be no error
@@ -250,6 +297,9 @@ func toWire(err error) wire.Response {
 	}
 	if size := msgpack.StringMapSize(r.Details); size > maxErrorText {
 		r.Details = map[string]string{"rpc.details": fmt.Sprintf("left out: %d bytes, and %d may be", size, maxErrorText)}
+	}
+	if e != nil && e.unsent {
+		r.Details = withDetail(r.Details, detailUnsent, "true")
 	}
 	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
 		r.Code = int(code)
@@ -263,6 +313,10 @@ func fromWire(r wire.Response) error {
 		return nil
 	}
 	e := &Error{Code: Code(r.Code), Message: r.Error, Details: maps.Clone(r.Details), kind: ErrorType(r.ErrType)}
+	_, e.unsent = e.Details[detailUnsent]
+	if delete(e.Details, detailUnsent); len(e.Details) == 0 {
+		e.Details = nil
+	}
 	if e.kind < NonRPCErr || e.kind > AuthorizationErr {
 		e.kind = ServerErr
 	}

@@ -2,10 +2,7 @@ package rpc
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
-	"slices"
-	"strings"
 )
 
 // RegisterFunc makes a function callable as a method of the named service. It
@@ -23,19 +20,7 @@ func (s *Server) RegisterFunc(service, method string, f any) error {
 	if err != nil {
 		return err
 	}
-	s.registering.Lock()
-	defer s.registering.Unlock()
-	services := maps.Clone(*s.services.Load())
-	svc, err := services[service].with(m)
-	if err != nil {
-		return err
-	}
-	services[service] = svc
-	s.services.Store(&services)
-	if err := m.localOnly(); err != nil {
-		s.logger.Warn("rpc: method can be called only locally", "service", service, "method", method, "reason", err)
-	}
-	return nil
+	return s.handle(m)
 }
 
 func newFuncMethod(service, name string, f any) (*method, error) {
@@ -53,20 +38,4 @@ func newFuncMethod(service, name string, f any) (*method, error) {
 		return nil, fmt.Errorf("rpc: cannot register %v, a %T: %s", m.id, f, reason)
 	}
 	return m, nil
-}
-
-// with returns a copy of s, which may be nil, that has m too.
-func (s *service) with(m *method) (*service, error) {
-	svc := &service{info: ServiceInfo{Name: m.id.Name}, methods: make(map[string]*method)}
-	if s != nil {
-		if _, taken := s.methods[m.id.Method]; taken {
-			return nil, fmt.Errorf("rpc: method already defined: %v", m.id)
-		}
-		svc.info = s.info
-		svc.info.Methods = slices.Clone(s.info.Methods)
-		svc.methods = maps.Clone(s.methods)
-	}
-	svc.take(m)
-	slices.SortFunc(svc.info.Methods, func(a, b MethodInfo) int { return strings.Compare(a.Name, b.Name) })
-	return svc, nil
 }

@@ -188,10 +188,31 @@ func (s *Server) register(name string, rcvr any) error {
 		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
 	}
 	for _, m := range svc.info.Methods {
-		if m.LocalOnly != nil {
-			s.logger.Warn("rpc: method can be called only locally", "service", name, "method", m.Name, "reason", m.LocalOnly)
-		}
+		s.warnLocalOnly(ServiceID{name, m.Name}, m.LocalOnly)
 	}
+	return nil
+}
+
+func (s *Server) warnLocalOnly(id ServiceID, reason error) {
+	if reason != nil {
+		s.logger.Warn("rpc: method can be called only locally", "service", id.Name, "method", id.Method, "reason", reason)
+	}
+}
+
+// handle registers one method, beside those that its service has.
+func (s *Server) handle(m *method) error {
+	s.registering.Lock()
+	defer s.registering.Unlock()
+	services := maps.Clone(*s.services.Load())
+	svc := services[m.id.Name]
+	if svc == nil {
+		svc = &service{info: ServiceInfo{Name: m.id.Name}, methods: make(map[string]*method)}
+	} else if svc.methods[m.id.Method] != nil {
+		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
+	}
+	services[m.id.Name] = svc.with(m)
+	s.services.Store(&services)
+	s.warnLocalOnly(m.id, m.localOnly())
 	return nil
 }
 
@@ -245,7 +266,7 @@ func (s *Server) serves(ctx context.Context) bool {
 }
 
 func (s *Server) closedError(id ServiceID) error {
-	return serverError(CodeUnavailable, id, "the server is shutting down")
+	return serverError(CodeUnavailable, id, "the server is shutting down").notSent(true)
 }
 
 // prepared gets the method's argument and makes its reply. Only here, after
@@ -258,7 +279,7 @@ func (s *Server) prepared(next Handler) Handler {
 			}
 			return err
 		}
-		err := sound(next(ctx, call))
+		err := ofMethod(sound(next(ctx, call)))
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -55,12 +56,16 @@ type method struct {
 	rcvr     reflect.Value // a pointer to the receiver; not valid for a function
 	fn       reflect.Value // takes the receiver first, if there is one
 	direct   direct        // fn, for most unary methods
+	typed    typedFunc     // in place of rcvr and fn
 	zero     any           // of type arg, where an interface points to its value
 	arg      reflect.Type  // as the method declares it
 	reply    reflect.Type  // what the reply points to; a stream's element
 	replyPtr reflect.Type  // a unary method's, as it declares it
 	ok       []byte        // the encoded header of a reply without error
 }
+
+// typedFunc takes an argument of the method's type and a pointer to its reply.
+type typedFunc func(ctx context.Context, arg, reply any) error
 
 var (
 	typeContext = reflect.TypeFor[context.Context]()
@@ -137,7 +142,7 @@ func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
 	s.take(m)
 }
 
-// take makes a compiled method one of the service's.
+// take makes the method one of the service's.
 func (s *service) take(m *method) {
 	if m.kind == Unary && passedInWords() && behindInterface(m.arg) {
 		m.zero = reflect.Zero(m.arg).Interface()
@@ -147,6 +152,15 @@ func (s *service) take(m *method) {
 	s.info.Methods = append(s.info.Methods, MethodInfo{
 		Name: m.id.Method, Kind: m.kind, Args: m.arg, Reply: m.reply, LocalOnly: m.localOnly(),
 	})
+}
+
+// with returns a service that has the method too.
+func (s *service) with(m *method) *service {
+	n := &service{info: s.info, methods: maps.Clone(s.methods)}
+	n.info.Methods = slices.Clone(s.info.Methods)
+	n.take(m)
+	slices.SortFunc(n.info.Methods, func(a, b MethodInfo) int { return strings.Compare(a.Name, b.Name) })
+	return n
 }
 
 const (
@@ -275,6 +289,9 @@ func (m *method) wrongKind() error {
 // call runs the method: the only place where one is. A nil arg is one that
 // travelled, for an argument of type any.
 func (m *method) call(ctx context.Context, arg, reply any) error {
+	if m.typed != nil {
+		return noTypedNil(m.typed(ctx, arg, reply))
+	}
 	if m.direct.form != notDirect && reflect.TypeOf(arg) == m.arg && reflect.TypeOf(reply) == m.replyPtr {
 		return noTypedNil(m.direct.call(m.rcvr.UnsafePointer(), ctx, arg, reflect.ValueOf(reply).UnsafePointer()))
 	}

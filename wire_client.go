@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
@@ -100,7 +101,7 @@ func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body enco
 	c := t.client
 	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, protocols...)
 	if err != nil {
-		return dialError(ctx, c.host, call, err)
+		return dialError(ctx, c.host, call, err).notSent(true)
 	}
 	return t.carryOn(ctx, call, body, st)
 }
@@ -145,12 +146,12 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 func (c *clientConn) open(ctx context.Context) error {
 	st, l := c.st, &c.client.limits
 	if err := st.Scope().SetService(ServiceName); err != nil {
-		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err)
+		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err).notSent(true)
 	}
 	c.Init(st, st.Scope(), l.ProgressTimeout)
 	if !c.client.open.add(c) {
 		c.Close()
-		return c.client.closedError(c.call.ID())
+		return c.client.closedError(c.call.ID()).notSent(true)
 	}
 	return nil
 }
@@ -378,7 +379,9 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case isUnserved(err):
-		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
+		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol).notSent(true)
+	case isTurnedAway(err):
+		return turnedAway(id, c.call.Peer, err)
 	case errors.Is(err, errClosed), errors.Is(err, errStopped):
 		return clientError(CodeFailedPrecondition, id, "%w", err)
 	case err == io.EOF:
@@ -389,17 +392,28 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 	}
 }
 
+// isTurnedAway reports whether the peer's libp2p, or its server, had no room for
+// the stream, before it looked at it.
+func isTurnedAway(err error) bool {
+	var reset *network.StreamError
+	return errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamResourceLimitExceeded
+}
+
+func turnedAway(id ServiceID, p peer.ID, err error) *Error {
+	return clientError(CodeResourceExhausted, id, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).notSent(true)
+}
+
 // dialError is the error of a call for which no stream could be opened: its
 // request has not left.
-func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) error {
+func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) *Error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch id := call.ID(); {
 	case ctx.Err() != nil:
-		ended := contextError(ctx, id)
-		if e, ok := ended.(*Error); ok && onlyLimited(ctx, h, call.Peer) {
+		e := contextError(ctx, id)
+		if onlyLimited(ctx, h, call.Peer) {
 			e.Message += "; " + limitedHint
 		}
-		return ended
+		return e
 	case errors.As(err, &unserved):
 		return clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
 	case errors.Is(err, network.ErrResourceLimitExceeded):

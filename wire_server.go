@@ -114,7 +114,7 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 
 func (s *Server) noSlot() error {
 	return serverError(CodeResourceExhausted, ServiceID{},
-		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
+		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer).notSent(true)
 }
 
 // readHeader reads the request's header within its time and size. What is
