@@ -164,7 +164,7 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	caller := newEnds(args, replies, ctx.Done(), nil)
 	defer caller.finish()
 	call := c.newCall(dest, svc, method, Streaming)
-	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, replies: replies.Type().Elem()}
+	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: args.Type().Elem(), replies: replies.Type().Elem()}
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -190,8 +190,10 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
 	l := c.newLocalCall()
-	l.client = CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: c.id, Local: true, local: l}
-	return &l.client
+	call := &l.client // zero, and not written as a whole, which takes longer
+	call.Service, call.Method, call.Kind, call.Peer = svc, method, kind, c.id
+	call.Client, call.Local, call.local = true, true, l
+	return call
 }
 
 // release is called when nobody uses the call any more.
@@ -229,7 +231,7 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 			"the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	if call.Kind == Streaming && call.stats != nil {
-		call.stream.in.(*chanSource).stats, call.stream.out.(*chanSink).stats = call.stats, call.stats
+		call.stream.record(call.stats)
 	}
 	return c.local.carry(ctx, call)
 }
