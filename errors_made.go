@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -83,7 +84,7 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 	case errors.Is(err, wire.ErrStalled):
 		return newError(kind, CodeDeadlineExceeded, id,
 			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout}).over("Limits.ProgressTimeout")
-	case errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
+	case errors.Is(err, mux.ErrMemory), errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
 		return newError(kind, CodeResourceExhausted, id,
 			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName}).over(limitOfLibp2p)
 	}

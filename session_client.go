@@ -75,6 +75,9 @@ func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encoded
 		if err != nil || st != nil {
 			return st, err
 		}
+		if call.stats != nil && try == 1 {
+			call.stats.out(reflect.ValueOf(call.Args), body.head)
+		}
 		err = session.call(ctx, c, call, body)
 		if err == nil {
 			return nil, nil
@@ -270,17 +273,14 @@ func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, bod
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	if call.stats != nil {
-		call.stats.out(reflect.ValueOf(call.Args), body.head)
-	}
 	head := wire.AppendHeader(pool.Get(firstEncoding)[:0], &h)
 	defer func() { pool.Put(head) }()
-	rest := body.head
+	rest, owned := body.head, len(head)+len(body.head)
 	if body.users != nil {
 		head = append(head, body.head...)
 		rest = body.users
 	}
-	reply, err := s.mux.Call(ctx, head, rest, func() uint64 { return uint64(CodeOf(ctx.Err())) })
+	reply, err := s.mux.Call(ctx, head, rest, owned, func() uint64 { return uint64(CodeOf(ctx.Err())) })
 	if err != nil {
 		return s.explain(ctx, c, call, err)
 	}
@@ -307,7 +307,7 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 		return s.refused(id, refused)
 	case errors.As(err, new(*mux.AbortedError)):
 		return serverError(CodeInternal, id, "peer %v ended the call without a reply", s.peer)
-	case errors.As(err, &large) && large.Max != uint64(c.limits.session().Message):
+	case errors.As(err, &large) && large.Request:
 		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max).over("Limits.MessageSize")
 	}
 	return sessionError(err, id, ClientErr, "the reply", &c.limits)
