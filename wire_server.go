@@ -114,7 +114,7 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 
 func (s *Server) noSlot() error {
 	return serverError(CodeResourceExhausted, ServiceID{},
-		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer).notSent(true)
+		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer).over("Limits.CallsPerPeer").notSent(true)
 }
 
 // readHeader reads the request's header within its time and size. What is
@@ -126,14 +126,14 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	inTime := c.R.Unwatch()
 	switch {
 	case !inTime:
-		return wire.Header{}, badHeader(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout)
+		return wire.Header{}, badHeader(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout).over("Limits.HeaderTimeout")
 	case err != nil:
 		return wire.Header{}, l.headerError(err)
 	}
 	return l.parseHeader(b)
 }
 
-func badHeader(code Code, format string, args ...any) error {
+func badHeader(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, kind: ServerErr, Message: "rpc: " + fmt.Sprintf(format, args...)}
 }
 
@@ -141,7 +141,7 @@ func badHeader(code Code, format string, args ...any) error {
 func (l *Limits) headerError(err error) error {
 	if errors.As(err, new(*msgpack.LimitError)) {
 		return badHeader(CodeResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata; Limits.MetadataSize sets it",
-			err, MaxServiceIDLength, l.MetadataSize)
+			err, MaxServiceIDLength, l.MetadataSize).over("Limits.MetadataSize")
 	}
 	return badHeader(CodeInvalidArgument, "bad request header: %v", err)
 }
@@ -156,7 +156,7 @@ func (l *Limits) parseHeader(b []byte) (h wire.Header, err error) {
 		return wire.Header{}, badHeader(CodeInvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxServiceIDLength)
 	case len(h.Metadata) > 0 && msgpack.StringMapSize(h.Metadata) > l.MetadataSize:
 		return wire.Header{}, badHeader(CodeResourceExhausted, "metadata of %d bytes, and %d may be; Limits.MetadataSize sets it",
-			msgpack.StringMapSize(h.Metadata), l.MetadataSize)
+			msgpack.StringMapSize(h.Metadata), l.MetadataSize).over("Limits.MetadataSize")
 	}
 	return h, nil
 }
@@ -215,7 +215,7 @@ func (call *CallInfo) setArgument(b []byte, l *Limits) error {
 
 func argumentError(m *method, b []byte, err error) error {
 	if errors.Is(err, errExpands) {
-		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err)
+		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
 	}
 	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
@@ -522,7 +522,7 @@ func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err e
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
 		return b, nil, serverError(CodeResourceExhausted, call.ID(),
-			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most)
+			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most).over("Limits.MessageSize")
 	}
 	if call.stats != nil {
 		call.stats.out(reflect.ValueOf(call.Reply), b[start:])
