@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -282,7 +281,7 @@ func sessionError(err error, id ServiceID, kind ErrorType, what string, l *Limit
 	case errors.Is(err, mux.ErrStalled):
 		return limitError(wire.ErrStalled, id, kind, what, l)
 	case errors.Is(err, mux.ErrMemory):
-		return limitError(fmt.Errorf("%w: %w", wire.ErrMemory, err), id, kind, what, l)
+		return limitError(err, id, kind, what, l)
 	}
 	return newError(kind, CodeUnavailable, id, "%s: %w", []any{what, err})
 }

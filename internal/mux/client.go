@@ -20,7 +20,8 @@ type Client struct {
 	entered int              // those, and those whose turn to begin has come
 	limit   int              // of entered
 	waiting messages         // for that
-	waits   int
+	starved messages         // which the server had no memory for
+	waits   int              // of both
 	away    *GoAwayError
 	most    uint64 // bytes of a request that the server takes
 }
@@ -32,7 +33,7 @@ type call struct {
 	start uint64        // where in all that is written the request begins
 	done  chan struct{} // gets one when somebody waits and the call is over
 	err   error
-	waits bool // to enter
+	waits *messages // to enter: where it does
 	begun bool
 	again bool // it was refused once already
 	reply bool // it has begun
@@ -94,8 +95,8 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		c.mu.Unlock()
 		return Reply{}, err
 	}
-	if c.waits > 0 || c.entered >= c.limit {
-		c.wait(k)
+	if c.waiting.first != nil || c.entered >= c.limit {
+		c.wait(k, &c.waiting)
 	} else {
 		c.enter(k)
 	}
@@ -135,16 +136,16 @@ func (c *Client) refuses(k *call) error {
 	return nil
 }
 
-func (c *Client) wait(k *call) {
-	c.waiting.push(&k.message)
+func (c *Client) wait(k *call, in *messages) {
+	in.push(&k.message)
 	c.waits++
-	k.waits = true
+	k.waits = in
 }
 
 func (c *Client) unwait(k *call) {
-	c.waiting.remove(&k.message)
+	k.waits.remove(&k.message)
 	c.waits--
-	k.waits = false
+	k.waits = nil
 }
 
 // enter makes the call one of those under way.
@@ -186,7 +187,7 @@ func (c *Client) giveUp(k *call, reason func() uint64) {
 		c.drop(&k.in)
 		c.add(kindCancel, []uint64{k.id, reason()})
 		c.kick(false, false)
-	case k.waits:
+	case k.waits != nil:
 		c.unwait(k)
 		c.closeIfDone()
 	default:
@@ -200,6 +201,15 @@ func (c *Client) giveUp(k *call, reason func() uint64) {
 func (c *Client) leave(k *call) {
 	delete(c.open, k.id)
 	c.entered--
+	c.relieve()
+}
+
+// relieve lets those try again that the server had no memory for.
+func (c *Client) relieve() {
+	for m := c.starved.first; m != nil; m = c.starved.first {
+		c.unwait(m.call)
+		c.wait(m.call, &c.waiting)
+	}
 	c.admit()
 }
 
@@ -223,11 +233,8 @@ func (c *Client) deliver(k *call, err error) {
 }
 
 func (c *Client) ending(err error) func() {
-	for m := c.waiting.first; m != nil; m = c.waiting.first {
-		c.unwait(m.call)
-		c.deliver(m.call, &EndedError{Err: err})
-	}
-	for m := c.queue.first; m != nil; m = c.queue.first {
+	c.deliverWaiting(&EndedError{Err: err})
+	for _, m := range c.queue.all() {
 		if k := m.call; !k.begun {
 			c.deliver(k, &EndedError{Err: err})
 		}
@@ -240,9 +247,19 @@ func (c *Client) ending(err error) func() {
 	return func() { c.ended(err) }
 }
 
+// deliverWaiting ends the calls that wait to enter.
+func (c *Client) deliverWaiting(reason error) {
+	for _, q := range []*messages{&c.waiting, &c.starved} {
+		for m := q.first; m != nil; m = q.first {
+			c.unwait(m.call)
+			c.deliver(m.call, reason)
+		}
+	}
+}
+
 func (c *Client) done() { c.end(ErrIdle) }
 
-func (c *Client) ticked() {}
+func (c *Client) ticked() { c.relieve() }
 
 func (c *Client) idled() { c.end(ErrIdle) }
 

@@ -75,8 +75,16 @@ func (c *Client) handle(f *frame, buf []byte) error {
 		if k.reply {
 			return fmt.Errorf("%w: call %d is refused after a reply", ErrProtocol, f.id)
 		}
-		if f.num == refusedForNow && !k.again && !k.gone && !c.closing {
-			c.again(k)
+		switch {
+		case k.gone || c.closing:
+		case f.num == refusedForNow && !k.again:
+			// It was made before the server had said how many it takes.
+			k.again = true
+			c.again(k, &c.waiting)
+			c.admit()
+			return nil
+		case f.num == refusedForMemory && len(c.open) > 1:
+			c.again(k, &c.starved) // when another has ended
 			return nil
 		}
 		c.finish(k, &RefusedError{f.num, reason(f.body)})
@@ -132,16 +140,14 @@ func (c *Client) received(k *call, err error) error {
 	return nil
 }
 
-// again lets a call wait for another turn: it was made before the server had
-// said how many it takes.
-func (c *Client) again(k *call) {
+// again lets a call that was refused wait for another turn.
+func (c *Client) again(k *call, in *messages) {
 	c.stopSending(k)
 	delete(c.open, k.id)
 	c.entered--
 	k.off = 0
-	k.begun, k.again = false, true
-	c.wait(k)
-	c.admit()
+	k.begun = false
+	c.wait(k, in)
 }
 
 // finish ends a call for good.
@@ -150,6 +156,9 @@ func (c *Client) finish(k *call, err error) {
 	if err != nil || k.gone {
 		c.drop(&k.in)
 	}
+	// A session has room for what is on its way. What has come is the caller's,
+	// who is about to take it.
+	c.move(&k.in)
 	c.deliver(k, err)
 	c.leave(k)
 }
@@ -175,14 +184,9 @@ func (c *Client) goAway(f *frame) {
 	c.closing = true
 	c.away = &GoAwayError{f.num, reason(f.body)}
 	ended := &EndedError{Err: c.away}
-	for m := c.waiting.first; m != nil; m = c.waiting.first {
-		c.unwait(m.call)
-		c.deliver(m.call, ended)
-	}
-	for m := c.queue.first; m != nil; {
-		k := m.call
-		m = m.next
-		if !k.begun {
+	c.deliverWaiting(ended)
+	for _, m := range c.queue.all() {
+		if k := m.call; !k.begun {
 			c.entered--
 			c.deliver(k, ended)
 		}

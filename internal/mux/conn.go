@@ -90,7 +90,7 @@ type conn struct {
 	closing  bool     // it takes no more calls
 	settled  bool     // the peer's first settings have come
 	out      []byte   // small frames to be written next
-	queue    messages // large messages under way
+	queue    outbound // large messages under way
 	writing  bool     // somebody does
 	rest     []byte   // what a Write that was taken over left
 	restOf   []byte   // the buffer of rest
@@ -260,7 +260,7 @@ func (c *conn) end(err error) {
 		c.timer.Stop()
 	}
 	after := c.side.ending(err) // while there is a queue: calls may be in nothing else
-	for m := c.queue.first; m != nil; m = c.queue.first {
+	for _, m := range c.queue.all() {
 		c.forget(m)
 	}
 	c.partial = nil

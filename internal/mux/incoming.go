@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"errors"
 )
 
 // Incoming is a call at the server.
@@ -88,6 +89,13 @@ func (in *Incoming) Reply(head, body []byte) error {
 	case in.replied:
 		s.mu.Unlock()
 		return errReplied
+	}
+	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
+		s.add(kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
+		s.close(in)
+		s.kick(true, false)
+		s.mu.Unlock()
+		return nil
 	}
 	if !in.in.whole() { // the rest is passed over
 		s.spare(in, errReplied)

@@ -44,6 +44,7 @@ type inbound struct {
 	got   int
 	quiet int  // ticks without a piece
 	skip  bool // nobody wants it
+	moved bool // it is with whoever waited for it, and accounted for no more
 }
 
 // start takes the first piece, and with it the frame's buffer.
@@ -67,8 +68,12 @@ func (c *conn) start(in *inbound, f *frame, frame []byte) error {
 
 func (in *inbound) whole() bool { return in.got == in.total }
 
-// more takes the next piece. The buffer grows with what has come: to at most
-// four times that, whatever was announced.
+// growth is how many times what has come is made room for. From a piece it goes
+// to a quarter of a MiB at once: most messages are copied no more than once.
+const growth = 8
+
+// more takes the next piece. The buffer grows with what has come, whatever was
+// announced.
 func (c *conn) more(in *inbound, f *frame) error {
 	if left := in.total - in.got; f.size > left {
 		return fmt.Errorf("%w: %d bytes more than a message has", ErrProtocol, f.size-left)
@@ -96,8 +101,8 @@ func (c *conn) more(in *inbound, f *frame) error {
 // grow makes room for what has come of a message, and as a rule for more.
 func (c *conn) grow(in *inbound) error {
 	size := in.total
-	if in.got < size/4 {
-		size = min(size, max(4*in.got, step))
+	if in.got < size/growth {
+		size = min(size, max(growth*in.got, step))
 	}
 	if err := c.use(bufferCap(size)); err != nil {
 		return err
@@ -116,14 +121,22 @@ func (c *conn) grow(in *inbound) error {
 func (c *conn) drop(in *inbound) {
 	in.skip = true
 	delete(c.partial, in)
+	c.move(in)
 	for _, b := range []*[]byte{&in.frame, &in.grown} {
 		if *b != nil {
-			c.unuse(cap(*b))
 			freeBuffer(*b)
 			*b = nil
 		}
 	}
 	in.buf = nil
+}
+
+// move accounts for the message no more.
+func (c *conn) move(in *inbound) {
+	if !in.moved && in.frame != nil {
+		in.moved = true
+		c.unuse(cap(in.frame) + cap(in.grown))
+	}
 }
 
 // pooled is the largest buffer that comes from the pool: those are powers of

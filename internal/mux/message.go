@@ -12,6 +12,7 @@ type message struct {
 	head, body []byte
 	off        int
 	queued     bool
+	turning    bool // it is one of those that take turns
 	length     int
 	sent       chan struct{} // closed when it is forgotten, if somebody waits
 	owned      int           // how much of it is the library's

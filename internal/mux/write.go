@@ -35,7 +35,7 @@ func (c *conn) kick(self, cancellable bool) {
 	}()
 }
 
-func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || c.queue.first != nil }
+func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || !c.queue.empty() }
 
 // rests says that nobody writes any more.
 func (c *conn) rests() {
@@ -136,9 +136,8 @@ func isTimeout(err error) bool {
 func (c *conn) batch() []byte {
 	b := c.out
 	c.out = nil
-	for first := true; c.queue.first != nil && (first || len(b) < batchSize); first = false {
-		m := c.queue.first
-		c.queue.remove(m)
+	for first := true; !c.queue.empty() && (first || len(b) < batchSize); first = false {
+		m := c.queue.next()
 		if m.off == 0 {
 			c.side.begin(m)
 		}
@@ -146,8 +145,9 @@ func (c *conn) batch() []byte {
 		b = m.appendPiece(b)
 		c.queued += uint64(len(b) - before)
 		if m.off < m.length {
-			c.queue.push(m)
+			c.queue.again(m)
 		} else {
+			c.queue.done(m)
 			c.forget(m)
 			c.side.written(m)
 		}
