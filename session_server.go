@@ -263,6 +263,7 @@ func (c *serverCall) respond(call *CallInfo, err error) error {
 	failed := c.in.Reply(b, users)
 	if errors.Is(failed, mux.ErrMemory) {
 		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
+		call.Reply = nil // which is what is too large
 		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
 		failed = c.in.Reply(b, users)
 	}

@@ -233,7 +233,7 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 		for i := range 64 {
 			peer.send(dataFrame(1, piece))
 			synctest.Wait()
-			if n, most := s.mem.used.Load(), int64(5*(i+2)*FirstPiece+8*step); n > most {
+			if n, most := s.mem.used.Load(), int64(2*growth*(i+2)*FirstPiece+8*step); n > most {
 				t.Fatalf("%d bytes after %d pieces", n, i+1)
 			}
 		}
