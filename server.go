@@ -73,7 +73,8 @@ type ServerOption func(*Server)
 
 // WithStreamBufferSize sets how many arguments, and how many replies, of a
 // streaming call a server holds between the stream and the method's channels.
-// Default 0: an item is received when the method takes it.
+// Default 0: an item is received when the method takes it. Typed methods hold
+// more than that by themselves; see [Sender.Send].
 func WithStreamBufferSize(size int) ServerOption {
 	return func(s *Server) { s.streamBuffer = size }
 }
