@@ -94,7 +94,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		c.local = localTransport{s}
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
-	c.handler = chain(chain(c.carry, c.interceptors...), observed(c.stats))
+	c.handler = chain(chain(c.carried, c.interceptors...), observed(c.stats))
 	return c
 }
 
@@ -215,13 +215,23 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 	return c.handler(ctx, call)
 }
 
-// carry is the end of the chain: it picks the transport.
+// carried is the end of the chain: the call is carried, and its error says
+// whose it is.
+func (c *Client) carried(ctx context.Context, call *CallInfo) error {
+	err := c.carry(ctx, call)
+	if err == nil {
+		return nil
+	}
+	return call.named(err)
+}
+
+// carry picks the transport.
 func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	if ctx.Err() != nil {
-		return contextError(ctx, call.ID())
+		return contextError(ctx, call.ID()).notSent(true)
 	}
 	if c.closed.Load() {
-		return c.closedError(call.ID())
+		return c.closedError(call.ID()).notSent(true)
 	}
 	switch {
 	case !call.Local:

@@ -306,9 +306,9 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 		atClient bool
 		code     rpc.Code
 	}{
-		"streams of the protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, false, rpc.CodeUnavailable},
+		"streams of the protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, false, rpc.CodeResourceExhausted},
 		"streams of the service": {rcmgr.PartialLimitConfig{
-			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, false, rpc.CodeUnavailable},
+			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, false, rpc.CodeResourceExhausted},
 		"streams of the client's protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, true, rpc.CodeResourceExhausted},
 		"streams of the client's service": {rcmgr.PartialLimitConfig{
 			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, true, rpc.CodeResourceExhausted},
@@ -332,7 +332,7 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 			}
 			for range 20 {
 				err := client.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
-				if rpc.CodeOf(err) != c.code || !rpc.IsClientError(err) {
+				if rpc.CodeOf(err) != c.code || !rpc.IsClientError(err) || !unsent(err) {
 					t.Fatalf("got %v", err)
 				}
 				in, out := make(chan Args), make(chan Quotient)

@@ -81,6 +81,7 @@ type setup struct {
 	server *rpc.Server
 	dest   peer.ID
 	sender peer.ID // whom the server takes the client for
+	host   host.Host
 }
 
 // options configure both sides of a setup.
@@ -123,7 +124,7 @@ func (tr transport) setup(t testing.TB, o options) setup {
 	s := rpc.NewServer(b, testProtocol, append([]rpc.ServerOption{quiet}, o.server...)...)
 	c := tr.newClient(a, s, o.client...)
 	closeAfter(t, c, s)
-	return setup{c, s, b.ID(), a.ID()}
+	return setup{c, s, b.ID(), a.ID(), a}
 }
 
 func closeAfter(t testing.TB, c *rpc.Client, s *rpc.Server) {

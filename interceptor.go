@@ -102,6 +102,41 @@ func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
 }
 
+// WithRefusedFunc makes a server call f for each call that it allows and cannot
+// serve: there is no such method, it is of the other kind, or the argument is
+// not of its type. Interceptors see none of those. err is what the caller gets.
+// It is for tests that fail then, and for logs of peers that run another
+// version of a program.
+//
+// call.Args is a unary call's argument as far as it is known. For a method that
+// is not there it is what a local caller passed; what a remote one sent is
+// decoded as the codec does without a type: maps as map[interface{}]interface{},
+// strings as []byte, whole numbers as int64 or uint64. nil if that fails, or
+// if the caller's library is v0.6.
+//
+// f must not change or keep call. It is called by several goroutines at once,
+// before the caller is answered. A panic in it ends the call with
+// [CodeInternal].
+func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) ServerOption {
+	return func(s *Server) { s.refused = f }
+}
+
+// untyped stands for a method that is not there, while its argument is read.
+var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
+
+// receiveUntyped gets the argument of a method that is not there. A caller that
+// does not tell the kind of call sends no one knows what.
+func (call *CallInfo) receiveUntyped(ctx context.Context) {
+	if call.Local || call.Kind != Unary {
+		return
+	}
+	call.method = untyped
+	if err := call.remote.receive(ctx, call); err != nil {
+		call.Args = nil
+	}
+	call.method = nil
+}
+
 // chain wraps last in the interceptors, the first outermost.
 func chain(last Handler, interceptors ...Interceptor) Handler {
 	for i := len(interceptors) - 1; i >= 0; i-- {

@@ -53,6 +53,7 @@ type Server struct {
 	authorize    func(peer.ID, string, string) bool
 	stats        stats.Handler
 	interceptors []Interceptor
+	refused      func(context.Context, *CallInfo, error)
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -121,7 +122,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 
-	s.watched = len(s.interceptors) > 0 || s.stats != nil
+	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
 	if s.stats != nil {
@@ -277,37 +278,47 @@ func (s *Server) serves(ctx context.Context) bool {
 }
 
 func (s *Server) closedError(id ServiceID) error {
-	return serverError(CodeUnavailable, id, "the server is shutting down")
+	return serverError(CodeUnavailable, id, "the server is shutting down").notSent(true)
 }
 
 // prepared gets the method's argument and makes its reply. Only here, after
 // authorization, does the caller learn whether there is such a method.
 func (s *Server) prepared(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) (err error) {
-		m := call.method
-		if m == nil {
-			return s.notFound(call.ID())
-		}
-		if call.Kind != m.kind {
-			return m.wrongKind()
-		}
-		if call.Local {
-			err = call.receiveLocal()
-		} else {
-			err = call.remote.receive(ctx, call)
-		}
-		if err != nil {
+	return func(ctx context.Context, call *CallInfo) error {
+		if err := s.prepare(ctx, call); err != nil {
+			if s.refused != nil {
+				s.refused(ctx, call, err)
+			}
 			return err
 		}
-		if m.kind == Unary && call.Reply == nil {
-			call.Reply = reflect.New(m.reply).Interface()
-		}
-		err = sound(next(ctx, call))
+		err := ofMethod(sound(next(ctx, call)))
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
 		return err
 	}
+}
+
+func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
+	m := call.method
+	if m == nil {
+		if s.refused != nil {
+			call.receiveUntyped(ctx)
+		}
+		return s.notFound(call.ID())
+	}
+	if call.Kind != m.kind {
+		return m.wrongKind()
+	}
+	if call.Local {
+		err = call.receiveLocal()
+	} else {
+		err = call.remote.receive(ctx, call)
+	}
+	if err == nil && m.kind == Unary && call.Reply == nil {
+		call.Reply = reflect.New(m.reply).Interface()
+	}
+	return err
 }
 
 // invoked runs the method.
@@ -344,6 +355,9 @@ type methodEnds interface {
 // invokeStreaming runs the method between two pumps, which have ended when it
 // returns.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
+	if call.conn != nil {
+		call.conn.unread.begin()
+	}
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)

@@ -53,8 +53,8 @@ type service struct {
 type method struct {
 	id       ServiceID
 	kind     Kind
-	rcvr     reflect.Value // a pointer to the receiver
-	fn       reflect.Value // takes the receiver first
+	rcvr     reflect.Value // a pointer to the receiver; not valid for a function
+	fn       reflect.Value // takes the receiver first, if there is one
 	direct   direct        // fn, for most unary methods
 	typed    typedFunc     // in place of rcvr and fn
 	handler  any           // what typed calls
@@ -135,14 +135,9 @@ func describeLeftOut(left []LeftOutMethod) string {
 
 // add takes the method, or notes why not.
 func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
-	name := rm.Name
-	m := &method{id: ServiceID{s.info.Name, name}, rcvr: rcvr, fn: rm.Func}
-	reason := m.compile(rcvr.Method(rm.Index).Type())
-	if n := len(m.id.String()); reason == "" && n > MaxServiceIDLength {
-		reason = fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
-	}
-	if reason != "" {
-		s.leaveOut(name, reason)
+	m := &method{id: ServiceID{s.info.Name, rm.Name}, rcvr: rcvr, fn: rm.Func}
+	if reason := m.compile(rcvr.Method(rm.Index).Type()); reason != "" {
+		s.leaveOut(rm.Name, reason)
 		return
 	}
 	m.direct = directOf(m)
@@ -199,12 +194,15 @@ func (m *method) compile(t reflect.Type) (reason string) {
 			return fmt.Sprintf("its replies are a %v, a channel of the wrong direction: make it a chan<- %v", reply, reply.Elem())
 		}
 		m.kind, m.arg, m.reply = Streaming, arg.Elem(), reply.Elem()
-		return ""
+	} else {
+		if reply.Kind() != reflect.Pointer {
+			return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+		}
+		m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	}
-	if reply.Kind() != reflect.Pointer {
-		return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+	if n := len(m.id.String()); n > MaxServiceIDLength {
+		return fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
 	}
-	m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	return ""
 }
 
@@ -311,7 +309,11 @@ func (m *method) reflectCall(ctx context.Context, arg, reply reflect.Value) erro
 	f := frames.Get().(*frame)
 	f.ctx = ctx
 	f.args = [4]reflect.Value{m.rcvr, f.ctxValue, arg, reply}
-	out := m.fn.Call(f.args[:])
+	args := f.args[:]
+	if !m.rcvr.IsValid() {
+		args = args[1:]
+	}
+	out := m.fn.Call(args)
 	f.ctx, f.args = nil, [4]reflect.Value{}
 	frames.Put(f)
 	err, _ := out[0].Interface().(error)
