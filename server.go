@@ -232,7 +232,11 @@ func (s *Server) Services() []ServiceInfo {
 
 // lookup returns a method, or nil.
 func (s *Server) lookup(service, name string) *method {
-	if svc := (*s.services.Load())[service]; svc != nil {
+	return methodOf(*s.services.Load(), service, name)
+}
+
+func methodOf(services map[string]*service, service, name string) *method {
+	if svc := services[service]; svc != nil {
 		return svc.methods[name]
 	}
 	return nil
@@ -255,7 +259,14 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	return s.local(&serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}, &c.server)
+	var sc *serverContext
+	if c.server.frame != nil {
+		sc = c.server.frame.context()
+	} else {
+		sc = new(serverContext)
+	}
+	sc.Context, sc.sender, sc.metadata, sc.server = ctx, s.id, outgoing(ctx), s
+	return s.local(sc, &c.server)
 }
 
 // serves reports whether ctx is that of a method that this server is running.
@@ -305,7 +316,7 @@ func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
 	} else {
 		err = call.remote.receive(ctx, call)
 	}
-	if err == nil && m.kind == Unary {
+	if err == nil && m.kind == Unary && call.Reply == nil {
 		call.Reply = reflect.New(m.reply).Interface()
 	}
 	return err
@@ -314,38 +325,54 @@ func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
 // invoked runs the method.
 func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	m := call.method
-	if m.kind == Streaming {
+	switch {
+	case m.kind == Streaming:
 		return s.invokeStreaming(ctx, call)
+	case call.frame != nil:
+		return call.frame.invoke(ctx, call)
 	}
 	return m.call(ctx, call.Args, call.Reply)
 }
 
+// methodEnds are a streaming method's own ends of its call: nobody else's can
+// be closed twice by it, and it never waits for a caller that is gone.
+type methodEnds interface {
+	recording
+	args() lateSink
+	replies() source
+	// run runs the method. Nothing more is replied when it has returned.
+	run(ctx context.Context) error
+	// noMore ends the arguments, well with a nil err.
+	noMore(err error)
+	// halt makes every wait of the two ends end at once.
+	halt()
+	// discard takes replies for which there is nobody, until returned.
+	discard(returned <-chan struct{})
+}
+
 // invokeStreaming runs the method between two pumps, which have ended when it
-// returns. The method's channels are its own: nobody else's can be closed
-// twice by it, and it never waits for a caller that is gone.
+// returns.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
-	m := call.method
 	if call.conn != nil {
 		call.conn.unread.begin()
 	}
-	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
-	own := newEnds(replies, args, ctx.Done(), returned)
+	own := call.method.ends(ctx, call, s.streamBuffer, returned)
 	if call.Local {
-		own.src.stats, own.dst.stats = call.stats, call.stats
+		own.record(call.stats)
 	}
 
 	received, sent := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := pump(call.stream.in, call.patiently(own))
+		err := pump(call.stream.in, call.patiently(own.args()))
 		if err != nil {
 			call.stopWriting(err, returned)
 			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
 		}
-		_ = own.dst.end()
+		own.noMore(err)
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
 				call.stopWriting(err, returned)
@@ -355,7 +382,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		received <- err
 	}()
 	go func() {
-		err := pump(&own.src, call.stream.out)
+		err := pump(own.replies(), call.stream.out)
 		if err != nil {
 			// The call is over; the method learns it by its context, and by
 			// the end of its arguments.
@@ -364,14 +391,14 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 				_ = call.conn.respond(call, err)
 			}
 			call.stream.in.halt()
-			own.src.discard(returned)
+			own.discard(returned)
 		}
 		sent <- err
 	}()
 
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
-		return m.reflectCall(ctx, args, replies)
+		return own.run(ctx)
 	})(ctx, call)
 	sendErr := <-sent
 	own.halt()
