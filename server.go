@@ -132,11 +132,13 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 
 	if h != nil {
 		s.id = h.ID()
-		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		// The best comes first: peers are told of each as it is set, and choose
+		// among what they have been told of.
 		if !s.noSessions {
 			h.SetStreamHandler(sessions(p), s.serveSession)
 		}
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
 	}
 	return s
 }

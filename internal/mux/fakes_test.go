@@ -20,9 +20,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // When f has returned, no goroutine may be left.
 func inBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	renew := func() { calls = sync.Pool{New: newCall} } // channels stay in their bubble
-	renew()
-	defer renew()
 	synctest.Test(t, f)
 }
 
