@@ -164,7 +164,7 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	caller := newEnds(args, replies, ctx.Done(), nil)
 	defer caller.finish()
 	call := c.newCall(dest, svc, method, Streaming)
-	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, replies: replies.Type().Elem()}
+	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: args.Type().Elem(), replies: replies.Type().Elem()}
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -229,7 +229,7 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 			"the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	if call.Kind == Streaming && call.stats != nil {
-		call.stream.in.(*chanSource).stats, call.stream.out.(*chanSink).stats = call.stats, call.stats
+		call.stream.record(call.stats)
 	}
 	return c.local.carry(ctx, call)
 }

@@ -108,12 +108,11 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 func (call *CallInfo) receiveLocal() error {
 	m := call.method
 	if m.kind == Streaming {
-		in, out := call.stream.in.(*chanSource), call.stream.out.(*chanSink)
-		if a := in.ch.Type().Elem(); !a.AssignableTo(m.arg) {
+		if a := call.stream.args; !a.AssignableTo(m.arg) {
 			return m.mismatch(a.String())
 		}
-		if r := out.ch.Type().Elem(); !m.reply.AssignableTo(r) {
-			return replyMismatch(m.id, m.reply.String(), out.ch.Type())
+		if r := call.stream.replies; !m.reply.AssignableTo(r) {
+			return replyMismatch(m.id, m.reply.String(), reflect.PointerTo(r))
 		}
 		return nil
 	}

@@ -174,7 +174,12 @@ type distributor struct {
 	stall    time.Duration
 }
 
-func (d *distributor) put(item reflect.Value) error {
+// fresh is never called: nothing is decoded for a distributor.
+func (d *distributor) fresh() item {
+	panic("rpc: arguments are not distributed as they come off a stream")
+}
+
+func (d *distributor) put(it item) error {
 	var late <-chan struct{}
 	if d.stall > 0 {
 		// One time for all: whoever is not waited for first has had it too.
@@ -185,7 +190,7 @@ func (d *distributor) put(item reflect.Value) error {
 	err := errStopped
 	for _, b := range d.branches {
 		b.feed.lateOn(late)
-		switch b.feed.put(item) {
+		switch b.feed.put(it) {
 		case nil:
 			err = nil
 		case errLate:

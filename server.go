@@ -318,29 +318,42 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	return m.call(ctx, call.Args, call.Reply)
 }
 
+// methodEnds are a streaming method's own ends of its call: nobody else's can
+// be closed twice by it, and it never waits for a caller that is gone.
+type methodEnds interface {
+	recording
+	args() lateSink
+	replies() source
+	// run runs the method. Nothing more is replied when it has returned.
+	run(ctx context.Context) error
+	// noMore ends the arguments, well with a nil err.
+	noMore(err error)
+	// halt makes every wait of the two ends end at once.
+	halt()
+	// discard takes replies for which there is nobody, until returned.
+	discard(returned <-chan struct{})
+}
+
 // invokeStreaming runs the method between two pumps, which have ended when it
-// returns. The method's channels are its own: nobody else's can be closed
-// twice by it, and it never waits for a caller that is gone.
+// returns.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
-	m := call.method
-	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
-	own := newEnds(replies, args, ctx.Done(), returned)
+	own := call.method.ends(ctx, call, s.streamBuffer, returned)
 	if call.Local {
-		own.src.stats, own.dst.stats = call.stats, call.stats
+		own.record(call.stats)
 	}
 
 	received, sent := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := pump(call.stream.in, call.patiently(own))
+		err := pump(call.stream.in, call.patiently(own.args()))
 		if err != nil {
 			call.stopWriting(err, returned)
 			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
 		}
-		_ = own.dst.end()
+		own.noMore(err)
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
 				call.stopWriting(err, returned)
@@ -350,7 +363,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		received <- err
 	}()
 	go func() {
-		err := pump(&own.src, call.stream.out)
+		err := pump(own.replies(), call.stream.out)
 		if err != nil {
 			// The call is over; the method learns it by its context, and by
 			// the end of its arguments.
@@ -359,14 +372,14 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 				_ = call.conn.respond(call, err)
 			}
 			call.stream.in.halt()
-			own.src.discard(returned)
+			own.discard(returned)
 		}
 		sent <- err
 	}()
 
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
-		return m.reflectCall(ctx, args, replies)
+		return own.run(ctx)
 	})(ctx, call)
 	sendErr := <-sent
 	own.halt()

@@ -116,7 +116,12 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 	}
 	defer conn.done()
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { conn.giveUp(CodeOf(ctx.Err())) })
+		stop := context.AfterFunc(ctx, func() {
+			conn.giveUp(CodeOf(ctx.Err()))
+			if call.stream != nil {
+				call.stream.in.halt()
+			}
+		})
 		defer stop()
 	}
 	if call.Kind == Unary && isNil(call.Args) && !conn.marked() {
@@ -332,7 +337,7 @@ func (c *clientConn) stream() error {
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
 	from := &wireSource{
-		r: &c.R, limits: l, typ: call.stream.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
 			if errors.Is(err, errExpands) {
 				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)

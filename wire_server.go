@@ -159,7 +159,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
-			r: &c.R, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
+			r: &c.R, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) error { return argumentError(call.method, b, err) },
 		}
@@ -198,7 +198,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 // setArgument decodes a unary call's argument.
 func (call *CallInfo) setArgument(b []byte, l *Limits) error {
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr.Interface(), l); err != nil {
+	if err := decode(b, arg.ptr, l); err != nil {
 		return argumentError(call.method, b, err)
 	}
 	call.Args = call.method.boxed(arg)
@@ -296,37 +296,41 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 const pollTime = 250 * time.Millisecond
 
 // patiently returns the sink of a method's arguments.
-func (call *CallInfo) patiently(own *ends) sink {
+func (call *CallInfo) patiently(to lateSink) sink {
 	if call.conn == nil {
-		return &own.dst
+		return to
 	}
-	return &patientSink{chanSink: &own.dst, conn: call.conn, stop: own.stop}
+	return &patientSink{lateSink: to, conn: call.conn}
 }
 
-// patientSink puts arguments into the method's channel, and while it waits
-// looks whether the caller is still there.
+// lateSink is a sink whose put can be made to give up.
+type lateSink interface {
+	sink
+	// lateOn makes a put that waits for room return errLate when ch, a
+	// channel, has something.
+	lateOn(ch any)
+}
+
+// patientSink hands arguments to a method, and while it waits looks whether
+// the caller is still there.
 type patientSink struct {
-	*chanSink
+	lateSink
 	conn *serverConn
-	stop <-chan struct{}
 	tick *time.Ticker
 }
 
-func (s *patientSink) put(item reflect.Value) error {
+func (s *patientSink) put(it item) error {
 	if s.tick == nil {
 		s.tick = time.NewTicker(pollTime)
 		s.lateOn(s.tick.C)
 	}
 	for {
-		err := s.chanSink.put(item)
+		err := s.lateSink.put(it)
 		if err != errLate {
 			return err
 		}
 		if err := s.conn.callerGone(); err != nil {
 			return err
-		}
-		if isClosed(s.stop) {
-			return errStopped
 		}
 	}
 }
@@ -335,7 +339,7 @@ func (s *patientSink) end() error {
 	if s.tick != nil {
 		s.tick.Stop()
 	}
-	return s.chanSink.end()
+	return s.lateSink.end()
 }
 
 // callerGone asks the muxer, without reading anything.
