@@ -141,6 +141,8 @@ func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
 	o.timeout, o.metadata = timeout{}, nil
 }
 
+func (o *callConfig) retries() bool { return o != nil && o.retry != nil }
+
 // merged returns far and near in one; neither is changed.
 func merged(far, near Metadata) Metadata {
 	switch {

@@ -98,7 +98,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		c.local = localTransport{s}
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
-	c.handler = chain(chain(c.carry, c.interceptors...), observed(c.stats))
+	c.handler = chain(chain(c.carried, c.interceptors...), observed(c.stats))
 	return c
 }
 
@@ -199,8 +199,10 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
 	l := c.newLocalCall()
-	l.client = CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: c.id, Local: true, local: l}
-	return &l.client
+	call := &l.client // zero, and not written as a whole, which takes longer
+	call.Service, call.Method, call.Kind, call.Peer = svc, method, kind, c.id
+	call.Client, call.Local, call.local = true, true, l
+	return call
 }
 
 // release is called when nobody uses the call any more.
@@ -223,7 +225,17 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 	return c.attempts(ctx, call)
 }
 
-// carry is the end of the chain: it picks the transport.
+// carried is the end of the chain: the call is carried, and its error says
+// whose it is.
+func (c *Client) carried(ctx context.Context, call *CallInfo) error {
+	err := c.carry(ctx, call)
+	if err == nil {
+		return nil
+	}
+	return call.named(err)
+}
+
+// carry picks the transport.
 func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	if ctx.Err() != nil {
 		return contextError(ctx, call.ID()).notSent(true)

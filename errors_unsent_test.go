@@ -92,6 +92,11 @@ func TestUnsentWhereTheServerTurnsCallsAway(t *testing.T) {
 				held := inBackground(func() error { return first.Call(s.dest, "Svc", "Hold", struct{}{}, new(struct{})) })
 				take(t, "the method runs", svc.started)
 				checkUnsent(t, s, testContext(t), "Counted", true, rpc.CodeResourceExhausted)
+				err := s.client.Call(s.dest, "Counted", "Unary", 1, new(any))
+				if class := classOf(err); class != "limit Limits."+name {
+					t.Errorf("the type is %q: %v", class, err)
+				}
+				checkNames(t, err, "Counted.Unary", "peer "+s.dest.String())
 				svc.release <- struct{}{}
 				if err := take(t, "the call ends", held); err != nil {
 					t.Error(err)
@@ -116,7 +121,7 @@ func TestUnsentIsNotPassedOn(t *testing.T) {
 	t.Parallel()
 	c := rpc.NewClient(nil, testProtocol)
 	_ = c.Close()
-	inner := c.Call("", "Svc", "Unary", 1, new(any))
+	inner := c.Call("", "Inner", "Unary", 1, new(any))
 	if !unsent(inner) {
 		t.Fatalf("got %v", inner)
 	}

@@ -65,6 +65,7 @@ type CallInfo struct {
 	remote  remoteCall   // in a server, of a remote call
 	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
+	frame   localFrame   // has the argument and the reply of a local typed call
 }
 
 // ID returns the call's service and method together.

@@ -125,13 +125,13 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 		return s.client.closedError(id).notSent(!ended.Sent)
 	case errors.Is(ended, mux.ErrSilent):
 		return clientError(CodeUnavailable, id, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
-			call.Peer, s.client.limits.SilenceTimeout).notSent(!ended.Sent)
+			call.Peer, s.client.limits.SilenceTimeout).broke(call.Peer).notSent(!ended.Sent)
 	case isTurnedAway(ended.Err):
 		return turnedAway(id, call.Peer, ended.Err)
 	case ended.Sent:
-		return clientError(CodeUnavailable, id, "peer %v: the session ended before the reply; the request may have been served: %w", call.Peer, ended.Err)
+		return clientError(CodeUnavailable, id, "peer %v: the session ended before the reply; the request may have been served: %w", call.Peer, ended.Err).broke(call.Peer)
 	}
-	return clientError(CodeUnavailable, id, "peer %v: the session ended before the request was sent: %w", call.Peer, ended.Err).notSent(true)
+	return clientError(CodeUnavailable, id, "peer %v: the session ended before the request was sent: %w", call.Peer, ended.Err).broke(call.Peer).notSent(true)
 }
 
 // get returns the peer's session, which it opens if there is none.
@@ -214,7 +214,7 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	c := s.client
 	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, sessions(c.protocol), c.extended, c.protocol)
 	if err != nil {
-		return nil, nil, dialError(ctx, c.host, call, err).notSent(true)
+		return nil, nil, dialError(ctx, c.host, call, err)
 	}
 	if st.Protocol() != sessions(c.protocol) {
 		s.mu.Lock()
@@ -224,7 +224,7 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	}
 	if err := st.Scope().SetService(ServiceName); err != nil {
 		_ = st.Reset()
-		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err).notSent(true)
+		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
 	session := &clientSession{peer: call.Peer, limited: st.Conn().Stat().Limited}
 	s.mu.Lock()
@@ -304,13 +304,22 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	case ctx.Err() != nil:
 		return contextError(ctx, id)
 	case errors.As(err, &refused):
-		return serverError(Code(refused.Code), id, "peer %v refuses the call: %s", s.peer, refused.Text).notSent(true)
+		return s.refused(id, refused)
 	case errors.As(err, new(*mux.AbortedError)):
 		return serverError(CodeInternal, id, "peer %v ended the call without a reply", s.peer)
 	case errors.As(err, &large) && large.Request:
-		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max)
+		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max).over("Limits.MessageSize")
 	}
 	return sessionError(err, id, ClientErr, "the reply", &c.limits)
+}
+
+// refused is the error of a call that the server had no room for.
+func (s *clientSession) refused(id ServiceID, r *mux.RefusedError) *Error {
+	e := serverError(Code(r.Code), id, "peer %v refuses the call: %s", s.peer, r.Text).notSent(true)
+	if e.Code == CodeUnavailable {
+		return e.over("Limits.CallsPerPeer")
+	}
+	return e.over(limitOfLibp2p)
 }
 
 // finish reads a response, header and reply.
