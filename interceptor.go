@@ -50,7 +50,13 @@ type CallInfo struct {
 	// Reply points to a unary call's reply, which is there when the next
 	// handler has returned, beside an error too. nil for a streaming call.
 	Reply any
+	// Attempt counts, in a client, the attempts of a call that is retried
+	// ([CallRetry]), from 0. An interceptor sees each as a call, and so does a
+	// stats handler.
+	Attempt int
 
+	options *callConfig  // in a client; nil where nothing is set
+	begun   bool         // in a client: of a stream's items some may be gone
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	into    reflect.Type // in a server, of a local call: the caller's Reply
