@@ -35,6 +35,8 @@ type Client struct {
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
 	callTimeout  time.Duration
+	callOptions  []CallOption
+	options      *callConfig // what they say; nil without
 	multiBuffer  int
 	multiStall   time.Duration
 
@@ -84,6 +86,12 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
+	if len(c.callOptions) > 0 {
+		c.options = new(callConfig)
+		for _, opt := range c.callOptions {
+			opt(c.options)
+		}
+	}
 	c.open.init(c)
 	c.sessions.init(c)
 	if h != nil {
@@ -170,10 +178,15 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	return err
 }
 
-// call makes a unary call.
+// call makes a unary call with the client's options.
 func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
+	return c.callWith(ctx, nil, dest, svc, method, args, reply)
+}
+
+// callWith makes a unary call with options that are settled.
+func (c *Client) callWith(ctx context.Context, o *callConfig, dest peer.ID, svc, method string, args, reply any) error {
 	call := c.newCall(dest, svc, method, Unary)
-	call.Args, call.Reply = args, reply
+	call.Args, call.Reply, call.options = args, reply, o
 	if e, ok := args.(*encodedArgs); ok {
 		call.Args, call.encoded = e.value, e
 	}
@@ -203,6 +216,9 @@ func (call *CallInfo) release() {
 
 // do is the way of every call.
 func (c *Client) do(ctx context.Context, call *CallInfo) error {
+	if call.options == nil {
+		call.options = c.options
+	}
 	if c.callTimeout > 0 && call.Kind == Unary {
 		if _, has := ctx.Deadline(); !has {
 			var cancel context.CancelFunc
@@ -220,6 +236,7 @@ func (c *Client) carried(ctx context.Context, call *CallInfo) error {
 	if err == nil {
 		return nil
 	}
+	call.recognized(err)
 	return call.named(err)
 }
 

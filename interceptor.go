@@ -51,6 +51,7 @@ type CallInfo struct {
 	// handler has returned, beside an error too. nil for a streaming call.
 	Reply any
 
+	options *callConfig  // in a client; nil where nothing is set
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	into    reflect.Type // in a server, of a local call: the caller's Reply
@@ -59,6 +60,8 @@ type CallInfo struct {
 	remote  remoteCall   // in a server, of a remote call
 	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
+
+	errorNames string // in a server, of a remote call: what the method's error is declared as
 }
 
 // ID returns the call's service and method together.

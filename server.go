@@ -54,6 +54,7 @@ type Server struct {
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
+	sentinels    sentinels
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -280,6 +281,7 @@ func (s *Server) prepared(next Handler) Handler {
 			return err
 		}
 		err := ofMethod(sound(next(ctx, call)))
+		s.nameErrors(call, err)
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}

@@ -74,6 +74,7 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 	return s.handle(&method{
 		id: m.id, kind: Unary,
 		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
+		sentinels: sentinelsOf(&m.config),
 		typed: func(ctx context.Context, arg, reply any) error {
 			a, _ := arg.(A) // nil, for an A that is an interface
 			r, err := f(ctx, a)
@@ -90,6 +91,6 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 // client hold where they say nothing.
 func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) (R, error) {
 	var reply R
-	err := c.call(ctx, dest, m.id.Name, m.id.Method, arg, &reply)
+	err := c.callWith(ctx, c.settled(m.config.calls, opts), dest, m.id.Name, m.id.Method, arg, &reply)
 	return reply, err
 }
