@@ -55,6 +55,7 @@ type Server struct {
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
 	sentinels    sentinels
+	describes    bool
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -130,6 +131,9 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
 
+	if s.describes {
+		s.registerDescriptions()
+	}
 	if h != nil {
 		s.id = h.ID()
 		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
