@@ -34,7 +34,6 @@ type Client struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
-	callTimeout  time.Duration
 	callOptions  []CallOption
 	options      *callConfig // what they say; nil without
 	multiBuffer  int
@@ -60,10 +59,9 @@ func WithClientLimits(l Limits) ClientOption {
 
 // WithCallTimeout bounds the unary calls whose context has no deadline: after
 // d they fail as if it had been their deadline. Default 0: no bound, as in
-// v0.6. Streaming calls are not bounded by it.
-func WithCallTimeout(d time.Duration) ClientOption {
-	return func(c *Client) { c.callTimeout = d }
-}
+// v0.6. Streaming calls are not bounded by it. It is WithCallOptions with
+// [CallTimeout].
+func WithCallTimeout(d time.Duration) ClientOption { return WithCallOptions(CallTimeout(d)) }
 
 // WithClientSessions says whether a client carries its unary calls of one peer
 // on one stream, where the peer's server does too; see docs/session.md. Default
@@ -88,9 +86,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	c.limits = c.limits.withDefaults()
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
-		for _, opt := range c.callOptions {
-			opt(c.options)
-		}
+		c.options.applyDefaults(c.callOptions, true)
 	}
 	c.open.init(c)
 	c.sessions.init(c)
@@ -203,8 +199,10 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
 	l := c.newLocalCall()
-	l.client = CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: c.id, Local: true, local: l}
-	return &l.client
+	call := &l.client // zero, and not written as a whole, which takes longer
+	call.Service, call.Method, call.Kind, call.Peer = svc, method, kind, c.id
+	call.Client, call.Local, call.local = true, true, l
+	return call
 }
 
 // release is called when nobody uses the call any more.
@@ -219,14 +217,12 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 	if call.options == nil {
 		call.options = c.options
 	}
-	if c.callTimeout > 0 && call.Kind == Unary {
-		if _, has := ctx.Deadline(); !has {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
-			defer cancel()
-		}
+	if call.options == nil {
+		return c.handler(ctx, call)
 	}
-	return c.handler(ctx, call)
+	ctx, cancel := call.options.context(ctx, call)
+	defer cancel()
+	return c.attempts(ctx, call)
 }
 
 // carried is the end of the chain: the call is carried, and its error says
@@ -250,11 +246,12 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	}
 	switch {
 	case !call.Local:
-		return c.remote.carry(ctx, call)
+		return c.carryRemote(ctx, call)
 	case c.local == nil:
 		return clientError(CodeFailedPrecondition, call.ID(),
 			"the call is local, and the client has no server; make it with NewClientWithServer")
 	}
+	call.begun = call.Kind == Streaming
 	if call.Kind == Streaming && call.stats != nil {
 		call.stream.record(call.stats)
 	}

@@ -235,7 +235,11 @@ func (s *Server) Services() []ServiceInfo {
 
 // lookup returns a method, or nil.
 func (s *Server) lookup(service, name string) *method {
-	if svc := (*s.services.Load())[service]; svc != nil {
+	return methodOf(*s.services.Load(), service, name)
+}
+
+func methodOf(services map[string]*service, service, name string) *method {
+	if svc := services[service]; svc != nil {
 		return svc.methods[name]
 	}
 	return nil
@@ -258,7 +262,14 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	return s.local(&serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}, &c.server)
+	var sc *serverContext
+	if c.server.frame != nil {
+		sc = c.server.frame.context()
+	} else {
+		sc = new(serverContext)
+	}
+	sc.Context, sc.sender, sc.metadata, sc.server = ctx, s.id, outgoing(ctx), s
+	return s.local(sc, &c.server)
 }
 
 // serves reports whether ctx is that of a method that this server is running.
@@ -309,7 +320,7 @@ func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
 	} else {
 		err = call.remote.receive(ctx, call)
 	}
-	if err == nil && m.kind == Unary {
+	if err == nil && m.kind == Unary && call.Reply == nil {
 		call.Reply = reflect.New(m.reply).Interface()
 	}
 	return err
@@ -318,8 +329,11 @@ func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
 // invoked runs the method.
 func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	m := call.method
-	if m.kind == Streaming {
+	switch {
+	case m.kind == Streaming:
 		return s.invokeStreaming(ctx, call)
+	case call.frame != nil:
+		return call.frame.invoke(ctx, call)
 	}
 	return m.call(ctx, call.Args, call.Reply)
 }
@@ -343,6 +357,9 @@ type methodEnds interface {
 // invokeStreaming runs the method between two pumps, which have ended when it
 // returns.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
+	if call.conn != nil {
+		call.conn.unread.begin()
+	}
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)

@@ -57,6 +57,7 @@ type method struct {
 	fn        reflect.Value // takes the receiver first, if there is one
 	direct    direct        // fn, for most unary methods
 	typed     typedFunc     // in place of rcvr and fn
+	handler   any           // what typed calls
 	stream    typedEnds     // the same, of a streaming method
 	zero      any           // of type arg, where an interface points to its value
 	arg       reflect.Type  // as the method declares it

@@ -281,13 +281,6 @@ func (r *Receiver[T]) Receive(ctx context.Context) (T, error) { return r.pipe.re
 // io.EOF; the first is then zero. The loop may be left, and another begun.
 func (r *Receiver[T]) All(ctx context.Context) iter.Seq2[T, error] { return all(ctx, r.pipe) }
 
-func configured(opts []MethodOption) (c methodConfig) {
-	for _, opt := range opts {
-		opt.configure(&c)
-	}
-	return c
-}
-
 // handleStream registers a streaming method; one says that it takes no more
 // than one argument.
 func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,8 @@ type serverConn struct {
 	// Reading on after a unary argument begins when it was read and somebody
 	// wants to know of the caller's going.
 	readAll, wanted, watching atomic.Bool
+
+	unread *unread // of a streaming call
 }
 
 // serve is the handler of a stream.
@@ -74,6 +77,7 @@ func (c *serverConn) admit(call *CallInfo) error {
 		return s.closedError(call.ID())
 	}
 	defer s.conns.remove(c)
+	defer func() { c.unread.begin() }() // an interceptor may have refused it
 	h, err := c.readHeader()
 	if err != nil {
 		return err
@@ -100,6 +104,9 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, remote: call.remote}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
+	}
+	if call.conn != nil && call.Kind == Streaming {
+		call.conn.unread = &unread{begun: make(chan struct{})}
 	}
 	_ = s.remote(sc, call) // has told the caller
 	return nil
@@ -221,8 +228,63 @@ const maxStray = 4 << 10
 
 // watched begins to look out for the caller's going.
 func (c *serverConn) watched(ctx context.Context) context.Context {
-	c.watchUnary()
+	if c.unread != nil {
+		c.watchUnread()
+	} else {
+		c.watchUnary()
+	}
 	return ctx
+}
+
+// unread is the time of a streaming call in which nobody reads the stream: an
+// interceptor has the call, and the method is yet to be given it.
+type unread struct {
+	mu    sync.Mutex
+	begun chan struct{} // closed when reading has
+}
+
+// begin ends that time.
+func (u *unread) begin() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !isClosed(u.begun) {
+		close(u.begun)
+	}
+}
+
+// watchUnread looks now and then whether the caller is still there, until
+// reading tells.
+func (c *serverConn) watchUnread() {
+	if isClosed(c.unread.begun) || c.watching.Swap(true) {
+		return
+	}
+	look := func() error {
+		c.unread.mu.Lock()
+		defer c.unread.mu.Unlock()
+		if isClosed(c.unread.begun) {
+			return nil
+		}
+		return c.callerGone()
+	}
+	go func() {
+		tick := time.NewTicker(pollTime)
+		defer tick.Stop()
+		for {
+			select {
+			case <-c.unread.begun:
+				return
+			case <-tick.C:
+			}
+			if err := look(); err != nil {
+				c.awaitDeadline(err)
+				c.cancel(err)
+				return
+			}
+		}
+	}()
 }
 
 // watchUnary starts to read on after a unary argument: the end of the stream
@@ -291,8 +353,8 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 	}
 }
 
-// pollTime is how often a caller is looked for whose argument the method does
-// not take: nothing is read meanwhile.
+// pollTime is how often a caller is looked for whose argument the method, or an
+// interceptor before it, does not take: nothing is read meanwhile.
 const pollTime = 250 * time.Millisecond
 
 // patiently returns the sink of a method's arguments.
