@@ -234,6 +234,7 @@ func (c *Client) carried(ctx context.Context, call *CallInfo) error {
 	if err == nil {
 		return nil
 	}
+	call.recognized(err)
 	return call.named(err)
 }
 
