@@ -207,7 +207,7 @@ func (b *bench) idleChart() string {
 			p *panel
 		}{{r.client, &client}, {r.server, &server}} {
 			side.p.values = append(side.p.values, parts(side.u))
-			side.p.texts = append(side.p.texts, fmt.Sprintf("%s, %.1f", sizeText(side.u.heap+side.u.stacks), side.u.goroutines))
+			side.p.texts = append(side.p.texts, fmt.Sprintf("%s, %.0f", sizeText(side.u.heap+side.u.stacks), side.u.goroutines))
 		}
 	}
 	row.cells = []panel{client, server}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -73,8 +74,9 @@ func newMulti(ctx context.Context, client *rpc.Client, peers []peer.ID) *multi {
 // call calls all, and sees that all reply with want.
 func (m *multi) call(arg, want []byte) error {
 	clear(m.outs)
-	if err := errors.Join(m.client.MultiCall(m.ctxs, m.peers, "Echo", "Bytes", arg, m.replies)...); err != nil {
-		return err
+	errs := m.client.MultiCall(m.ctxs, m.peers, "Echo", "Bytes", arg, m.replies)
+	if failed := slices.DeleteFunc(errs, func(err error) bool { return err == nil }); len(failed) > 0 {
+		return fmt.Errorf("%d of %d calls: %w", len(failed), len(m.peers), failed[0])
 	}
 	for i := range m.outs {
 		if !bytes.Equal(m.outs[i], want) {

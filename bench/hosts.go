@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
@@ -21,13 +22,15 @@ const (
 )
 
 // newHost makes a host without limits: the cells with many callers want more
-// streams than libp2p allows by default.
+// streams, and those with many peers more connections, than libp2p allows by
+// default.
 func newHost(addr string, more ...libp2p.Option) (host.Host, error) {
 	limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits))
 	if err != nil {
 		return nil, err
 	}
-	return libp2p.New(append([]libp2p.Option{libp2p.ListenAddrStrings(addr), libp2p.ResourceManager(limits)}, more...)...)
+	return libp2p.New(append([]libp2p.Option{libp2p.ListenAddrStrings(addr), libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(connmgr.NullConnMgr{})}, more...)...)
 }
 
 // newHosts makes n hosts for TCP alone, without what only a node of a public

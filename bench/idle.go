@@ -58,8 +58,13 @@ func openEach(one openSystem) opener {
 	}
 }
 
-// idleSessions measures what is open between calls: with the peers in another
-// process, which leaves the client's side, and with the peers in this one.
+type idleSystem struct {
+	name string
+	open opener
+}
+
+// idleSessions measures what is open between calls, with the servers in another
+// process, which tells what it holds.
 func (b *bench) idleSessions(ctx context.Context, name string) error {
 	systems := []idleSystem{
 		{nameSession, openClient},
@@ -67,7 +72,6 @@ func (b *bench) idleSessions(ctx context.Context, name string) error {
 		{nameDRPC, openEach(newDRPC)},
 		{nameNetRPC, openEach(newNetRPC)},
 	}
-	var client, both []usage
 	hosts, err := newHosts(1)
 	if err != nil {
 		return err
@@ -85,76 +89,79 @@ func (b *bench) idleSessions(ctx context.Context, name string) error {
 	}); err != nil {
 		return err
 	}
-	if client, err = idles(ctx, systems, hosts[0], peers); err != nil {
-		return err
-	}
-	f, err := newFan(ctx, b.idle, serveRPC, serveGRPC, serveDRPC, serveNetRPC)
+	control, err := newNetRPC(ctx, hosts[0], peers[0])
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	if both, err = idles(ctx, systems, f.hub, f.peers); err != nil {
+	defer control.close()
+	results, err := idles(ctx, systems, hosts[0], peers, control)
+	if err != nil {
 		return err
 	}
-	b.table(name, fmt.Sprintf("%d peers, after one call to each: what is held for a peer, against the same hosts when that is closed. "+
-		"The client's side was measured with the peers in another process; the server's is what both sides take in one, less that.", b.idle),
+	b.table(name, fmt.Sprintf("%d peers, which are in another process, after one call to each: what either side holds for a peer, "+
+		"against the same hosts when that is closed.", b.idle),
 		"", "", "heap", "stacks", "goroutines")
-	for i, s := range systems {
-		r := idleResult{s.name, client[i], both[i].since(client[i])}
-		b.row(append([]string{s.name, "client"}, r.client.texts()...)...)
-		b.row(append([]string{s.name, "server"}, r.server.texts()...)...)
-		b.idles = append(b.idles, r)
+	for _, r := range results {
+		b.row(append([]string{r.system, "client"}, r.client.texts()...)...)
+		b.row(append([]string{r.system, "server"}, r.server.texts()...)...)
 	}
+	b.idles = results
 	return nil
+}
+
+// idles lets the systems take turns, and returns medians.
+func idles(ctx context.Context, systems []idleSystem, from host.Host, peers []peer.ID, control system) ([]idleResult, error) {
+	const rounds = 3 // what libp2p does in the background is in one or the other
+	client, server := make([][]usage, len(systems)), make([][]usage, len(systems))
+	for round := range rounds {
+		for _, i := range order(round, len(systems)) {
+			r, err := idle(ctx, systems[i], from, peers, control)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", systems[i].name, err)
+			}
+			client[i], server[i] = append(client[i], r.client), append(server[i], r.server)
+		}
+	}
+	results := make([]idleResult, len(systems))
+	for i, s := range systems {
+		results[i] = idleResult{s.name, medianUsage(client[i]), medianUsage(server[i])}
+	}
+	return results, nil
+}
+
+func medianUsage(us []usage) usage {
+	return usage{
+		heap:       median(us, func(u usage) float64 { return u.heap }),
+		stacks:     median(us, func(u usage) float64 { return u.stacks }),
+		goroutines: median(us, func(u usage) float64 { return u.goroutines }),
+	}
 }
 
 func (u usage) texts() []string {
 	return []string{fmt.Sprintf("%.0f", u.heap), fmt.Sprintf("%.0f", u.stacks), fmt.Sprintf("%.2f", u.goroutines)}
 }
 
-type idleSystem struct {
-	name string
-	open opener
-}
-
-// idles lets the systems take turns, and returns medians.
-func idles(ctx context.Context, systems []idleSystem, from host.Host, peers []peer.ID) ([]usage, error) {
-	const rounds = 3 // what libp2p does in the background is in one or the other
-	all := make([][]usage, len(systems))
-	for round := range rounds {
-		for _, i := range order(round, len(systems)) {
-			u, err := idle(ctx, systems[i].open, from, peers)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", systems[i].name, err)
-			}
-			all[i] = append(all[i], u)
-		}
-	}
-	medians := make([]usage, len(systems))
-	for i, us := range all {
-		medians[i] = usage{
-			heap:       median(us, func(u usage) float64 { return u.heap }),
-			stacks:     median(us, func(u usage) float64 { return u.stacks }),
-			goroutines: median(us, func(u usage) float64 { return u.goroutines }),
-		}
-	}
-	return medians, nil
-}
-
 // idle is what is held for each peer.
-func idle(ctx context.Context, open opener, from host.Host, peers []peer.ID) (usage, error) {
-	done, err := open(ctx, from, peers) // for what stays, once it was there: libp2p's notes of protocols
+func idle(ctx context.Context, s idleSystem, from host.Host, peers []peer.ID, control system) (r idleResult, err error) {
+	done, err := s.open(ctx, from, peers) // for what stays, once it was there: libp2p's notes of protocols
 	if err != nil {
-		return usage{}, err
+		return r, err
 	}
 	done()
 	_ = settled()
-	if done, err = open(ctx, from, peers); err != nil {
-		return usage{}, err
+	if done, err = s.open(ctx, from, peers); err != nil {
+		return r, err
 	}
-	opened := settled()
+	client := settled()
+	server, err := usageOf(ctx, control)
 	done()
-	u := opened.since(settled())
+	if err != nil {
+		return r, err
+	}
+	client = client.since(settled())
+	closed, err := usageOf(ctx, control)
 	n := float64(len(peers))
-	return usage{u.heap / n, u.stacks / n, u.goroutines / n}, nil
+	return idleResult{s.name, client.per(n), server.since(closed).per(n)}, err
 }
+
+func (u usage) per(n float64) usage { return usage{u.heap / n, u.stacks / n, u.goroutines / n} }

@@ -6,6 +6,7 @@
 //
 //	go run ./bench                    all tables, in Markdown
 //	go run ./bench -run 'TCP 64 B'    some of them
+//	go run ./bench -run '4 KiB, 64' -of session -cpuprofile cpu.prof
 //	go run ./bench -draw              all tables, and the charts in docs/
 //	go run ./bench -write             the same, and the tables into docs/benchmarks.md
 //
@@ -44,6 +45,7 @@ type config struct {
 	rounds  int
 	time    time.Duration // of a contestant's turn
 	only    *regexp.Regexp
+	of      *regexp.Regexp // contestants; nil for all
 	callers int
 
 	waiting int   // calls that wait on one peer
@@ -112,6 +114,7 @@ func parse(args []string) (cfg config, o options, err error) {
 	flags.IntVar(&cfg.rounds, "rounds", 9, "how many turns each contestant has")
 	flags.DurationVar(&cfg.time, "time", 150*time.Millisecond, "how long a turn is")
 	only := flags.String("run", "", "run what this regular expression matches: a cell's group and name, a section's name")
+	of := flags.String("of", "", "of cells, only the contestants that this regular expression matches: for profiles; no targets then")
 	flags.BoolVar(&o.quick, "quick", false, "turns so short that the figures mean nothing: to see that all runs")
 	flags.BoolVar(&o.draw, "draw", false, "draw the charts into docs/")
 	flags.BoolVar(&o.write, "write", false, "write the tables into docs/benchmarks.md, between its markers, and draw the charts")
@@ -124,6 +127,11 @@ func parse(args []string) (cfg config, o options, err error) {
 	if cfg.only, err = regexp.Compile(*only); err != nil {
 		return cfg, o, fmt.Errorf("-run: %w", err)
 	}
+	if *of != "" {
+		if cfg.of, err = regexp.Compile(*of); err != nil {
+			return cfg, o, fmt.Errorf("-of: %w", err)
+		}
+	}
 	cfg.rounds = max(cfg.rounds, 1)
 	if o.quick {
 		cfg.quick()
@@ -132,8 +140,8 @@ func parse(args []string) (cfg config, o options, err error) {
 		return cfg, o, nil
 	}
 	switch {
-	case *only != "":
-		err = errors.New("-draw and -write are of whole runs, without -run")
+	case *only != "" || *of != "":
+		err = errors.New("-draw and -write are of whole runs, without -run and -of")
 	case o.docs != "":
 	case o.quick:
 		err = errors.New("the figures of -quick mean nothing; name a directory with -docs")
@@ -189,7 +197,9 @@ func (b *bench) all(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	b.printTargets()
+	if b.of == nil {
+		b.printTargets()
+	}
 	return nil
 }
 

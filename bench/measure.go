@@ -92,6 +92,12 @@ func (b *bench) group(ctx context.Context, g group) error {
 		if !b.only.MatchString(g.name + " " + c.name) {
 			continue
 		}
+		if b.of != nil {
+			c.contestants = slices.DeleteFunc(c.contestants, func(con contestant) bool { return !b.of.MatchString(con.name) })
+		}
+		if len(c.contestants) == 0 {
+			continue
+		}
 		results, err := c.measure(ctx, b.config)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)

@@ -41,6 +41,25 @@ func (u usage) since(before usage) usage {
 	return usage{u.heap - before.heap, u.stacks - before.stacks, u.goroutines - before.goroutines}
 }
 
+// bytes are three numbers, which usageOf reads.
+func (u usage) bytes() []byte {
+	b, err := binary.Append(nil, binary.BigEndian, [3]float64{u.heap, u.stacks, u.goroutines})
+	if err != nil {
+		panic(err) // there is no array that it does not take
+	}
+	return b
+}
+
+// usageOf asks what the process holds that control calls.
+func usageOf(ctx context.Context, control system) (usage, error) {
+	var n [3]float64
+	err := control.echo(ctx, ask(askUsage, 64), func(reply []byte) error {
+		_, err := binary.Decode(reply, binary.BigEndian, &n)
+		return err
+	})
+	return usage{n[0], n[1], n[2]}, err
+}
+
 // until waits for something to hold.
 func until(holds func() (bool, error)) error {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {

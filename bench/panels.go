@@ -11,7 +11,7 @@ const (
 	chartTop    = 74
 	chartFoot   = 34
 	rowHeight   = 22
-	labelWidth  = 236
+	labelWidth  = 246
 	gap         = 28
 	headHeight  = 24 // above a row of panels
 	tickHeight  = 34 // below one

@@ -15,6 +15,7 @@ const (
 	askCount = 'n' // how many wait at the gate
 	askOpen  = 'o' // that the gate opens for those who wait
 	askLarge = 'l' // largeReply
+	askUsage = 'u' // what the process holds
 )
 
 // largeReply is what small calls are made beside.
@@ -65,6 +66,8 @@ func answer(in []byte) []byte {
 	case askOpen:
 		theGate.open()
 		return nil
+	case askUsage:
+		return settled().bytes()
 	case askLarge:
 		return largeReply
 	}

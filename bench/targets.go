@@ -202,19 +202,19 @@ func (b *bench) latencyTargets(t *targets) {
 }
 
 // registeringTargets: calls that take long do so because of something else, if
-// as many do when services are registered elsewhere, or not at all. Chance
-// makes a few more of them, by the square root of how many.
+// in the median turn no more do than when services are registered elsewhere, or
+// not at all. Chance makes a few more of many, by the square root.
 func (b *bench) registeringTargets(t *targets) {
-	share := make(map[[2]string]float64)
+	typical := make(map[[2]string]int)
 	for _, r := range b.registerings {
-		share[[2]string{r.over, r.mode}] = float64(r.slow) / float64(r.calls)
+		typical[[2]string{r.over, r.mode}] = r.typical
 	}
 	for _, r := range b.registerings {
 		if r.mode != registerHere {
 			continue
 		}
-		anyway := max(share[[2]string{r.over, registerNot}], share[[2]string{r.over, registerElsewhere}]) * float64(r.calls)
+		anyway := max(typical[[2]string{r.over, registerNot}], typical[[2]string{r.over, registerElsewhere}])
 		t.add("registering while "+callersText(b.callers)+" call, "+r.over, "no call over 10 ms because of it",
-			fmt.Sprintf("%d of %d calls over 10 ms; without, up to %.0f of as many", r.slow, r.calls, anyway), float64(r.slow) <= anyway+2*math.Sqrt(anyway))
+			fmt.Sprintf("%d calls over 10 ms in the median turn, without it %d", r.typical, anyway), float64(r.typical) <= float64(anyway)+2*math.Sqrt(float64(anyway)))
 	}
 }
