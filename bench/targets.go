@@ -23,7 +23,7 @@ func (t *targets) add(what, aim, measured string, met bool) {
 // times is a target of a time, which is compared with another.
 func (t *targets) times(what string, most float64, than string, ns, other float64) {
 	t.add(what, fmt.Sprintf("at most %.4g times %s", most, than),
-		fmt.Sprintf("%s times (%s to %s)", ratioText(ns/other), timeText(ns), timeText(other)), ns <= most*other)
+		fmt.Sprintf("%.3g times (%s to %s)", ns/other, timeText(ns), timeText(other)), ns <= most*other)
 }
 
 // printTargets prints what was aimed at, as far as it was measured.
@@ -100,7 +100,7 @@ func (b *bench) unaryTargets(t *targets, group string) {
 			t.times(what, 2.5, "the coalesced floor", s.ns, tagged.ns)
 			t.add(what, "at most a third of gRPC's time", fmt.Sprintf("%.2f of it", s.ns/grpc.ns), s.ns*3 <= grpc.ns)
 			const old = 82e3 // ns, a call of v0.6
-			t.add(what, "15 times as fast as v0.6, which took "+timeText(old), ratioText(old/s.ns)+" times", s.ns*15 <= old)
+			t.add(what, "15 times as fast as v0.6, which took "+timeText(old), fmt.Sprintf("%.3g times", old/s.ns), s.ns*15 <= old)
 		case "4 KiB, " + callersText(b.callers):
 			t.times(what, 1.5, "the coalesced floor", s.ns, tagged.ns)
 		case "256 KiB, " + callersText(1), "256 KiB, " + callersText(b.callers):
@@ -139,7 +139,7 @@ func (b *bench) streamingTargets(t *targets) {
 			what := strings.TrimPrefix(name, "this library, ") + ", " + c.name
 			t.add(what, "faster than gRPC and DRPC", timeText(r.ns)+" against "+timeText(grpc.ns)+", "+timeText(drpc.ns), r.ns < min(grpc.ns, drpc.ns))
 			if c.bytes == 64 {
-				t.add(what, "10 times as fast as flushing each", ratioText(flushing.ns/r.ns)+" times", r.ns*10 <= flushing.ns)
+				t.add(what, "10 times as fast as flushing each", fmt.Sprintf("%.3g times", flushing.ns/r.ns), r.ns*10 <= flushing.ns)
 			} else {
 				t.add(what, "80 % of raw bytes' throughput", fmt.Sprintf("%.0f %%", 100*c.base()/r.ns), c.base() >= 0.8*r.ns)
 			}
