@@ -60,7 +60,7 @@ func (r *panelRow) label(c *cellResult) {
 func nsOf(r result) float64 { return r.ns }
 
 func (b *bench) unaryChart(group string) string {
-	p := b.newPanels(group, "Time a call, medians; the dashed line is the better floor.", true, "time", timeText, callersText(1), callersText(b.callers))
+	p := b.newPanels(group, "Medians; the dashed line is the better floor.", true, "time a call", timeText, callersText(1), callersText(b.callers))
 	p.shared = true
 	for _, size := range []int{64, 4 << 10, 256 << 10} {
 		row := panelRow{name: bytesText(size)}
@@ -95,7 +95,7 @@ func (b *bench) allocationsChart() string {
 
 func (b *bench) streamingChart() string {
 	cells := b.cells[streamingTCP]
-	p := b.newPanels(streamingTCP, "Time an item that is echoed in one streaming call, medians; the dashed line is the better floor.", true, "time", timeText)
+	p := b.newPanels(streamingTCP, "Items that are echoed in one streaming call, medians; the dashed line is the better floor.", true, "time an item", timeText)
 	var row panelRow
 	for i := range cells {
 		c := &cells[i]
@@ -113,7 +113,7 @@ func (b *bench) streamingChart() string {
 
 // localChart has local calls beside those to a peer, of the same method.
 func (b *bench) localChart() string {
-	p := b.newPanels("A call of 64 B, here and to a peer", "Time of a call, by one caller, medians.", true, "time", timeText, "")
+	p := b.newPanels("A call of 64 B, here and to a peer", "One caller, medians.", true, "time a call", timeText, "")
 	var row panelRow
 	var cell panel
 	add := func(label, name string, c *cellResult) {
@@ -219,7 +219,7 @@ func parts(u usage) []float64 { return []float64{max(u.heap, 0), max(u.stacks, 0
 
 func (b *bench) latencyChart() string {
 	p := b.newPanels("Calls of 64 B beside replies of 4 MiB",
-		"99th percentile of one client's calls: hollow when alone, filled beside large replies; dashed: 5 ms.", true, "time", timeText, "TCP", "QUIC")
+		"99th percentile of one client's calls: hollow when alone, filled beside large replies; dashed: 5 ms.", true, "time a call", timeText, "TCP", "QUIC")
 	p.shared = true
 	var row panelRow
 	for i, name := range []string{latencyTCP, latencyQUIC} {

@@ -104,6 +104,15 @@ func (b *bench) latency(ctx context.Context, name, addr string) error {
 	for _, s := range systems {
 		all = append(all, ofSystem(s))
 	}
+	if b.of != nil {
+		all = slices.DeleteFunc(all, func(t traffic) bool {
+			out := !b.of.MatchString(t.name)
+			if out {
+				t.close()
+			}
+			return out
+		})
+	}
 	alone := make([][]time.Duration, len(all))
 	beside := make([][]time.Duration, len(all))
 	moved := make([]float64, len(all)) // bytes of large replies

@@ -114,7 +114,7 @@ func parse(args []string) (cfg config, o options, err error) {
 	flags.IntVar(&cfg.rounds, "rounds", 9, "how many turns each contestant has")
 	flags.DurationVar(&cfg.time, "time", 150*time.Millisecond, "how long a turn is")
 	only := flags.String("run", "", "run what this regular expression matches: a cell's group and name, a section's name")
-	of := flags.String("of", "", "of cells, only the contestants that this regular expression matches: for profiles; no targets then")
+	of := flags.String("of", "", "of cells and latencies, only the contestants that this regular expression matches: for profiles; no targets then")
 	flags.BoolVar(&o.quick, "quick", false, "turns so short that the figures mean nothing: to see that all runs")
 	flags.BoolVar(&o.draw, "draw", false, "draw the charts into docs/")
 	flags.BoolVar(&o.write, "write", false, "write the tables into docs/benchmarks.md, between its markers, and draw the charts")
