@@ -109,6 +109,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	var wg sync.WaitGroup
 	for i := range branches {
 		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
+		b.dest = dests[i]
 		branches[i] = b
 		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.dst) })
 	}
@@ -125,6 +126,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 
 // branch is one destination of a MultiStream.
 type branch struct {
+	dest    peer.ID
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	args    reflect.Value // what Stream reads
@@ -195,7 +197,7 @@ func (d *distributor) put(it item) error {
 			err = nil
 		case errLate:
 			b.cancel(clientError(CodeResourceExhausted, d.id,
-				"the destination took no argument for %v; WithMultiStreamStallTimeout sets it", d.stall))
+				"peer %v took no argument for %v; WithMultiStreamStallTimeout sets it", b.dest, d.stall).over("WithMultiStreamStallTimeout"))
 		}
 	}
 	return err

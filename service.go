@@ -51,18 +51,20 @@ type service struct {
 
 // method is all that a call of it needs to know, found out once.
 type method struct {
-	id       ServiceID
-	kind     Kind
-	rcvr     reflect.Value // a pointer to the receiver
-	fn       reflect.Value // takes the receiver first
-	direct   direct        // fn, for most unary methods
-	typed    typedFunc     // in place of rcvr and fn
-	stream   typedEnds     // the same, of a streaming method
-	zero     any           // of type arg, where an interface points to its value
-	arg      reflect.Type  // as the method declares it
-	reply    reflect.Type  // what the reply points to; a stream's element
-	replyPtr reflect.Type  // a unary method's, as it declares it
-	ok       []byte        // the encoded header of a reply without error
+	id        ServiceID
+	kind      Kind
+	rcvr      reflect.Value // a pointer to the receiver; not valid for a function
+	fn        reflect.Value // takes the receiver first, if there is one
+	direct    direct        // fn, for most unary methods
+	typed     typedFunc     // in place of rcvr and fn
+	handler   any           // what typed calls
+	stream    typedEnds     // the same, of a streaming method
+	zero      any           // of type arg, where an interface points to its value
+	arg       reflect.Type  // as the method declares it
+	reply     reflect.Type  // what the reply points to; a stream's element
+	replyPtr  reflect.Type  // a unary method's, as it declares it
+	sentinels sentinels     // that its value declares
+	ok        []byte        // the encoded header of a reply without error
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.
@@ -134,14 +136,9 @@ func describeLeftOut(left []LeftOutMethod) string {
 
 // add takes the method, or notes why not.
 func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
-	name := rm.Name
-	m := &method{id: ServiceID{s.info.Name, name}, rcvr: rcvr, fn: rm.Func}
-	reason := m.compile(rcvr.Method(rm.Index).Type())
-	if n := len(m.id.String()); reason == "" && n > MaxServiceIDLength {
-		reason = fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
-	}
-	if reason != "" {
-		s.leaveOut(name, reason)
+	m := &method{id: ServiceID{s.info.Name, rm.Name}, rcvr: rcvr, fn: rm.Func}
+	if reason := m.compile(rcvr.Method(rm.Index).Type()); reason != "" {
+		s.leaveOut(rm.Name, reason)
 		return
 	}
 	m.direct = directOf(m)
@@ -198,12 +195,15 @@ func (m *method) compile(t reflect.Type) (reason string) {
 			return fmt.Sprintf("its replies are a %v, a channel of the wrong direction: make it a chan<- %v", reply, reply.Elem())
 		}
 		m.kind, m.arg, m.reply = Streaming, arg.Elem(), reply.Elem()
-		return ""
+	} else {
+		if reply.Kind() != reflect.Pointer {
+			return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+		}
+		m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	}
-	if reply.Kind() != reflect.Pointer {
-		return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+	if n := len(m.id.String()); n > MaxServiceIDLength {
+		return fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
 	}
-	m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	return ""
 }
 
@@ -310,7 +310,11 @@ func (m *method) reflectCall(ctx context.Context, arg, reply reflect.Value) erro
 	f := frames.Get().(*frame)
 	f.ctx = ctx
 	f.args = [4]reflect.Value{m.rcvr, f.ctxValue, arg, reply}
-	out := m.fn.Call(f.args[:])
+	args := f.args[:]
+	if !m.rcvr.IsValid() {
+		args = args[1:]
+	}
+	out := m.fn.Call(args)
 	f.ctx, f.args = nil, [4]reflect.Value{}
 	frames.Put(f)
 	err, _ := out[0].Interface().(error)

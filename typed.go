@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -26,6 +27,9 @@ import (
 type Method[A, R any] struct {
 	id     ServiceID
 	config methodConfig
+	found  atomic.Pointer[foundMethod] // by the last local call
+
+	nilable bool // A may be nil
 }
 
 // MethodOption configures a method value as it is made. Every [CallOption] is
@@ -39,11 +43,17 @@ type methodConfig struct {
 // NewMethod declares the unary method service.method. It panics if a name is
 // empty, or both are longer than [MaxServiceIDLength] with the dot.
 func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] {
-	m := &Method[A, R]{id: declared(service, method)}
-	for _, opt := range opts {
-		opt.configure(&m.config)
-	}
+	m := &Method[A, R]{id: declared(service, method), config: configured(opts)}
+	kind := reflect.TypeFor[A]().Kind()
+	m.nilable = kind == reflect.Pointer || kind == reflect.Interface
 	return m
+}
+
+func configured(opts []MethodOption) (c methodConfig) {
+	for _, opt := range opts {
+		opt.configure(&c)
+	}
+	return c
 }
 
 func declared(service, method string) ServiceID {
@@ -74,6 +84,7 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 	return s.handle(&method{
 		id: m.id, kind: Unary,
 		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
+		handler: f, sentinels: sentinelsOf(&m.config),
 		typed: func(ctx context.Context, arg, reply any) error {
 			a, _ := arg.(A) // nil, for an A that is an interface
 			r, err := f(ctx, a)
@@ -89,7 +100,21 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 // returns at once. opts hold for this call; those of the method and of the
 // client hold where they say nothing.
 func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) (R, error) {
-	var reply R
-	err := c.call(ctx, dest, m.id.Name, m.id.Method, arg, &reply)
-	return reply, err
+	o := c.settled(m.config.calls, opts)
+	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
+		var reply R
+		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
+		return reply, err
+	}
+	call := c.newCall(dest, m.id.Name, m.id.Method, Unary)
+	f := &typedFrame[A, R]{of: m, arg: arg}
+	call.frame, call.options = f, o
+	err := c.do(ctx, call)
+	f, _ = call.frame.(*typedFrame[A, R])
+	call.release()
+	if f == nil { // it is the method's still
+		var none R
+		return none, err
+	}
+	return f.reply, err
 }

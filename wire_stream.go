@@ -141,7 +141,7 @@ func (s *wireSink) put(it item) error {
 	if n > s.limits.MessageSize {
 		s.w.B = b[:start]
 		return newError(s.kind, CodeResourceExhausted, s.id,
-			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize})
+			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize}).over("Limits.MessageSize")
 	}
 	s.w.B = b
 	it.sized(n)
