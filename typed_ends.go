@@ -61,6 +61,14 @@ func (m *typedMethod[A, R]) run(ctx context.Context) error {
 	return noTypedNil(m.f(ctx, &Receiver[A]{&m.in}, &Sender[R]{&m.out}))
 }
 
+func (m *typedMethod[A, R]) refused(err error) <-chan struct{} {
+	told := m.in.refuse(err)
+	if m.one { // who has the one does not come back
+		return closedChan
+	}
+	return told
+}
+
 func (m *typedMethod[A, R]) noMore(err error) {
 	switch {
 	case err == nil:

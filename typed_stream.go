@@ -9,7 +9,7 @@ import (
 )
 
 // ServerStream is a streaming method as a value, as [Method] is a unary one:
-// it takes one argument and replies with any number of items.
+// it takes one argument and replies any number of times.
 //
 //	var List = rpc.NewServerStream[string, Entry]("Store", "List")
 //
@@ -252,11 +252,12 @@ func (c *DuplexCall[A, R]) Close() error { return c.call.close() }
 // use.
 type Sender[T any] struct{ pipe *pipe[T] }
 
-// Send sends an item. It waits only where the other side is behind: a number
-// of items, up to 64, or as many as are 64 KiB together, are on their way at a
-// time, and go out as soon as nothing else does. The item belongs to the call
-// then: what it points to must not be changed. That Send returns nil does not
-// say that it has arrived.
+// Send sends an item. It waits only where the other side is behind: up to 64
+// items are held (or [WithStreamBufferSize] in a server, if that is more), and
+// no more than make 256 KiB, but always one. They go out at once, together
+// when several have come meanwhile. The item belongs to the call then: what it
+// points to must not be changed. That Send returns nil does not say that it
+// has arrived.
 //
 // Send returns an error when the call is over: that of the method's context
 // if this has ended, and else io.EOF; or when ctx ends while it waits. The

@@ -404,6 +404,28 @@ func (s *patientSink) end() error {
 	return s.lateSink.end()
 }
 
+// await waits for a or b, or the end of the call.
+func (call *CallInfo) await(ctx context.Context, a, b <-chan struct{}) {
+	var tick <-chan time.Time
+	if call.conn != nil {
+		t := time.NewTicker(pollTime)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-a:
+		case <-b:
+		case <-ctx.Done():
+		case <-tick:
+			if call.conn.callerGone() == nil {
+				continue
+			}
+		}
+		return
+	}
+}
+
 // callerGone asks the muxer, without reading anything.
 func (c *serverConn) callerGone() error {
 	_ = c.st.SetReadDeadline(wire.Past)
