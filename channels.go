@@ -213,6 +213,15 @@ func (c *channelMethod) run(ctx context.Context) error {
 	return c.method.reflectCall(ctx, c.in, c.out)
 }
 
+// refused can tell the method nothing, until its context has ended.
+func (c *channelMethod) refused(error) <-chan struct{} { return closedChan }
+
+var closedChan = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
 func (c *channelMethod) noMore(error) { _ = c.dst.end() }
 
 func (c *channelMethod) discard(returned <-chan struct{}) { c.src.discard(returned) }

@@ -61,6 +61,14 @@ func (m *typedMethod[A, R]) run(ctx context.Context) error {
 	return noTypedNil(m.f(ctx, &Receiver[A]{&m.in}, &Sender[R]{&m.out}))
 }
 
+func (m *typedMethod[A, R]) refused(err error) <-chan struct{} {
+	told := m.in.refuse(err)
+	if m.one { // who has the one does not come back
+		return closedChan
+	}
+	return told
+}
+
 func (m *typedMethod[A, R]) noMore(err error) {
 	switch {
 	case err == nil:
@@ -112,7 +120,7 @@ type typedCall[A, R any] struct {
 }
 
 // openStream starts a streaming call.
-func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, _ *methodConfig, _ []CallOption) *typedCall[A, R] {
+func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption) *typedCall[A, R] {
 	t := &typedCall[A, R]{over: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.args.init(id, 0, firstSize(c.isLocal(dest)))
@@ -121,6 +129,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	t.replies.call = ctx.Done() // what is there is received all the same
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
+	call.options = c.settled(config.calls, opts)
 	call.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies}, out: callerReplies[R]{&t.replies},
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),

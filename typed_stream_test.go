@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -196,4 +197,58 @@ func TestTypedDuplex(t *testing.T) {
 			t.Errorf("by name: %v, %v", replies, err)
 		}
 	})
+}
+
+func TestStatsTellOfTypedStreams(t *testing.T) {
+	t.Parallel()
+	doubles := rpc.NewDuplex[int, int]("Svc", "Doubles")
+	for _, tr := range transports[:2] {
+		for _, by := range []string{"typed", "receiver"} {
+			t.Run(tr.name+"/"+by, func(t *testing.T) {
+				t.Parallel()
+				server := &statsLog{t: t, encoded: !tr.local}
+				client := &statsLog{t: t, encoded: !tr.local, client: true}
+				s := tr.setup(t, options{
+					[]rpc.ServerOption{rpc.WithServerStatsHandler(server)}, []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
+				})
+				var err error
+				if by == "receiver" {
+					err = s.server.RegisterName("Svc", told{oneStart()})
+				} else {
+					err = doubles.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
+						for n, err := range in.All(ctx) {
+							if err != nil {
+								return err
+							}
+							_ = out.Send(ctx, 2*n)
+						}
+						return nil
+					})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx := testContext(t)
+				call := doubles.Open(ctx, s.client, s.dest)
+				for i := range 3 {
+					_ = call.Send(ctx, i+1)
+				}
+				_ = call.CloseSend()
+				if all, err := received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
+					t.Fatal(all, err)
+				}
+				if err := s.server.Shutdown(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for want, at := range map[string]*statsCall{
+					"begin, out 1, out 2, out 3, in 2, in 4, in 6, end": client.only(t),
+					"begin, out 2, out 4, out 6, in 1, in 2, in 3, end": server.only(t),
+				} {
+					if got := strings.Join(at.sorted(), ", "); got != want {
+						t.Errorf("%s, not %s", got, want)
+					}
+				}
+			})
+		}
+	}
 }

@@ -244,6 +244,7 @@ func (c *Client) ending(err error) func() {
 		c.forget(m)
 	}
 	for _, k := range c.open {
+		c.drop(&k.in)
 		c.deliver(k, &EndedError{Err: err, Sent: k.start < c.handed})
 	}
 	return func() { c.ended(err) }
