@@ -16,6 +16,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
+// patience is how long each peer may take to answer a question to all.
+var patience = rpc.CallTimeout(3 * time.Second)
+
 // Config says what kind of peer this is.
 type Config struct {
 	Name    string // for people
@@ -82,11 +85,11 @@ func (c *Cluster) Peers(ctx context.Context, _ api.Nothing) ([]api.ID, error) {
 		return nil, err
 	}
 	var ids []api.ID
-	for _, answer := range broadcast(ctx, c.client, members, api.Cluster.ID, api.Nothing{}) {
-		if answer.err != nil {
-			answer.reply = api.ID{Peer: answer.peer, Error: answer.err.Error()}
+	for p, answer := range api.Cluster.ID.CallAll(ctx, c.client, members, api.Nothing{}, patience) {
+		if answer.Err != nil {
+			answer.Value = api.ID{Peer: p, Error: answer.Err.Error()}
 		}
-		ids = append(ids, answer.reply)
+		ids = append(ids, answer.Value)
 	}
 	return ids, nil
 }

@@ -120,8 +120,8 @@ func (c *Cluster) reallocatePin(ctx context.Context, pin api.Pin, alive map[peer
 // that are dead may be the only ones: they must not be told to give it up when
 // they come back.
 func (c *Cluster) kept(ctx context.Context, pin api.Pin, by []peer.ID) bool {
-	for _, answer := range broadcast(ctx, c.client, by, api.PinTracker.Status, pin.Cid) {
-		if answer.err == nil && answer.reply.Status == api.Pinned {
+	for _, answer := range api.PinTracker.Status.CallAll(ctx, c.client, by, pin.Cid, patience) {
+		if answer.Err == nil && answer.Value.Status == api.Pinned {
 			return true
 		}
 	}

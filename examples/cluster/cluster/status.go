@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
@@ -19,14 +20,14 @@ func (c *Cluster) Status(ctx context.Context, root cid.Cid) ([]api.PinInfo, erro
 		return nil, err
 	}
 	var infos []api.PinInfo
-	for _, answer := range broadcast(ctx, c.client, members, api.PinTracker.Status, root) {
-		if answer.err == nil {
-			infos = append(infos, answer.reply)
+	for p, answer := range api.PinTracker.Status.CallAll(ctx, c.client, members, root, patience) {
+		if answer.Err == nil {
+			infos = append(infos, answer.Value)
 			continue
 		}
 		for _, pin := range pins {
 			if pin.Cid == root {
-				infos = append(infos, silent(pin, answer.peer, answer.err))
+				infos = append(infos, silent(pin, p, answer.Err))
 			}
 		}
 	}
@@ -44,13 +45,22 @@ func (c *Cluster) StatusAll(ctx context.Context, _ api.Nothing) ([]api.PinInfo, 
 		return nil, err
 	}
 	var infos []api.PinInfo
-	for _, answer := range broadcast(ctx, c.client, members, api.PinTracker.StatusAll, api.Nothing{}) {
-		infos = append(infos, answer.reply...)
-		if answer.err != nil {
+	for p, answer := range api.PinTracker.StatusAll.CallAll(ctx, c.client, members, api.Nothing{}, patience) {
+		infos = append(infos, answer.Value...)
+		if answer.Err != nil {
 			for _, pin := range pins {
-				infos = append(infos, silent(pin, answer.peer, answer.err))
+				infos = append(infos, silent(pin, p, answer.Err))
 			}
 		}
 	}
 	return infos, nil
+}
+
+// silent stands for the status of a pin on a peer that gave none.
+func silent(pin api.Pin, p peer.ID, err error) api.PinInfo {
+	info := api.PinInfo{Cid: pin.Cid, Name: pin.Name, Peer: p, Status: api.Remote}
+	if pin.Allocated(p) {
+		info.Status, info.Error = api.Unreachable, err.Error()
+	}
+	return info
 }

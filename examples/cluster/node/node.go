@@ -28,6 +28,7 @@ import (
 // Node is a peer of a cluster.
 type Node struct {
 	host   host.Host
+	policy rpc.Policy
 	server *rpc.Server
 	client *rpc.Client
 	api    *restapi.API
@@ -42,9 +43,8 @@ func New(h host.Host, cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
-	n := &Node{host: h}
-	n.server = rpc.NewServer(h, api.Protocol,
-		rpc.WithAuthorizeFunc(allowed(cfg.trusted)), rpc.WithServerInterceptors(cfg.Interceptors...))
+	n := &Node{host: h, policy: policy(cfg.trusted)}
+	n.server = rpc.NewServer(h, api.Protocol, rpc.WithPolicy(n.policy), rpc.WithServerInterceptors(cfg.Interceptors...))
 	n.client = rpc.NewClientWithServer(h, api.Protocol, n.server)
 	if err := n.start(cfg); err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -13,6 +13,13 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
 )
 
+func TestPolicyForgetsNoMethod(t *testing.T) {
+	t.Parallel()
+	if err := newCluster(t, 1, nil)[0].Policy().Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOutsiderCannotConnect(t *testing.T) {
 	t.Parallel()
 	m := newCluster(t, 1, nil)[0]
