@@ -176,28 +176,32 @@ func waitHeard(t *testing.T, members []*member, n int) {
 	}
 }
 
-// waitPins waits until the members have exactly these pins.
-func waitPins(t *testing.T, members []*member, want []cid.Cid) {
+// including lets there be more pins than waitPins is told.
+const including = true
+
+// waitPins waits until the members have these pins, and no others.
+func waitPins(t *testing.T, members []*member, want []cid.Cid, more ...bool) {
 	t.Helper()
-	names := func(ids []cid.Cid) []string {
-		var texts []string
-		for _, id := range ids {
-			texts = append(texts, id.String())
-		}
-		slices.Sort(texts)
-		return slices.Compact(texts)
-	}
 	for _, m := range members {
 		until(t, func(ctx context.Context) error {
 			pins, err := api.Consensus.Pins.Call(ctx, m.Client(), "", api.Nothing{})
-			var got []cid.Cid
+			if err != nil {
+				return err
+			}
+			got := make(map[cid.Cid]bool)
 			for _, pin := range pins {
-				got = append(got, pin.Cid)
+				got[pin.Cid] = true
 			}
-			if err == nil && !slices.Equal(names(got), names(want)) {
-				err = fmt.Errorf("%v has %d pins, want %d", m.ID(), len(got), len(want))
+			for _, root := range want {
+				if !got[root] {
+					return fmt.Errorf("%v is not pinned", root)
+				}
+				delete(got, root)
 			}
-			return err
+			if len(more) == 0 && len(got) > 0 {
+				return fmt.Errorf("%d more pins", len(got))
+			}
+			return nil
 		})
 	}
 }

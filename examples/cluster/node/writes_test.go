@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -53,7 +54,7 @@ func TestLeaderKilledDuringWrites(t *testing.T) {
 				}
 				content := fmt.Sprintf("file %d of writer %d", i, w)
 				// Who is dead is soon known, and until then adding may fail.
-				pin, err := m.rest.Add(ctx, "", 1, text("%s", content), nil)
+				pin, err := m.rest.Add(ctx, "", 2, text("%s", content), nil)
 				if err != nil {
 					continue
 				}
@@ -78,23 +79,12 @@ func TestLeaderKilledDuringWrites(t *testing.T) {
 	close(enough)
 	writers.Wait()
 
+	roots := slices.Collect(maps.Keys(acknowledged))
 	for _, m := range followers {
-		until(t, func(ctx context.Context) error {
-			pins, err := api.Consensus.Pins.Call(ctx, m.Client(), "", api.Nothing{})
-			if err != nil {
-				return err
-			}
-			there := make(map[cid.Cid]bool)
-			for _, pin := range pins {
-				there[pin.Cid] = true
-			}
-			for root, content := range acknowledged {
-				if !there[root] {
-					return fmt.Errorf("%q was acknowledged, and is lost", content)
-				}
-			}
-			return nil
-		})
+		waitPins(t, []*member{m}, roots, including)
+	}
+	for root, content := range acknowledged {
+		sameBytes(t, read(t, followers[0], root.String()), []byte(content))
 	}
 }
 
