@@ -30,6 +30,7 @@ type callConfig struct {
 	limited    bool
 	idempotent bool
 	retry      *RetryPolicy
+	sentinels  sentinels
 }
 
 // timeout is none where it is set to 0.

@@ -150,19 +150,6 @@ func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
 	}
 }
 
-// overRemote runs f over the transports between processes.
-func overRemote(t *testing.T, f func(*testing.T, transport)) {
-	t.Helper()
-	for _, tr := range transports {
-		if !tr.local {
-			t.Run(tr.name, func(t *testing.T) {
-				t.Parallel()
-				f(t, tr)
-			})
-		}
-	}
-}
-
 func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 	t.Parallel()
 	overRemote(t, func(t *testing.T, tr transport) {

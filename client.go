@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Client struct {
 	multiStall   time.Duration
 
 	handler Handler
+	spare   sync.Pool // local calls; the client's own, as a channel is of the synctest bubble it was made in
 	local   transport // nil without a server
 	remote  transport // nil without a host
 
@@ -232,6 +234,7 @@ func (c *Client) carried(ctx context.Context, call *CallInfo) error {
 	if err == nil {
 		return nil
 	}
+	call.recognized(err)
 	return call.named(err)
 }
 

@@ -43,7 +43,7 @@ func newCluster(t testing.TB, tr transport, n int, opts ...rpc.ServerOption) *cl
 		}
 	}
 	c.own = c.hosts[0]
-	c.client = rpc.NewClientWithServer(c.own, testProtocol, c.servers[0], tr.client...)
+	c.client = rpc.NewClientWithServer(c.own, testProtocol, c.servers[0], tr.chosen...)
 	t.Cleanup(func() { _ = c.client.Close() })
 	return c
 }

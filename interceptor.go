@@ -66,6 +66,8 @@ type CallInfo struct {
 	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
 	frame   localFrame   // has the argument and the reply of a local typed call
+
+	errorNames string // in a server, of a remote call: what the method's error is declared as
 }
 
 // ID returns the call's service and method together.

@@ -84,7 +84,7 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 	return s.handle(&method{
 		id: m.id, kind: Unary,
 		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
-		handler: f,
+		handler: f, sentinels: sentinelsOf(&m.config),
 		typed: func(ctx context.Context, arg, reply any) error {
 			a, _ := arg.(A) // nil, for an A that is an interface
 			r, err := f(ctx, a)
