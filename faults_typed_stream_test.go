@@ -263,7 +263,7 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 		none := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.client, s.dest)
 		_ = none.Send(ctx, 0)
 		_, err := none.Finish(ctx)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "without a reply")
+		checkErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "without a reply", "peer "+s.dest.String())
 		many := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.client, s.dest)
 		_ = many.Send(ctx, 1000)
 		n, err := many.Finish(ctx)
