@@ -28,7 +28,7 @@ func TestAuthorizationComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []rpc.ServiceID{{Name: "Svc", Method: "Double"}, {Name: "Svc", Method: "Missing"}, {Name: "None", Method: "Double"}, {Name: "Svc", Method: "Doubles"}} {
-		want := "client does not have permissions to call " + id.String()
+		want := "client does not have permissions to call " + id.String() + " (peer " + b.ID().String() + ")"
 		args, replies := make(chan int), make(chan int)
 		for i, err := range []error{
 			client.CallContext(testContext(t), b.ID(), id.Name, id.Method, "of another type", new(int)),

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -13,6 +14,7 @@ var (
 	errStopped = errors.New("rpc: the call is over")
 	errClosed  = errors.New("the channel of replies was closed while the call was under way")
 	errLate    = errors.New("rpc: too late")
+	errEnded   = errors.New("rpc: the context has ended")
 )
 
 // ends are the two channels of a streaming call on one side of it: the
@@ -59,6 +61,8 @@ type chanEnd struct {
 
 func (c *chanEnd) halt() { c.stop() }
 
+func (c *chanEnd) record(r *recorder) { c.stats = r }
+
 // The order of the cases that an end waits on.
 const (
 	caseItem = iota
@@ -84,37 +88,37 @@ type chanSource struct {
 	last bool // nothing more will be sent
 }
 
-func (c *chanSource) next(wait bool) (item reflect.Value, st state, err error) {
+func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		return item, stateEnd, errStopped
+		return it, stateEnd, errStopped
 	}
 	for {
-		item, ok := c.ch.TryRecv()
+		v, ok := c.ch.TryRecv()
 		switch {
 		case ok:
-			c.stats.out(item, nil)
-			return item, stateItem, nil
-		case item.IsValid(): // closed
-			return item, stateEnd, nil
+			c.stats.out(v, nil)
+			return item{value: v}, stateItem, nil
+		case v.IsValid(): // closed
+			return it, stateEnd, nil
 		case c.last:
-			return item, stateEnd, nil
+			return it, stateEnd, nil
 		case !wait:
-			return item, stateIdle, nil
+			return it, stateIdle, nil
 		}
-		chosen, item, ok := reflect.Select(c.cases)
+		chosen, v, ok := reflect.Select(c.cases)
 		switch {
 		case chosen == caseLast:
 			c.last = true // what is left is taken without waiting
 			continue
 		case chosen != caseItem:
-			return item, stateEnd, errStopped
+			return it, stateEnd, errStopped
 		case !ok:
-			return item, stateEnd, nil
+			return it, stateEnd, nil
 		}
-		c.stats.out(item, nil)
-		return item, stateItem, nil
+		c.stats.out(v, nil)
+		return item{value: v}, stateItem, nil
 	}
 }
 
@@ -141,8 +145,10 @@ type chanSink struct {
 // lateOn makes put give up when ch, a channel of any type, has something.
 func (c *chanSink) lateOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
 
+func (c *chanSink) fresh() item { return newItem(c.ch.Type().Elem()) }
+
 // put returns errLate when its last case comes before there is room.
-func (c *chanSink) put(item reflect.Value) (err error) {
+func (c *chanSink) put(it item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -153,8 +159,9 @@ func (c *chanSink) put(item reflect.Value) (err error) {
 			c.over, err = true, errClosed
 		}
 	}()
-	if !c.ch.TrySend(item) {
-		c.cases[caseItem].Send = item
+	v := it.reflected()
+	if !c.ch.TrySend(v) {
+		c.cases[caseItem].Send = v
 		switch chosen, _, _ := reflect.Select(c.cases); chosen {
 		case caseItem:
 		case caseLast:
@@ -163,7 +170,7 @@ func (c *chanSink) put(item reflect.Value) (err error) {
 			return errStopped
 		}
 	}
-	c.stats.in(item, nil)
+	c.stats.in(v, nil)
 	return nil
 }
 
@@ -180,6 +187,44 @@ func (c *chanSink) end() error {
 	}
 	return nil
 }
+
+// channelMethod is the ends of a method that has channels.
+type channelMethod struct {
+	*ends
+	method  *method
+	in, out reflect.Value
+}
+
+// ends makes the two channels of a streaming method, or what is in their place.
+func (m *method) ends(ctx context.Context, call *CallInfo, buffer int, returned <-chan struct{}) methodEnds {
+	if m.stream != nil {
+		return m.stream(ctx, call, buffer)
+	}
+	in, out := makeChan(m.arg, buffer), makeChan(m.reply, buffer)
+	return &channelMethod{newEnds(out, in, ctx.Done(), returned), m, in, out}
+}
+
+func (c *channelMethod) args() lateSink  { return &c.dst }
+func (c *channelMethod) replies() source { return &c.src }
+
+func (c *channelMethod) record(r *recorder) { c.src.stats, c.dst.stats = r, r }
+
+func (c *channelMethod) run(ctx context.Context) error {
+	return c.method.reflectCall(ctx, c.in, c.out)
+}
+
+// refused can tell the method nothing, until its context has ended.
+func (c *channelMethod) refused(error) <-chan struct{} { return closedChan }
+
+var closedChan = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (c *channelMethod) noMore(error) { _ = c.dst.end() }
+
+func (c *channelMethod) discard(returned <-chan struct{}) { c.src.discard(returned) }
 
 // checkStreamChannels panics unless the two are channels that a streaming call
 // can use, as v0.6 does: the program is wrong, and its own stack says where.

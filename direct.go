@@ -117,7 +117,7 @@ func (m *method) boxed(arg item) any {
 		return arg.value.Interface()
 	}
 	v := m.zero
-	(*[2]unsafe.Pointer)(unsafe.Pointer(&v))[1] = arg.ptr.UnsafePointer()
+	(*[2]unsafe.Pointer)(unsafe.Pointer(&v))[1] = (*[2]unsafe.Pointer)(unsafe.Pointer(&arg.ptr))[1]
 	return v
 }
 

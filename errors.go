@@ -4,13 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strings"
-
-	"github.com/libp2p/go-libp2p/core/network"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
-	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // ErrorType is where an error of a call came from, as v0.6 tells it.
@@ -89,8 +82,10 @@ type Error struct {
 	// begin with "rpc." are the library's. Over 256 KiB of them do not travel.
 	Details map[string]string
 
-	kind  ErrorType
-	cause error
+	kind   ErrorType
+	cause  error
+	unsent bool
+	names  string // of declared errors, as they came
 }
 
 // Error returns the message, or the code where there is none.
@@ -103,6 +98,18 @@ func (e *Error) Error() string {
 
 // Type returns where the error came from.
 func (e *Error) Type() ErrorType { return e.kind }
+
+// Unsent reports whether the request has certainly not reached the method, and
+// may if it is sent again: there was no connection or no stream, the session
+// ended before the request left, or the server turned the call away because it
+// is shutting down or has as many calls as it takes. Sending it again, there or
+// elsewhere, does nothing twice.
+//
+// False promises nothing: the request may have been served, or was refused for
+// what it is (not authorized, no such method, an argument too large), and would
+// be again. Of a streaming call, the arguments that were taken are lost either
+// way.
+func (e *Error) Unsent() bool { return e.unsent }
 
 // Unwrap returns what caused the error in this process, if that is known. It
 // never travels.
@@ -160,138 +167,4 @@ type Response struct {
 	Error   string
 	ErrType ErrorType
 	Data    any
-}
-
-// serverError and clientError make the library's own errors, which name what
-// was called.
-func serverError(c Code, id ServiceID, format string, args ...any) *Error {
-	return newError(ServerErr, c, id, format, args)
-}
-
-func clientError(c Code, id ServiceID, format string, args ...any) *Error {
-	return newError(ClientErr, c, id, format, args)
-}
-
-// newError formats like fmt.Errorf, %w included.
-func newError(kind ErrorType, c Code, id ServiceID, format string, args []any) *Error {
-	err := fmt.Errorf(format, args...)
-	e := &Error{Code: c, kind: kind, Message: "rpc: " + err.Error()}
-	if id != (ServiceID{}) {
-		e.Message = "rpc: " + id.String() + ": " + err.Error()
-	}
-	if cause := errors.Unwrap(err); cause != nil {
-		e.cause = cause
-	}
-	return e
-}
-
-// because returns e with what the codec, or another, says of it.
-func (e *Error) because(err error) *Error {
-	e.Message += " (" + err.Error() + ")"
-	e.cause = err
-	return e
-}
-
-// contextError is the error of a call whose context has ended.
-func contextError(ctx context.Context, id ServiceID) error {
-	err := ctx.Err()
-	if cause := context.Cause(ctx); cause != err {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	e := clientError(CodeOf(ctx.Err()), id, "%v", err)
-	e.cause = err
-	return e
-}
-
-// limitError names the limit that reading or writing ran into; err is
-// otherwise returned as it is.
-func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits) error {
-	var over *msgpack.LimitError
-	switch {
-	case errors.As(err, &over):
-		name := [...]string{"MessageSize", "MessageValues", "MessageDepth"}[over.Limit]
-		return newError(kind, CodeResourceExhausted, id,
-			"%s is over the limit: %w; Limits.%s sets it", []any{what, over, name})
-	case errors.Is(err, wire.ErrStalled):
-		return newError(kind, CodeDeadlineExceeded, id,
-			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout})
-	case errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
-		return newError(kind, CodeResourceExhausted, id,
-			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName})
-	}
-	return err
-}
-
-// sound returns err, a method's or an interceptor's, and does before with it
-// what is done later, where nothing recovers: it has methods of its own, which
-// may panic, as many do of a nil pointer that is returned as an error.
-func sound(err error) error {
-	if _, own := err.(*Error); err != nil && !own {
-		_, _, _ = err.Error(), typeOf(err), CodeOf(err)
-	}
-	return err
-}
-
-// toWire is the only way of an error onto the wire.
-func toWire(err error) wire.Response {
-	r := wire.Response{Code: -1}
-	if err == nil {
-		return r
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		r.ErrType, r.Details = int(e.kind), e.Details
-	}
-	if r.Error = err.Error(); r.Error == "" {
-		r.Error = CodeOf(err).String() // an empty text would be no error
-	}
-	if len(r.Error) > maxErrorText {
-		r.Error = strings.ToValidUTF8(r.Error[:maxErrorText], "") + " (truncated)"
-	}
-	if size := msgpack.StringMapSize(r.Details); size > maxErrorText {
-		r.Details = map[string]string{"rpc.details": fmt.Sprintf("left out: %d bytes, and %d may be", size, maxErrorText)}
-	}
-	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
-		r.Code = int(code)
-	}
-	return r
-}
-
-// fromWire is the only way of an error off the wire.
-func fromWire(r wire.Response) error {
-	if r.Error == "" {
-		return nil
-	}
-	e := &Error{Code: Code(r.Code), Message: r.Error, Details: maps.Clone(r.Details), kind: ErrorType(r.ErrType)}
-	if e.kind < NonRPCErr || e.kind > AuthorizationErr {
-		e.kind = ServerErr
-	}
-	if r.Code <= 0 {
-		e.Code = impliedCode(e.kind, e.Message)
-	}
-	return e
-}
-
-// impliedCode is the code of an error that travels without one: all that a
-// v0.6 peer tells. The texts are v0.6's, and Go's.
-func impliedCode(kind ErrorType, text string) Code {
-	switch kind {
-	case AuthorizationErr:
-		return CodePermissionDenied
-	case ServerErr:
-		switch {
-		case strings.HasPrefix(text, "rpc: can't find "):
-			return CodeUnimplemented
-		case strings.HasPrefix(text, "msgpack decode error"):
-			return CodeInvalidArgument
-		}
-		return CodeInternal
-	}
-	switch text {
-	case context.Canceled.Error():
-		return CodeCanceled
-	case context.DeadlineExceeded.Error():
-		return CodeDeadlineExceeded
-	}
-	return CodeUnknown
 }

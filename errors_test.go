@@ -550,8 +550,15 @@ func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
 			t.Cleanup(func() { _ = client.Close() })
 			failBoth(t, setup{client: client, dest: b.ID(), sender: a.ID()}, "x", func(t *testing.T, err error) {
 				var e *rpc.Error
-				if !errors.As(err, &e) || err.Error() != c.text || e.Type() != c.want || len(e.Details) > 0 {
+				if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.text) || e.Type() != c.want || len(e.Details) > 0 {
 					t.Fatalf("got %v", err)
+				}
+				if c.want == rpc.NonRPCErr || c.want == rpc.ClientErr { // the method's
+					if err.Error() != c.text {
+						t.Errorf("the text is %q", err)
+					}
+				} else {
+					checkNames(t, err, "Svc.", b.ID().String())
 				}
 				if c.kind <= rpc.AuthorizationErr && e.Code != c.code {
 					t.Errorf("the code is %v, not %v", e.Code, c.code)

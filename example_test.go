@@ -182,8 +182,8 @@ func ExampleWithAuthorizeFunc() {
 
 	var greeting string
 	err := rpc.NewClient(a, "/greeter/1.0").Call(b.ID(), "Greeter", "Hello", "Ada", &greeting)
-	fmt.Println(rpc.IsAuthorizationError(err), err)
-	// Output: true client does not have permissions to call Greeter.Hello
+	fmt.Println(rpc.IsAuthorizationError(err), rpc.CodeOf(err))
+	// Output: true PermissionDenied
 }
 
 func ExampleWithServerInterceptors() {

@@ -86,6 +86,9 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 				t.Errorf("%s: got %v", what, err)
 			}
 			checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
+			if !unsent(err) {
+				t.Errorf("the request may have been sent: %v", err)
+			}
 			if streaming {
 				if _, open := take2(t, replies); open {
 					t.Error("replies are open")

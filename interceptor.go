@@ -50,7 +50,13 @@ type CallInfo struct {
 	// Reply points to a unary call's reply, which is there when the next
 	// handler has returned, beside an error too. nil for a streaming call.
 	Reply any
+	// Attempt counts, in a client, the attempts of a call that is retried
+	// ([CallRetry]), from 0. An interceptor sees each as a call, and so does a
+	// stats handler.
+	Attempt int
 
+	options *callConfig  // in a client; nil where nothing is set
+	begun   bool         // in a client: of a stream's items some may be gone
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	into    reflect.Type // in a server, of a local call: the caller's Reply
@@ -59,6 +65,9 @@ type CallInfo struct {
 	remote  remoteCall   // in a server, of a remote call
 	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
+	frame   localFrame   // has the argument and the reply of a local typed call
+
+	errorNames string // in a server, of a remote call: what the method's error is declared as
 }
 
 // ID returns the call's service and method together.
@@ -99,6 +108,41 @@ func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 // the caller, or that of Go. The option may be given several times.
 func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
+}
+
+// WithRefusedFunc makes a server call f for each call that it allows and cannot
+// serve: there is no such method, it is of the other kind, or the argument is
+// not of its type. Interceptors see none of those. err is what the caller gets.
+// It is for tests that fail then, and for logs of peers that run another
+// version of a program.
+//
+// call.Args is a unary call's argument as far as it is known. For a method that
+// is not there it is what a local caller passed; what a remote one sent is
+// decoded as the codec does without a type: maps as map[interface{}]interface{},
+// strings as []byte, whole numbers as int64 or uint64. nil if that fails, or
+// if the caller's library is v0.6.
+//
+// f must not change or keep call. It is called by several goroutines at once,
+// before the caller is answered. A panic in it ends the call with
+// [CodeInternal].
+func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) ServerOption {
+	return func(s *Server) { s.refused = f }
+}
+
+// untyped stands for a method that is not there, while its argument is read.
+var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
+
+// receiveUntyped gets the argument of a method that is not there. A caller that
+// does not tell the kind of call sends no one knows what.
+func (call *CallInfo) receiveUntyped(ctx context.Context) {
+	if call.Local || call.Kind != Unary {
+		return
+	}
+	call.method = untyped
+	if err := call.remote.receive(ctx, call); err != nil {
+		call.Args = nil
+	}
+	call.method = nil
 }
 
 // chain wraps last in the interceptors, the first outermost.

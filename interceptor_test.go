@@ -468,8 +468,8 @@ func TestPanicOfAServerInterceptorIsInternal(t *testing.T) {
 					if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
 						t.Fatalf("got %v", err)
 					}
-					if msg := err.Error(); msg != "rpc: Svc.Double: panicked while serving the call; see the log of the server" &&
-						msg != "rpc: Svc.Doubles: panicked while serving the call; see the log of the server" {
+					const text = ": panicked while serving the call; see the log of the server"
+					if msg := err.Error(); msg != "rpc: Svc.Double: peer "+s.dest.String()+text && msg != "rpc: Svc.Doubles: peer "+s.dest.String()+text {
 						t.Fatalf("the text is %q", msg)
 					}
 				})

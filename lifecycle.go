@@ -169,7 +169,7 @@ func (s *Server) admitted(next Handler) Handler {
 		s.slots.mu.Unlock()
 		if full {
 			return serverError(CodeResourceExhausted, call.ID(),
-				"the server has %d calls under way, as many as it takes; Limits.Calls sets it", s.slots.max)
+				"the server has %d calls under way, as many as it takes; Limits.Calls sets it", s.slots.max).over("Limits.Calls").notSent(true)
 		}
 		defer func() {
 			s.slots.mu.Lock()

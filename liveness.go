@@ -119,7 +119,7 @@ func (o *openConns) ask(p peer.ID) {
 	for _, conn := range o.all() {
 		if conn.call.Peer == p {
 			conn.fail(clientError(CodeUnavailable, conn.call.ID(),
-				"peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be", p, timeout))
+				"peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be", p, timeout).broke(p))
 		}
 	}
 }

@@ -19,10 +19,8 @@ type localCall struct {
 	used   bool
 	ended  chan error // of the method's goroutine
 	left   bool       // the method may be using this still
-	pooled bool
+	spare  *sync.Pool // where it came from, if it is to be used again
 }
-
-var localCalls = sync.Pool{New: func() any { return &localCall{pooled: true} }}
 
 // newLocalCall returns one to be given back by release. One that interceptors
 // or a stats handler see is theirs to look at for as long as they like, and is
@@ -31,13 +29,19 @@ func (c *Client) newLocalCall() *localCall {
 	if c.watched || c.server == nil || c.server.watched {
 		return new(localCall)
 	}
-	return localCalls.Get().(*localCall)
+	l, _ := c.spare.Get().(*localCall)
+	if l == nil {
+		l = &localCall{spare: &c.spare}
+	}
+	return l
 }
 
 func (c *localCall) release() {
-	if c.pooled && !c.left {
-		*c = localCall{ended: c.ended, pooled: true}
-		localCalls.Put(c)
+	if c.spare != nil && !c.left {
+		ended, spare := c.ended, c.spare
+		*c = localCall{}
+		c.ended, c.spare = ended, spare
+		spare.Put(c)
 	}
 }
 
@@ -47,12 +51,18 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	c := call.local
 	if c.used { // an interceptor calls again
 		c = new(localCall)
+		if call.frame != nil {
+			call.frame = call.frame.again()
+		}
 	}
 	c.used = true
-	c.server = CallInfo{
-		Service: call.Service, Method: call.Method, Kind: call.Kind, Peer: call.Peer, Local: true,
-		method: t.server.lookup(call.Service, call.Method),
-		Args:   call.Args, into: reflect.TypeOf(call.Reply), stream: call.stream,
+	s := &c.server
+	s.Service, s.Method, s.Kind, s.Peer, s.Local = call.Service, call.Method, call.Kind, call.Peer, true
+	if s.frame = call.frame; s.frame != nil {
+		s.method = s.frame.lookup(t.server)
+	} else {
+		s.method = t.server.lookup(call.Service, call.Method)
+		s.Args, s.into, s.stream = call.Args, reflect.TypeOf(call.Reply), call.stream
 	}
 	if call.stats != nil && call.Kind == Unary {
 		call.stats.out(reflect.ValueOf(call.Args), nil)
@@ -71,14 +81,17 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		case err = <-c.ended:
 		case <-ctx.Done():
 			c.left = true
+			call.frame = nil
 			return contextError(ctx, call.ID())
 		}
 	}
 	if err == errClosed || err == errStopped {
 		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
 	}
-	if call.Kind == Unary && c.server.Reply != nil {
-		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(c.server.Reply).Elem())
+	if call.frame != nil {
+		call.frame.store(s.Reply)
+	} else if call.Kind == Unary && s.Reply != nil {
+		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(s.Reply).Elem())
 		if call.stats != nil {
 			call.stats.in(reflect.ValueOf(call.Reply), nil)
 		}
@@ -106,17 +119,23 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 // receiveLocal checks the types of a local call's argument and reply, or of
 // its channels, against the method's.
 func (call *CallInfo) receiveLocal() error {
-	m := call.method
-	if m.kind == Streaming {
-		in, out := call.stream.in.(*chanSource), call.stream.out.(*chanSink)
-		if a := in.ch.Type().Elem(); !a.AssignableTo(m.arg) {
+	switch m := call.method; {
+	case call.frame != nil:
+		return call.frame.receive(call)
+	case m.kind == Streaming:
+		if a := call.stream.args; !a.AssignableTo(m.arg) {
 			return m.mismatch(a.String())
 		}
-		if r := out.ch.Type().Elem(); !m.reply.AssignableTo(r) {
-			return replyMismatch(m.id, m.reply.String(), out.ch.Type())
+		if r := call.stream.replies; !m.reply.AssignableTo(r) {
+			return replyMismatch(m.id, m.reply.String(), reflect.PointerTo(r))
 		}
 		return nil
 	}
+	return call.receiveUnary()
+}
+
+func (call *CallInfo) receiveUnary() error {
+	m := call.method
 	arg, err := m.takes(call.Args)
 	if err != nil {
 		return err

@@ -109,6 +109,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	var wg sync.WaitGroup
 	for i := range branches {
 		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
+		b.dest = dests[i]
 		branches[i] = b
 		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.dst) })
 	}
@@ -125,6 +126,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 
 // branch is one destination of a MultiStream.
 type branch struct {
+	dest    peer.ID
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	args    reflect.Value // what Stream reads
@@ -174,7 +176,12 @@ type distributor struct {
 	stall    time.Duration
 }
 
-func (d *distributor) put(item reflect.Value) error {
+// fresh is never called: nothing is decoded for a distributor.
+func (d *distributor) fresh() item {
+	panic("rpc: arguments are not distributed as they come off a stream")
+}
+
+func (d *distributor) put(it item) error {
 	var late <-chan struct{}
 	if d.stall > 0 {
 		// One time for all: whoever is not waited for first has had it too.
@@ -185,12 +192,12 @@ func (d *distributor) put(item reflect.Value) error {
 	err := errStopped
 	for _, b := range d.branches {
 		b.feed.lateOn(late)
-		switch b.feed.put(item) {
+		switch b.feed.put(it) {
 		case nil:
 			err = nil
 		case errLate:
 			b.cancel(clientError(CodeResourceExhausted, d.id,
-				"the destination took no argument for %v; WithMultiStreamStallTimeout sets it", d.stall))
+				"peer %v took no argument for %v; WithMultiStreamStallTimeout sets it", b.dest, d.stall).over("WithMultiStreamStallTimeout"))
 		}
 	}
 	return err

@@ -53,6 +53,9 @@ type Server struct {
 	authorize    func(peer.ID, string, string) bool
 	stats        stats.Handler
 	interceptors []Interceptor
+	refused      func(context.Context, *CallInfo, error)
+	sentinels    sentinels
+	describes    bool
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -73,7 +76,8 @@ type ServerOption func(*Server)
 
 // WithStreamBufferSize sets how many arguments, and how many replies, of a
 // streaming call a server holds between the stream and the method's channels.
-// Default 0: an item is received when the method takes it.
+// Default 0: an item is received when the method takes it. Typed methods hold
+// more than that by themselves; see [Sender.Send].
 func WithStreamBufferSize(size int) ServerOption {
 	return func(s *Server) { s.streamBuffer = size }
 }
@@ -120,7 +124,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 
-	s.watched = len(s.interceptors) > 0 || s.stats != nil
+	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
 	if s.stats != nil {
@@ -128,13 +132,18 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
 
+	if s.describes {
+		s.registerDescriptions()
+	}
 	if h != nil {
 		s.id = h.ID()
-		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		// The best comes first: peers are told of each as it is set, and choose
+		// among what they have been told of.
 		if !s.noSessions {
 			h.SetStreamHandler(sessions(p), s.serveSession)
 		}
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
 	}
 	return s
 }
@@ -187,10 +196,31 @@ func (s *Server) register(name string, rcvr any) error {
 		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
 	}
 	for _, m := range svc.info.Methods {
-		if m.LocalOnly != nil {
-			s.logger.Warn("rpc: method can be called only locally", "service", name, "method", m.Name, "reason", m.LocalOnly)
-		}
+		s.warnLocalOnly(ServiceID{name, m.Name}, m.LocalOnly)
 	}
+	return nil
+}
+
+func (s *Server) warnLocalOnly(id ServiceID, reason error) {
+	if reason != nil {
+		s.logger.Warn("rpc: method can be called only locally", "service", id.Name, "method", id.Method, "reason", reason)
+	}
+}
+
+// handle registers one method, beside those that its service has.
+func (s *Server) handle(m *method) error {
+	s.registering.Lock()
+	defer s.registering.Unlock()
+	services := maps.Clone(*s.services.Load())
+	svc := services[m.id.Name]
+	if svc == nil {
+		svc = &service{info: ServiceInfo{Name: m.id.Name}, methods: make(map[string]*method)}
+	} else if svc.methods[m.id.Method] != nil {
+		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
+	}
+	services[m.id.Name] = svc.with(m)
+	s.services.Store(&services)
+	s.warnLocalOnly(m.id, m.localOnly())
 	return nil
 }
 
@@ -208,7 +238,11 @@ func (s *Server) Services() []ServiceInfo {
 
 // lookup returns a method, or nil.
 func (s *Server) lookup(service, name string) *method {
-	if svc := (*s.services.Load())[service]; svc != nil {
+	return methodOf(*s.services.Load(), service, name)
+}
+
+func methodOf(services map[string]*service, service, name string) *method {
+	if svc := services[service]; svc != nil {
 		return svc.methods[name]
 	}
 	return nil
@@ -231,7 +265,14 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	return s.local(&serverContext{Context: ctx, sender: s.id, metadata: outgoing(ctx), server: s}, &c.server)
+	var sc *serverContext
+	if c.server.frame != nil {
+		sc = c.server.frame.context()
+	} else {
+		sc = new(serverContext)
+	}
+	sc.Context, sc.sender, sc.metadata, sc.server = ctx, s.id, outgoing(ctx), s
+	return s.local(sc, &c.server)
 }
 
 // serves reports whether ctx is that of a method that this server is running.
@@ -244,32 +285,21 @@ func (s *Server) serves(ctx context.Context) bool {
 }
 
 func (s *Server) closedError(id ServiceID) error {
-	return serverError(CodeUnavailable, id, "the server is shutting down")
+	return serverError(CodeUnavailable, id, "the server is shutting down").notSent(true)
 }
 
 // prepared gets the method's argument and makes its reply. Only here, after
 // authorization, does the caller learn whether there is such a method.
 func (s *Server) prepared(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) (err error) {
-		m := call.method
-		if m == nil {
-			return s.notFound(call.ID())
-		}
-		if call.Kind != m.kind {
-			return m.wrongKind()
-		}
-		if call.Local {
-			err = call.receiveLocal()
-		} else {
-			err = call.remote.receive(ctx, call)
-		}
-		if err != nil {
+	return func(ctx context.Context, call *CallInfo) error {
+		if err := s.prepare(ctx, call); err != nil {
+			if s.refused != nil {
+				s.refused(ctx, call, err)
+			}
 			return err
 		}
-		if m.kind == Unary {
-			call.Reply = reflect.New(m.reply).Interface()
-		}
-		err = sound(next(ctx, call))
+		err := ofMethod(sound(next(ctx, call)))
+		s.nameErrors(call, err)
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
@@ -277,64 +307,111 @@ func (s *Server) prepared(next Handler) Handler {
 	}
 }
 
+func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
+	m := call.method
+	if m == nil {
+		if s.refused != nil {
+			call.receiveUntyped(ctx)
+		}
+		return s.notFound(call.ID())
+	}
+	if call.Kind != m.kind {
+		return m.wrongKind()
+	}
+	if call.Local {
+		err = call.receiveLocal()
+	} else {
+		err = call.remote.receive(ctx, call)
+	}
+	if err == nil && m.kind == Unary && call.Reply == nil {
+		call.Reply = reflect.New(m.reply).Interface()
+	}
+	return err
+}
+
 // invoked runs the method.
 func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	m := call.method
-	if m.kind == Streaming {
+	switch {
+	case m.kind == Streaming:
 		return s.invokeStreaming(ctx, call)
+	case call.frame != nil:
+		return call.frame.invoke(ctx, call)
 	}
 	return m.call(ctx, call.Args, call.Reply)
 }
 
+// methodEnds are a streaming method's own ends of its call: nobody else's can
+// be closed twice by it, and it never waits for a caller that is gone.
+type methodEnds interface {
+	recording
+	args() lateSink
+	replies() source
+	// run runs the method. Nothing more is replied when it has returned.
+	run(ctx context.Context) error
+	// refused makes the method see, after the arguments that are there, why the
+	// next cannot be taken. The channel is closed when it has.
+	refused(err error) <-chan struct{}
+	// noMore ends the arguments, well with a nil err.
+	noMore(err error)
+	// halt makes every wait of the two ends end at once.
+	halt()
+	// discard takes replies for which there is nobody, until returned.
+	discard(returned <-chan struct{})
+}
+
 // invokeStreaming runs the method between two pumps, which have ended when it
-// returns. The method's channels are its own: nobody else's can be closed
-// twice by it, and it never waits for a caller that is gone.
+// returns.
 func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
-	m := call.method
-	args, replies := makeChan(m.arg, s.streamBuffer), makeChan(m.reply, s.streamBuffer)
+	if call.conn != nil {
+		call.conn.unread.begin()
+	}
 	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
-	own := newEnds(replies, args, ctx.Done(), returned)
+	own := call.method.ends(ctx, call, s.streamBuffer, returned)
 	if call.Local {
-		own.src.stats, own.dst.stats = call.stats, call.stats
+		own.record(call.stats)
 	}
 
 	received, sent := make(chan error, 1), make(chan error, 1)
 	go func() {
-		err := pump(call.stream.in, call.patiently(own))
+		err := pump(call.stream.in, call.patiently(own.args()))
 		if err != nil {
+			if isCallError(err) {
+				call.await(ctx, own.refused(err), returned)
+			}
 			call.stopWriting(err, returned)
-			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
+			call.callerLeft(parent, ctx, cancel, err) // before the method sees its arguments end
 		}
-		_ = own.dst.end()
+		own.noMore(err)
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
 				call.stopWriting(err, returned)
-				call.callerLeft(parent, cancel, err)
+				call.callerLeft(parent, ctx, cancel, err)
 			}
 		}
 		received <- err
 	}()
 	go func() {
-		err := pump(&own.src, call.stream.out)
+		err := pump(own.replies(), call.stream.out)
 		if err != nil {
 			// The call is over; the method learns it by its context, and by
 			// the end of its arguments.
-			call.callerLeft(parent, cancel, err)
+			call.callerLeft(parent, ctx, cancel, err)
 			if call.conn != nil && isCallError(err) {
 				_ = call.conn.respond(call, err)
 			}
 			call.stream.in.halt()
-			own.src.discard(returned)
+			own.discard(returned)
 		}
 		sent <- err
 	}()
 
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
-		return m.reflectCall(ctx, args, replies)
+		return own.run(ctx)
 	})(ctx, call)
 	sendErr := <-sent
 	own.halt()
@@ -358,13 +435,14 @@ func (call *CallInfo) stopWriting(err error, returned <-chan struct{}) {
 	}
 }
 
-// callerLeft cancels the context of a method whose caller is gone, unless its
-// parent has ended: then it ends too, and with that error.
-func (call *CallInfo) callerLeft(parent context.Context, cancel context.CancelCauseFunc, err error) {
+// callerLeft ends the context of a method whose caller is gone: if its parent
+// has ended, with that error.
+func (call *CallInfo) callerLeft(parent, ctx context.Context, cancel context.CancelCauseFunc, err error) {
 	if call.conn != nil {
 		call.conn.awaitDeadline(err)
 	}
 	if parent.Err() == nil {
 		cancel(err)
 	}
+	<-ctx.Done()
 }

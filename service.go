@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/token"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -50,17 +51,24 @@ type service struct {
 
 // method is all that a call of it needs to know, found out once.
 type method struct {
-	id       ServiceID
-	kind     Kind
-	rcvr     reflect.Value // a pointer to the receiver
-	fn       reflect.Value // takes the receiver first
-	direct   direct        // fn, for most unary methods
-	zero     any           // of type arg, where an interface points to its value
-	arg      reflect.Type  // as the method declares it
-	reply    reflect.Type  // what the reply points to; a stream's element
-	replyPtr reflect.Type  // a unary method's, as it declares it
-	ok       []byte        // the encoded header of a reply without error
+	id        ServiceID
+	kind      Kind
+	rcvr      reflect.Value // a pointer to the receiver; not valid for a function
+	fn        reflect.Value // takes the receiver first, if there is one
+	direct    direct        // fn, for most unary methods
+	typed     typedFunc     // in place of rcvr and fn
+	handler   any           // what typed calls
+	stream    typedEnds     // the same, of a streaming method
+	zero      any           // of type arg, where an interface points to its value
+	arg       reflect.Type  // as the method declares it
+	reply     reflect.Type  // what the reply points to; a stream's element
+	replyPtr  reflect.Type  // a unary method's, as it declares it
+	sentinels sentinels     // that its value declares
+	ok        []byte        // the encoded header of a reply without error
 }
+
+// typedFunc takes an argument of the method's type and a pointer to its reply.
+type typedFunc func(ctx context.Context, arg, reply any) error
 
 var (
 	typeContext = reflect.TypeFor[context.Context]()
@@ -128,25 +136,34 @@ func describeLeftOut(left []LeftOutMethod) string {
 
 // add takes the method, or notes why not.
 func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
-	name := rm.Name
-	m := &method{id: ServiceID{s.info.Name, name}, rcvr: rcvr, fn: rm.Func}
-	reason := m.compile(rcvr.Method(rm.Index).Type())
-	if n := len(m.id.String()); reason == "" && n > MaxServiceIDLength {
-		reason = fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
-	}
-	if reason != "" {
-		s.leaveOut(name, reason)
+	m := &method{id: ServiceID{s.info.Name, rm.Name}, rcvr: rcvr, fn: rm.Func}
+	if reason := m.compile(rcvr.Method(rm.Index).Type()); reason != "" {
+		s.leaveOut(rm.Name, reason)
 		return
 	}
 	m.direct = directOf(m)
+	s.take(m)
+}
+
+// take makes the method one of the service's.
+func (s *service) take(m *method) {
 	if m.kind == Unary && passedInWords() && behindInterface(m.arg) {
 		m.zero = reflect.Zero(m.arg).Interface()
 	}
 	m.ok = wire.AppendResponse(nil, &wire.Response{Service: m.id.Name, Method: m.id.Method, Code: -1})
-	s.methods[name] = m
+	s.methods[m.id.Method] = m
 	s.info.Methods = append(s.info.Methods, MethodInfo{
-		Name: name, Kind: m.kind, Args: m.arg, Reply: m.reply, LocalOnly: m.localOnly(),
+		Name: m.id.Method, Kind: m.kind, Args: m.arg, Reply: m.reply, LocalOnly: m.localOnly(),
 	})
+}
+
+// with returns a service that has the method too.
+func (s *service) with(m *method) *service {
+	n := &service{info: s.info, methods: maps.Clone(s.methods)}
+	n.info.Methods = slices.Clone(s.info.Methods)
+	n.take(m)
+	slices.SortFunc(n.info.Methods, func(a, b MethodInfo) int { return strings.Compare(a.Name, b.Name) })
+	return n
 }
 
 const (
@@ -178,12 +195,15 @@ func (m *method) compile(t reflect.Type) (reason string) {
 			return fmt.Sprintf("its replies are a %v, a channel of the wrong direction: make it a chan<- %v", reply, reply.Elem())
 		}
 		m.kind, m.arg, m.reply = Streaming, arg.Elem(), reply.Elem()
-		return ""
+	} else {
+		if reply.Kind() != reflect.Pointer {
+			return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+		}
+		m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	}
-	if reply.Kind() != reflect.Pointer {
-		return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
+	if n := len(m.id.String()); n > MaxServiceIDLength {
+		return fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
 	}
-	m.kind, m.arg, m.reply, m.replyPtr = Unary, arg, reply.Elem(), reply
 	return ""
 }
 
@@ -272,6 +292,9 @@ func (m *method) wrongKind() error {
 // call runs the method: the only place where one is. A nil arg is one that
 // travelled, for an argument of type any.
 func (m *method) call(ctx context.Context, arg, reply any) error {
+	if m.typed != nil {
+		return noTypedNil(m.typed(ctx, arg, reply))
+	}
 	if m.direct.form != notDirect && reflect.TypeOf(arg) == m.arg && reflect.TypeOf(reply) == m.replyPtr {
 		return noTypedNil(m.direct.call(m.rcvr.UnsafePointer(), ctx, arg, reflect.ValueOf(reply).UnsafePointer()))
 	}
@@ -287,7 +310,11 @@ func (m *method) reflectCall(ctx context.Context, arg, reply reflect.Value) erro
 	f := frames.Get().(*frame)
 	f.ctx = ctx
 	f.args = [4]reflect.Value{m.rcvr, f.ctxValue, arg, reply}
-	out := m.fn.Call(f.args[:])
+	args := f.args[:]
+	if !m.rcvr.IsValid() {
+		args = args[1:]
+	}
+	out := m.fn.Call(args)
 	f.ctx, f.args = nil, [4]reflect.Value{}
 	frames.Put(f)
 	err, _ := out[0].Interface().(error)

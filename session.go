@@ -17,7 +17,7 @@ var sessionOK = []byte{msgpack.Nil}
 
 // maxSessionHeader is the largest header that a request on a session has: it
 // has to be in the first piece.
-const maxSessionHeader = mux.MaxFirst / 2
+const maxSessionHeader = mux.FirstPiece
 
 // sessionStream is a libp2p stream as a session wants it.
 type sessionStream struct{ network.Stream }

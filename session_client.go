@@ -75,6 +75,9 @@ func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encoded
 		if err != nil || st != nil {
 			return st, err
 		}
+		if call.stats != nil && try == 1 {
+			call.stats.out(reflect.ValueOf(call.Args), body.head)
+		}
 		err = session.call(ctx, c, call, body)
 		if err == nil {
 			return nil, nil
@@ -117,16 +120,18 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 	var away *mux.GoAwayError
 	switch {
 	case errors.As(ended, &away) && away.Code != 0:
-		return serverError(Code(away.Code), id, "%s", away.Text)
+		return serverError(Code(away.Code), id, "%s", away.Text).notSent(!ended.Sent)
 	case errors.Is(ended, errClientClosed):
-		return s.client.closedError(id)
+		return s.client.closedError(id).notSent(!ended.Sent)
 	case errors.Is(ended, mux.ErrSilent):
 		return clientError(CodeUnavailable, id, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
-			call.Peer, s.client.limits.SilenceTimeout)
+			call.Peer, s.client.limits.SilenceTimeout).broke(call.Peer).notSent(!ended.Sent)
+	case isTurnedAway(ended.Err):
+		return turnedAway(id, call.Peer, ended.Err)
 	case ended.Sent:
-		return clientError(CodeUnavailable, id, "peer %v: the session ended before the reply; the request may have been served: %w", call.Peer, ended.Err)
+		return clientError(CodeUnavailable, id, "peer %v: the session ended before the reply; the request may have been served: %w", call.Peer, ended.Err).broke(call.Peer)
 	}
-	return clientError(CodeUnavailable, id, "peer %v: the session ended before the request was sent: %w", call.Peer, ended.Err)
+	return clientError(CodeUnavailable, id, "peer %v: the session ended before the request was sent: %w", call.Peer, ended.Err).broke(call.Peer).notSent(true)
 }
 
 // get returns the peer's session, which it opens if there is none.
@@ -146,7 +151,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 	for {
 		if s.closed {
 			s.mu.Unlock()
-			return nil, nil, s.client.closedError(call.ID())
+			return nil, nil, s.client.closedError(call.ID()).notSent(true)
 		}
 		if c := p.current; c != nil {
 			s.mu.Unlock()
@@ -163,7 +168,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 		select {
 		case <-opening:
 		case <-ctx.Done():
-			return nil, nil, contextError(ctx, call.ID())
+			return nil, nil, contextError(ctx, call.ID()).notSent(true)
 		}
 		s.mu.Lock()
 	}
@@ -219,7 +224,7 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	}
 	if err := st.Scope().SetService(ServiceName); err != nil {
 		_ = st.Reset()
-		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err)
+		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
 	session := &clientSession{peer: call.Peer, limited: st.Conn().Stat().Limited}
 	s.mu.Lock()
@@ -228,7 +233,7 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	switch {
 	case s.closed:
 		_ = st.Reset()
-		return nil, nil, c.closedError(call.ID())
+		return nil, nil, c.closedError(call.ID()).notSent(true)
 	case p.current != nil && !p.current.limited: // another was quicker
 		go func() { _ = st.Reset() }()
 		return p.current, nil, nil
@@ -268,17 +273,14 @@ func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, bod
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	if call.stats != nil {
-		call.stats.out(reflect.ValueOf(call.Args), body.head)
-	}
 	head := wire.AppendHeader(pool.Get(firstEncoding)[:0], &h)
 	defer func() { pool.Put(head) }()
-	rest := body.head
+	rest, owned := body.head, len(head)+len(body.head)
 	if body.users != nil {
 		head = append(head, body.head...)
 		rest = body.users
 	}
-	reply, err := s.mux.Call(ctx, head, rest, func() uint64 { return uint64(CodeOf(ctx.Err())) })
+	reply, err := s.mux.Call(ctx, head, rest, owned, func() uint64 { return uint64(CodeOf(ctx.Err())) })
 	if err != nil {
 		return s.explain(ctx, c, call, err)
 	}
@@ -302,13 +304,22 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	case ctx.Err() != nil:
 		return contextError(ctx, id)
 	case errors.As(err, &refused):
-		return serverError(Code(refused.Code), id, "peer %v refuses the call: %s", s.peer, refused.Text)
+		return s.refused(id, refused)
 	case errors.As(err, new(*mux.AbortedError)):
 		return serverError(CodeInternal, id, "peer %v ended the call without a reply", s.peer)
-	case errors.As(err, &large) && large.Max != uint64(c.limits.session().Message):
-		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max)
+	case errors.As(err, &large) && large.Request:
+		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max).over("Limits.MessageSize")
 	}
 	return sessionError(err, id, ClientErr, "the reply", &c.limits)
+}
+
+// refused is the error of a call that the server had no room for.
+func (s *clientSession) refused(id ServiceID, r *mux.RefusedError) *Error {
+	if Code(r.Code) == CodeUnavailable {
+		return serverError(CodeUnavailable, id, "peer %v refuses the call: %s", s.peer, r.Text).over("Limits.CallsPerPeer").notSent(true)
+	}
+	return serverError(Code(r.Code), id, "peer %v refuses the call, for libp2p's resource manager has no memory for it: %s", s.peer, r.Text).
+		over(limitOfLibp2p).notSent(true)
 }
 
 // finish reads a response, header and reply.

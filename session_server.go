@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -48,7 +47,8 @@ func (s *Server) serveSession(st network.Stream) {
 	if !s.sessions.add(c, func() {
 		l := s.limits.session()
 		l.Idle *= 2 // the client closes it, if it lives
-		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, func(error) { s.sessions.remove(c) })
+		l.Settings = s.limits.HeaderTimeout
+		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.sessions.remove(c) })
 	}) {
 		_ = st.Reset()
 	}
@@ -142,21 +142,24 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	s := c.server
 	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}}
 	call.remote = call
-	hasSlot := s.slots.takePeer(c.peer)
-	defer func() {
-		call.end()
-		if hasSlot {
-			s.slots.freePeer(c.peer)
-		}
-	}()
+	defer call.end()
+	in.HasSlot = s.slots.takePeer(c.peer)
 	var err error
-	if hasSlot {
+	if in.HasSlot {
 		err = call.serveRequest()
 	} else {
 		err = s.noSlot()
 	}
 	if err != nil {
 		_ = call.respond(&call.CallInfo, err)
+	}
+}
+
+// over frees the call's slot. It may not be held until serve has returned: the
+// client has the reply before, and may make another call.
+func (c *serverSession) over(in *mux.Incoming) {
+	if in.HasSlot {
+		c.server.slots.freePeer(c.peer)
 	}
 }
 
@@ -257,7 +260,14 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 func (c *serverCall) respond(call *CallInfo, err error) error {
 	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
 	defer func() { pool.Put(b) }()
-	if failed := c.in.Reply(b, users); failed != nil && told == nil {
+	failed := c.in.Reply(b, users)
+	if errors.Is(failed, mux.ErrMemory) {
+		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
+		call.Reply = nil // which is what is too large
+		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
+		failed = c.in.Reply(b, users)
+	}
+	if failed != nil && told == nil {
 		return failed
 	}
 	return told
@@ -272,7 +282,7 @@ func sessionError(err error, id ServiceID, kind ErrorType, what string, l *Limit
 	case errors.Is(err, mux.ErrStalled):
 		return limitError(wire.ErrStalled, id, kind, what, l)
 	case errors.Is(err, mux.ErrMemory):
-		return limitError(fmt.Errorf("%w: %w", wire.ErrMemory, err), id, kind, what, l)
+		return limitError(err, id, kind, what, l)
 	}
 	return newError(kind, CodeUnavailable, id, "%s: %w", []any{what, err})
 }

@@ -32,17 +32,67 @@ type remoteCall interface {
 // streamEnds are a streaming call's: its arguments come from in, its replies
 // go to out.
 type streamEnds struct {
-	in      source
-	out     sink
-	replies reflect.Type // what the caller's channel takes, in a client
+	in  source
+	out sink
+
+	args, replies reflect.Type // what the caller sends and takes, in a client
 }
 
-// source is where one direction of a streaming call comes from: a channel of
-// the caller's or of the method's, or the stream.
+// recording is an end whose items are told to a stats handler.
+type recording interface{ record(*recorder) }
+
+// record makes a client's ends tell r of the items of a local call.
+func (e *streamEnds) record(r *recorder) {
+	e.in.(recording).record(r)
+	e.out.(recording).record(r)
+}
+
+// item is one of a stream's.
+type item struct {
+	value reflect.Value // the item; none if a typed end holds it
+	ptr   any           // points to it, if that is known
+	size  *int          // where to say how long it is, encoded, if anybody asks
+}
+
+// newItem returns a new value of a type, and the pointer to decode it by. Where
+// the type is a pointer, it points to a new value: nil is never handed to a
+// method or a caller that asked for items.
+func newItem(t reflect.Type) item {
+	if t.Kind() == reflect.Pointer {
+		p := reflect.New(t.Elem())
+		return item{value: p, ptr: p.Interface()}
+	}
+	p := reflect.New(t)
+	return item{value: p.Elem(), ptr: p.Interface()}
+}
+
+func (it item) reflected() reflect.Value {
+	if it.value.IsValid() {
+		return it.value
+	}
+	return reflect.ValueOf(it.ptr).Elem()
+}
+
+// encodable returns what to encode the item by.
+func (it item) encodable() any {
+	if it.value.IsValid() {
+		return it.value.Interface()
+	}
+	return it.ptr
+}
+
+func (it item) sized(n int) {
+	if it.size != nil {
+		*it.size = n
+	}
+}
+
+// source is where one direction of a streaming call comes from: a channel, or
+// a typed end, of the caller's or of the method's, or the stream.
 type source interface {
-	// next returns the next item. Without wait it returns stateIdle rather
-	// than block.
-	next(wait bool) (item reflect.Value, st state, err error)
+	// next returns the next item, to be put into a sink. Without wait it
+	// returns stateIdle rather than block.
+	next(wait bool, into sink) (it item, st state, err error)
 	// halt makes a next that waits, or a later one, return an error at once.
 	halt()
 }
@@ -57,7 +107,10 @@ const (
 
 // sink is where one direction of a streaming call goes to.
 type sink interface {
-	put(item reflect.Value) error
+	// fresh returns an item to be decoded into, for the next put. A stream has
+	// none.
+	fresh() item
+	put(it item) error
 	// flush is called when there is nothing more to put for now.
 	flush() error
 	// end is called after the last item.
@@ -69,16 +122,16 @@ type sink interface {
 // source is given the chance to go on before that is found to be so.
 func pump(src source, dst sink) error {
 	for {
-		item, st, err := src.next(false)
+		it, st, err := src.next(false, dst)
 		for try := 0; try < 2 && st == stateIdle && err == nil; try++ {
 			runtime.Gosched()
-			item, st, err = src.next(false)
+			it, st, err = src.next(false, dst)
 		}
 		if st == stateIdle && err == nil {
 			if err = dst.flush(); err != nil {
 				return err
 			}
-			item, st, err = src.next(true)
+			it, st, err = src.next(true, dst)
 		}
 		switch {
 		case err != nil:
@@ -86,7 +139,7 @@ func pump(src source, dst sink) error {
 		case st == stateEnd:
 			return dst.end()
 		}
-		if err := dst.put(item); err != nil {
+		if err := dst.put(it); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
@@ -29,6 +30,7 @@ type clientConn struct {
 	st     network.Stream
 	client *Client
 	call   *CallInfo
+	ctx    context.Context // the call's
 	wire.Conn
 	failed atomic.Pointer[Error] // why the call was ended from outside
 }
@@ -37,7 +39,7 @@ func (t *remoteTransport) carry(ctx context.Context, call *CallInfo) error {
 	c := t.client
 	if n := msgpack.StringMapSize(outgoing(ctx)); n > c.limits.MetadataSize {
 		return clientError(CodeResourceExhausted, call.ID(),
-			"metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", n, c.limits.MetadataSize)
+			"metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", n, c.limits.MetadataSize).over("Limits.MetadataSize")
 	}
 	var body encodedValue
 	if call.Kind == Unary {
@@ -78,7 +80,7 @@ func (c *Client) encode(call *CallInfo) (body encodedValue, err error) {
 	}
 	if n := body.len(); err == nil && n > c.limits.MessageSize {
 		err = clientError(CodeResourceExhausted, call.ID(),
-			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize)
+			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize).over("Limits.MessageSize")
 	} else if err != nil {
 		err = clientError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
 	}
@@ -108,14 +110,19 @@ func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body enco
 // carryOn makes the call on a stream.
 func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body encodedValue, st network.Stream) error {
 	c := t.client
-	conn := &clientConn{st: st, client: c, call: call}
+	conn := &clientConn{st: st, client: c, call: call, ctx: ctx}
 	if err := conn.open(ctx); err != nil {
 		_ = st.Reset()
 		return err
 	}
 	defer conn.done()
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() { conn.giveUp(CodeOf(ctx.Err())) })
+		stop := context.AfterFunc(ctx, func() {
+			conn.giveUp(CodeOf(ctx.Err()))
+			if call.stream != nil {
+				call.stream.in.halt()
+			}
+		})
 		defer stop()
 	}
 	if call.Kind == Unary && isNil(call.Args) && !conn.marked() {
@@ -125,6 +132,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
 	var err error
 	if call.Kind == Streaming {
+		call.begun = true
 		err = conn.stream()
 	} else {
 		err = conn.unary(body)
@@ -145,12 +153,12 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 func (c *clientConn) open(ctx context.Context) error {
 	st, l := c.st, &c.client.limits
 	if err := st.Scope().SetService(ServiceName); err != nil {
-		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err)
+		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
 	c.Init(st, st.Scope(), l.ProgressTimeout)
 	if !c.client.open.add(c) {
 		c.Close()
-		return c.client.closedError(c.call.ID())
+		return c.client.closedError(c.call.ID()).notSent(true)
 	}
 	return nil
 }
@@ -161,7 +169,7 @@ func (c *clientConn) done() {
 }
 
 // abort ends every wait of the call.
-func (c *clientConn) abort() { c.giveUp(CodeOK) }
+func (c *clientConn) abort() { c.giveUp(CodeOf(c.ctx.Err())) }
 
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather
@@ -287,7 +295,7 @@ func (c *clientConn) receive() error {
 func (c *Client) setReply(call *CallInfo, b []byte, failure error) error {
 	if err := decode(b, call.Reply, &c.limits); err != nil && failure == nil {
 		if errors.Is(err, errExpands) {
-			return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)
+			return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err).over("Limits.MessageSize")
 		}
 		if obstacle := typeInfoOf(reflect.TypeOf(call.Reply)).decode; obstacle != nil {
 			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
@@ -331,10 +339,10 @@ func (c *clientConn) stream() error {
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
 	from := &wireSource{
-		r: &c.R, limits: l, typ: call.stream.replies, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
 			if errors.Is(err, errExpands) {
-				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err)
+				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err).over("Limits.MessageSize")
 			}
 			return replyMismatch(call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)).because(err)
 		},
@@ -378,32 +386,55 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case isUnserved(err):
-		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol)
+		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol).undialled(c.call.Peer)
+	case isTurnedAway(err):
+		return turnedAway(id, c.call.Peer, err)
 	case errors.Is(err, errClosed), errors.Is(err, errStopped):
 		return clientError(CodeFailedPrecondition, id, "%w", err)
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return clientError(CodeUnavailable, id, "peer %v ended the stream before the reply: %w", c.call.Peer, err)
+		return clientError(CodeUnavailable, id, "peer %v ended the stream before the reply: %w", c.call.Peer, err).broke(c.call.Peer)
 	}
+}
+
+// isTurnedAway reports whether the peer's libp2p, or its server, had no room for
+// the stream, before it looked at it.
+func isTurnedAway(err error) bool {
+	var reset *network.StreamError
+	return errors.As(err, &reset) && reset.Remote && reset.ErrorCode == network.StreamResourceLimitExceeded
+}
+
+func turnedAway(id ServiceID, p peer.ID, err error) *Error {
+	return clientError(CodeResourceExhausted, id, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).over(limitOfLibp2p).notSent(true)
 }
 
 // dialError is the error of a call for which no stream could be opened: its
 // request has not left.
-func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) error {
+func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) *Error {
+	e := dialFailure(ctx, h, call, err)
+	if errors.As(e, new(*LimitError)) {
+		return e.notSent(true)
+	}
+	return e.undialled(call.Peer)
+}
+
+func dialFailure(ctx context.Context, h host.Host, call *CallInfo, err error) *Error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch id := call.ID(); {
 	case ctx.Err() != nil:
-		ended := contextError(ctx, id)
-		if e, ok := ended.(*Error); ok && onlyLimited(ctx, h, call.Peer) {
+		e := contextError(ctx, id)
+		if onlyLimited(ctx, h, call.Peer) {
 			e.Message += "; " + limitedHint
 		}
-		return ended
+		return e
 	case errors.As(err, &unserved):
-		return clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
+		e := clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
+		e.cause = err
+		return e
 	case errors.Is(err, network.ErrResourceLimitExceeded):
-		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err)
+		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err).over(limitOfLibp2p)
 	case onlyLimited(ctx, h, call.Peer):
 		e := clientError(CodeUnavailable, id, "no stream to peer %v: %s (%v)", call.Peer, limitedHint, err)
 		e.cause = network.ErrLimitedConn // err may be the end of a context, and not the caller's

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,8 @@ type serverConn struct {
 	// Reading on after a unary argument begins when it was read and somebody
 	// wants to know of the caller's going.
 	readAll, wanted, watching atomic.Bool
+
+	unread *unread // of a streaming call
 }
 
 // serve is the handler of a stream.
@@ -74,6 +77,7 @@ func (c *serverConn) admit(call *CallInfo) error {
 		return s.closedError(call.ID())
 	}
 	defer s.conns.remove(c)
+	defer func() { c.unread.begin() }() // an interceptor may have refused it
 	h, err := c.readHeader()
 	if err != nil {
 		return err
@@ -101,13 +105,16 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}
+	if call.conn != nil && call.Kind == Streaming {
+		call.conn.unread = &unread{begun: make(chan struct{})}
+	}
 	_ = s.remote(sc, call) // has told the caller
 	return nil
 }
 
 func (s *Server) noSlot() error {
 	return serverError(CodeResourceExhausted, ServiceID{},
-		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer)
+		"the peer has %d calls under way, as many as one may; Limits.CallsPerPeer sets it", s.slots.maxPerPeer).over("Limits.CallsPerPeer").notSent(true)
 }
 
 // readHeader reads the request's header within its time and size. What is
@@ -119,14 +126,14 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	inTime := c.R.Unwatch()
 	switch {
 	case !inTime:
-		return wire.Header{}, badHeader(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout)
+		return wire.Header{}, badHeader(CodeDeadlineExceeded, "the request's header took longer than %v; Limits.HeaderTimeout sets it", l.HeaderTimeout).over("Limits.HeaderTimeout")
 	case err != nil:
 		return wire.Header{}, l.headerError(err)
 	}
 	return l.parseHeader(b)
 }
 
-func badHeader(code Code, format string, args ...any) error {
+func badHeader(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, kind: ServerErr, Message: "rpc: " + fmt.Sprintf(format, args...)}
 }
 
@@ -134,7 +141,7 @@ func badHeader(code Code, format string, args ...any) error {
 func (l *Limits) headerError(err error) error {
 	if errors.As(err, new(*msgpack.LimitError)) {
 		return badHeader(CodeResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata; Limits.MetadataSize sets it",
-			err, MaxServiceIDLength, l.MetadataSize)
+			err, MaxServiceIDLength, l.MetadataSize).over("Limits.MetadataSize")
 	}
 	return badHeader(CodeInvalidArgument, "bad request header: %v", err)
 }
@@ -149,7 +156,7 @@ func (l *Limits) parseHeader(b []byte) (h wire.Header, err error) {
 		return wire.Header{}, badHeader(CodeInvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxServiceIDLength)
 	case len(h.Metadata) > 0 && msgpack.StringMapSize(h.Metadata) > l.MetadataSize:
 		return wire.Header{}, badHeader(CodeResourceExhausted, "metadata of %d bytes, and %d may be; Limits.MetadataSize sets it",
-			msgpack.StringMapSize(h.Metadata), l.MetadataSize)
+			msgpack.StringMapSize(h.Metadata), l.MetadataSize).over("Limits.MetadataSize")
 	}
 	return h, nil
 }
@@ -159,7 +166,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
-			r: &c.R, limits: l, typ: call.method.arg, marked: c.marked, id: call.ID(), stats: call.stats,
+			r: &c.R, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) error { return argumentError(call.method, b, err) },
 		}
@@ -198,7 +205,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 // setArgument decodes a unary call's argument.
 func (call *CallInfo) setArgument(b []byte, l *Limits) error {
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr.Interface(), l); err != nil {
+	if err := decode(b, arg.ptr, l); err != nil {
 		return argumentError(call.method, b, err)
 	}
 	call.Args = call.method.boxed(arg)
@@ -208,7 +215,7 @@ func (call *CallInfo) setArgument(b []byte, l *Limits) error {
 
 func argumentError(m *method, b []byte, err error) error {
 	if errors.Is(err, errExpands) {
-		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err)
+		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
 	}
 	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
@@ -221,8 +228,63 @@ const maxStray = 4 << 10
 
 // watched begins to look out for the caller's going.
 func (c *serverConn) watched(ctx context.Context) context.Context {
-	c.watchUnary()
+	if c.unread != nil {
+		c.watchUnread()
+	} else {
+		c.watchUnary()
+	}
 	return ctx
+}
+
+// unread is the time of a streaming call in which nobody reads the stream: an
+// interceptor has the call, and the method is yet to be given it.
+type unread struct {
+	mu    sync.Mutex
+	begun chan struct{} // closed when reading has
+}
+
+// begin ends that time.
+func (u *unread) begin() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !isClosed(u.begun) {
+		close(u.begun)
+	}
+}
+
+// watchUnread looks now and then whether the caller is still there, until
+// reading tells.
+func (c *serverConn) watchUnread() {
+	if isClosed(c.unread.begun) || c.watching.Swap(true) {
+		return
+	}
+	look := func() error {
+		c.unread.mu.Lock()
+		defer c.unread.mu.Unlock()
+		if isClosed(c.unread.begun) {
+			return nil
+		}
+		return c.callerGone()
+	}
+	go func() {
+		tick := time.NewTicker(pollTime)
+		defer tick.Stop()
+		for {
+			select {
+			case <-c.unread.begun:
+				return
+			case <-tick.C:
+			}
+			if err := look(); err != nil {
+				c.awaitDeadline(err)
+				c.cancel(err)
+				return
+			}
+		}
+	}()
 }
 
 // watchUnary starts to read on after a unary argument: the end of the stream
@@ -291,42 +353,46 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 	}
 }
 
-// pollTime is how often a caller is looked for whose argument the method does
-// not take: nothing is read meanwhile.
+// pollTime is how often a caller is looked for whose argument the method, or an
+// interceptor before it, does not take: nothing is read meanwhile.
 const pollTime = 250 * time.Millisecond
 
 // patiently returns the sink of a method's arguments.
-func (call *CallInfo) patiently(own *ends) sink {
+func (call *CallInfo) patiently(to lateSink) sink {
 	if call.conn == nil {
-		return &own.dst
+		return to
 	}
-	return &patientSink{chanSink: &own.dst, conn: call.conn, stop: own.stop}
+	return &patientSink{lateSink: to, conn: call.conn}
 }
 
-// patientSink puts arguments into the method's channel, and while it waits
-// looks whether the caller is still there.
+// lateSink is a sink whose put can be made to give up.
+type lateSink interface {
+	sink
+	// lateOn makes a put that waits for room return errLate when ch, a
+	// channel, has something.
+	lateOn(ch any)
+}
+
+// patientSink hands arguments to a method, and while it waits looks whether
+// the caller is still there.
 type patientSink struct {
-	*chanSink
+	lateSink
 	conn *serverConn
-	stop <-chan struct{}
 	tick *time.Ticker
 }
 
-func (s *patientSink) put(item reflect.Value) error {
+func (s *patientSink) put(it item) error {
 	if s.tick == nil {
 		s.tick = time.NewTicker(pollTime)
 		s.lateOn(s.tick.C)
 	}
 	for {
-		err := s.chanSink.put(item)
+		err := s.lateSink.put(it)
 		if err != errLate {
 			return err
 		}
 		if err := s.conn.callerGone(); err != nil {
 			return err
-		}
-		if isClosed(s.stop) {
-			return errStopped
 		}
 	}
 }
@@ -335,7 +401,29 @@ func (s *patientSink) end() error {
 	if s.tick != nil {
 		s.tick.Stop()
 	}
-	return s.chanSink.end()
+	return s.lateSink.end()
+}
+
+// await waits for a or b, or the end of the call.
+func (call *CallInfo) await(ctx context.Context, a, b <-chan struct{}) {
+	var tick <-chan time.Time
+	if call.conn != nil {
+		t := time.NewTicker(pollTime)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-a:
+		case <-b:
+		case <-ctx.Done():
+		case <-tick:
+			if call.conn.callerGone() == nil {
+				continue
+			}
+		}
+		return
+	}
 }
 
 // callerGone asks the muxer, without reading anything.
@@ -422,6 +510,9 @@ func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users
 	}
 	r := toWire(err)
 	r.Service, r.Method = call.Service, call.Method
+	if call.errorNames != "" {
+		r.Details = withDetail(r.Details, detailErrors, call.errorNames)
+	}
 	b = wire.AppendResponse(b, &r)
 	head := len(b)
 	var failed error
@@ -456,7 +547,7 @@ func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err e
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
 		return b, nil, serverError(CodeResourceExhausted, call.ID(),
-			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most)
+			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most).over("Limits.MessageSize")
 	}
 	if call.stats != nil {
 		call.stats.out(reflect.ValueOf(call.Reply), b[start:])

@@ -5,34 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// item is a new value of a type, and the pointer to decode it by. Where the
-// type is a pointer, it points to a new value: nil is never handed to a
-// method or a caller that asked for items.
-type item struct {
-	value reflect.Value
-	ptr   reflect.Value
-}
-
-func newItem(t reflect.Type) item {
-	if t.Kind() == reflect.Pointer {
-		p := reflect.New(t.Elem())
-		return item{p, p}
-	}
-	p := reflect.New(t)
-	return item{p.Elem(), p}
-}
-
 // wireSource takes the items of a streaming call off the stream: arguments on
 // the server, replies on the client.
 type wireSource struct {
 	r      *wire.Reader
-	typ    reflect.Type
 	limits *Limits
 	id     ServiceID
 	stats  *recorder
@@ -49,20 +30,20 @@ type wireSource struct {
 
 func (s *wireSource) halt() { s.stop() }
 
-func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
+func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	pace := wire.PaceValue
 	if s.responses {
 		if st, err := s.response(wait); st != stateItem || err != nil {
-			return v, st, err
+			return it, st, err
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
 	} else if s.marked {
 		if !wait && s.r.EndBuffered() {
-			return v, stateEnd, nil
+			return it, stateEnd, nil
 		}
 		if wait {
 			if end, err := s.r.AtEnd(); end || err != nil {
-				return v, stateEnd, err
+				return it, stateEnd, err
 			}
 		}
 	}
@@ -71,16 +52,19 @@ func (s *wireSource) next(wait bool) (v reflect.Value, st state, err error) {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
 	if st != stateItem || err != nil {
-		return v, st, err
+		return it, st, err
 	}
 	s.count++
-	it := newItem(s.typ)
-	if err := decode(b, it.ptr.Interface(), s.limits); err != nil {
+	it = into.fresh()
+	if err := decode(b, it.ptr, s.limits); err != nil {
 		err = s.decodeError(b, err)
-		return v, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
+		return it, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
 	}
-	s.stats.in(it.value, b)
-	return it.value, stateItem, nil
+	it.sized(len(b))
+	if s.stats != nil {
+		s.stats.in(it.reflected(), b)
+	}
+	return it, stateItem, nil
 }
 
 // take returns the next value.
@@ -140,23 +124,30 @@ type wireSink struct {
 	close  func() error // after the last item
 }
 
-func (s *wireSink) put(v reflect.Value) error {
+// fresh is never called: what is put here is encoded, not decoded.
+func (s *wireSink) fresh() item { panic("rpc: a stream is no place to decode into") }
+
+func (s *wireSink) put(it item) error {
 	s.count++
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
-	b, err := appendEncoded(b, v.Interface())
+	b, err := appendEncoded(b, it.encodable())
 	if err != nil {
 		s.w.B = b[:start]
 		return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
 	}
-	if n := len(b) - head; n > s.limits.MessageSize {
+	n := len(b) - head
+	if n > s.limits.MessageSize {
 		s.w.B = b[:start]
 		return newError(s.kind, CodeResourceExhausted, s.id,
-			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize})
+			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize}).over("Limits.MessageSize")
 	}
 	s.w.B = b
-	s.stats.out(v, b[head:])
+	it.sized(n)
+	if s.stats != nil {
+		s.stats.out(it.reflected(), b[head:])
+	}
 	if len(b) >= wire.FlushSize {
 		return s.flush()
 	}

@@ -41,8 +41,8 @@ const (
 	// MaxFrame is the most bytes of a frame, without its length.
 	MaxFrame = 64 << 10
 
-	// MaxFirst is the most bytes of a message's first piece.
-	MaxFirst = MaxFrame - 1 - 2*binary.MaxVarintLen64
+	// maxHead is the most bytes of a frame before its body.
+	maxHead = 1 + 2*binary.MaxVarintLen64
 
 	// maxText is how much of a reason travels.
 	maxText = 1 << 10
@@ -54,13 +54,17 @@ type frame struct {
 	id     uint64
 	num    uint64 // the whole message's length, or a code
 	body   []byte // a piece, a text, or a ping's eight bytes
+	size   int    // of the body
 	unsure bool   // of a kind that is not known here
+	lost   error  // why there was no memory for the body
+	held   int    // what is accounted for the buffer
 }
 
 var errFrame = errors.New("malformed frame")
 
-// parseFrame reads what is in b, which body shares.
-func parseFrame(b []byte) (f frame, err error) {
+// parseFrame reads what is in b, which body shares. So many bytes more belong
+// to the body, and are not there.
+func parseFrame(b []byte, missing int) (f frame, err error) {
 	if len(b) == 0 {
 		return f, fmt.Errorf("%w: it is empty", errFrame)
 	}
@@ -73,8 +77,8 @@ func parseFrame(b []byte) (f frame, err error) {
 		numbers = 1
 	case kindSettings:
 	case kindPing, kindPong:
-		if len(b) != 8 {
-			return f, fmt.Errorf("%w: a ping of %d bytes", errFrame, len(b))
+		if n := len(b) + missing; n != 8 {
+			return f, fmt.Errorf("%w: a ping of %d bytes", errFrame, n)
 		}
 	default:
 		if f.kind < firstExtension {
@@ -89,14 +93,14 @@ func parseFrame(b []byte) (f frame, err error) {
 		}
 		*n, b = v, b[size:]
 	}
-	f.body = b
+	f.body, f.size = b, len(b)+missing
+	first := f.kind == kindRequest || f.kind == kindReply
 	switch {
-	case (f.kind == kindCancel || f.kind == kindAbort) && len(b) > 0:
-		return f, fmt.Errorf("%w: %d bytes too many for kind %d", errFrame, len(b), f.kind)
-	case (f.kind == kindRequest || f.kind == kindReply) && uint64(len(b)) > f.num:
-		return f, fmt.Errorf("%w: a piece of %d bytes of a message of %d", errFrame, len(b), f.num)
-	case (f.kind == kindRequest || f.kind == kindReply) && len(b) == 0 && f.num > 0,
-		f.kind == kindData && len(b) == 0:
+	case (f.kind == kindCancel || f.kind == kindAbort) && f.size > 0:
+		return f, fmt.Errorf("%w: %d bytes too many for kind %d", errFrame, f.size, f.kind)
+	case first && uint64(f.size) > f.num:
+		return f, fmt.Errorf("%w: a piece of %d bytes of a message of %d", errFrame, f.size, f.num)
+	case first && f.size == 0 && f.num > 0, f.kind == kindData && f.size == 0:
 		return f, fmt.Errorf("%w: an empty piece", errFrame)
 	}
 	return f, nil
@@ -152,8 +156,4 @@ func appendSettings(b []byte, pairs ...uint64) []byte {
 		body = binary.AppendUvarint(body, n)
 	}
 	return appendFrame(b, kindSettings, nil, body)
-}
-
-func appendText(b []byte, k kind, id, code uint64, text string) []byte {
-	return appendFrame(b, k, []uint64{id, code}, []byte(text[:min(len(text), maxText)]))
 }

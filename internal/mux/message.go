@@ -1,13 +1,7 @@
 package mux
 
-import (
-	"fmt"
-
-	pool "github.com/libp2p/go-buffer-pool"
-)
-
 // message is one on its way out, in pieces. Its memory is the sender's, who
-// must not touch it until forget is called; pieces are copied under the
+// must not touch it until it is forgotten; pieces are copied under the
 // session's mutex.
 type message struct {
 	next, prev *message
@@ -18,8 +12,11 @@ type message struct {
 	head, body []byte
 	off        int
 	queued     bool
+	turning    bool // it is one of those that take turns
 	length     int
-	sent       chan struct{} // closed by forget, if somebody waits
+	sent       chan struct{} // closed when it is forgotten, if somebody waits
+	owned      int           // how much of it is the library's
+	used       int           // accounted for
 }
 
 func (m *message) set(k kind, head, body []byte) {
@@ -28,7 +25,7 @@ func (m *message) set(k kind, head, body []byte) {
 
 // appendPiece appends the next frame of the message.
 func (m *message) appendPiece(b []byte) []byte {
-	n := min(m.length-m.off, pieceSize)
+	n := min(m.length-m.off, FirstPiece)
 	head := m.head[min(m.off, len(m.head)):]
 	head = head[:min(n, len(head))]
 	at := m.off + len(head) - len(m.head)
@@ -44,14 +41,6 @@ func (m *message) appendPiece(b []byte) []byte {
 	}
 	m.off += n
 	return b
-}
-
-// forget says that nothing of the message's memory is needed any more.
-func (m *message) forget() {
-	if m.sent != nil {
-		close(m.sent)
-		m.sent = nil
-	}
 }
 
 // messages is a queue.
@@ -82,81 +71,4 @@ func (q *messages) remove(m *message) {
 		q.last = m.prev
 	}
 	m.next, m.prev, m.queued = nil, nil, false
-}
-
-// inbound is a message on its way in.
-type inbound struct {
-	frame []byte // the buffer of the first frame; kept, for somebody may be reading it
-	buf   []byte // what has come, in frame if that is all
-	total int
-	got   int
-	used  int  // accounted for
-	quiet int  // ticks without a piece
-	skip  bool // nobody wants it
-}
-
-// start takes the first piece, and with it the frame's buffer.
-func (c *conn) start(in *inbound, f *frame, frame []byte) error {
-	in.total, in.got = int(f.num), len(f.body)
-	if in.skip {
-		pool.Put(frame)
-		return nil
-	}
-	if err := c.use(len(frame)); err != nil {
-		pool.Put(frame)
-		return err
-	}
-	in.frame, in.buf, in.used = frame, f.body, len(frame)
-	if !in.whole() {
-		c.partial[in] = struct{}{}
-	}
-	return nil
-}
-
-func (in *inbound) whole() bool { return in.got == in.total }
-
-// more takes the next piece. The buffer grows with what has come: at most four
-// times that, whatever was announced.
-func (c *conn) more(in *inbound, f *frame) error {
-	if left := in.total - in.got; len(f.body) > left {
-		return fmt.Errorf("%w: %d bytes more than a message has", ErrProtocol, len(f.body)-left)
-	}
-	in.got += len(f.body)
-	in.quiet = 0
-	if in.skip {
-		return nil
-	}
-	if in.got > cap(in.buf) || in.used == len(in.frame) {
-		size := min(in.total, max(4*in.got, step))
-		if err := c.use(size); err != nil {
-			return err
-		}
-		grown := pool.Get(size)[:len(in.buf)]
-		copy(grown, in.buf)
-		if before := in.used - len(in.frame); before > 0 {
-			pool.Put(in.buf)
-			c.unuse(before)
-		}
-		in.buf, in.used = grown, len(in.frame)+size
-	}
-	in.buf = append(in.buf, f.body...)
-	if in.whole() {
-		delete(c.partial, in)
-	}
-	return nil
-}
-
-// drop gives the memory of the message back, and skips what is still to come.
-func (c *conn) drop(in *inbound) {
-	in.skip = true
-	delete(c.partial, in)
-	if in.used == 0 {
-		return
-	}
-	if in.used > len(in.frame) {
-		pool.Put(in.buf)
-	}
-	pool.Put(in.frame)
-	c.unuse(in.used)
-	in.frame, in.buf, in.used = nil, nil, 0
 }

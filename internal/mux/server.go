@@ -1,12 +1,11 @@
 package mux
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
-
-	pool "github.com/libp2p/go-buffer-pool"
+	"time"
 )
 
 // Server is the side of a session that is called. Its methods are safe for
@@ -14,6 +13,7 @@ import (
 type Server struct {
 	conn
 	serve   func(*Incoming)
+	over    func(*Incoming)
 	ended   func(error)
 	last    uint64               // the last request's ID
 	open    map[uint64]*Incoming // from its request to the end of its reply
@@ -21,28 +21,19 @@ type Server struct {
 	served  uint64               // the last ID before the session was closing
 	turns   chan bool            // true for a parked goroutine that is to read on
 	parked  int
-}
-
-// Incoming is a call at the server.
-type Incoming struct {
-	s        *Server
-	id       uint64
-	in       inbound
-	first    []byte
-	arrived  chan struct{} // closed when all of it has come, or it never will
-	failure  error         // why it never will
-	canceled func(code uint64, err error)
-	why      error // the call is over for the client
-	code     uint64
-	replied  bool
-	passed   bool // what is still to come of the request is passed over
-	reply    message
+	linger  *time.Timer // runs while the client is to close
 }
 
 // NewServer begins a session. serve is called for every request, in a goroutine
-// of its own, when its first piece has come; ended as by NewClient.
-func NewServer(st Stream, mem Memory, lim Limits, serve func(*Incoming), ended func(error)) *Server {
-	s := &Server{serve: serve, ended: ended, turns: make(chan bool, maxParked), open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound)}
+// of its own, when its first piece has come. over is called once for each of
+// them, when the call is over for the client or else when serve has returned:
+// with the session locked, so it must neither wait nor call it. ended is as by
+// NewClient.
+func NewServer(st Stream, mem Memory, lim Limits, serve, over func(*Incoming), ended func(error)) *Server {
+	s := &Server{
+		serve: serve, over: over, ended: ended, turns: make(chan bool, maxParked),
+		open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound),
+	}
 	s.init(st, mem, lim, s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,6 +55,10 @@ func (s *Server) loop() {
 		s.mu.Lock()
 		if err == nil && s.err == nil {
 			in, over, err = s.handle(&f, buf)
+		}
+		s.unuse(f.held)
+		if err == io.EOF && s.calls() == 0 {
+			err = ErrIdle // the client has closed it
 		}
 		if err != nil {
 			s.end(err)
@@ -131,19 +126,28 @@ func (s *Server) run(in *Incoming) {
 		defer s.mu.Unlock()
 		if s.err == nil && !in.replied {
 			s.add(kindAbort, []uint64{in.id})
-			s.forget(in)
+			s.close(in)
 			s.kick(false, false)
 		}
+		s.isOver(in)
 		s.dropOrSkip(in)
 		s.closeIfDone()
 	}()
 	s.serve(in)
 }
 
-// forget says that the call is over.
-func (s *Server) forget(in *Incoming) {
+// close says that the call is over for the client.
+func (s *Server) close(in *Incoming) {
 	in.replied = true
 	delete(s.open, in.id)
+	s.isOver(in)
+}
+
+func (s *Server) isOver(in *Incoming) {
+	if !in.over {
+		in.over = true
+		s.over(in)
+	}
 }
 
 // dropOrSkip gives the request's memory back, and passes over what is still to
@@ -166,14 +170,14 @@ func (s *Server) passOver(in *Incoming) {
 // served, or the call that the client has given up.
 func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 	if !s.settled && f.kind != kindSettings {
-		pool.Put(buf)
+		freeBuffer(buf)
 		return nil, nil, fmt.Errorf("%w: it begins with a frame of kind %d, not with settings", ErrProtocol, f.kind)
 	}
 	if f.kind == kindRequest {
 		in, err = s.request(f, buf)
 		return in, nil, err
 	}
-	defer pool.Put(buf)
+	defer freeBuffer(buf)
 	if f.unsure {
 		return nil, nil, nil
 	}
@@ -182,9 +186,7 @@ func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 		s.settled = true
 		return nil, nil, f.settings(func(uint64, uint64) {})
 	case kindPing:
-		s.add(kindPong, nil, f.body)
-		s.kick(false, false)
-		return nil, nil, nil
+		return nil, nil, s.answer(kindPong, nil, f.body)
 	case kindPong:
 		return nil, nil, nil
 	case kindData, kindCancel:
@@ -223,7 +225,7 @@ func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 		if !isOfCall(err) {
 			return nil, nil, err
 		}
-		s.failed(&k.in, err)
+		s.spare(k, err)
 	} else if k.in.whole() {
 		s.wake(k, nil)
 	}
@@ -234,16 +236,11 @@ var errReplied = errors.New("the reply has been sent")
 
 var errCanceled = errors.New("the caller has given the call up")
 
-// isOfCall reports whether a message's error leaves the session as it is.
-func isOfCall(err error) bool {
-	return errors.Is(err, ErrMemory) || errors.As(err, new(*TooLargeError))
-}
-
 func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 	keep := false
 	defer func() {
 		if !keep {
-			pool.Put(buf)
+			freeBuffer(buf)
 		}
 	}()
 	if f.id <= s.last {
@@ -262,27 +259,24 @@ func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 	}
 	in := &Incoming{s: s, id: f.id}
 	if len(s.open) >= s.lim.Calls {
-		s.refuseUnseen(in, f, refusedForNow, "too many calls at once")
-		return nil, nil
+		in.in.total, in.in.got = int(f.num), f.size
+		return nil, s.refuseUnseen(in, refusedForNow, "too many calls at once")
 	}
 	keep = true
 	if err := s.start(&in.in, f, buf); err != nil {
-		s.refuseUnseen(in, f, refusedForMemory, err.Error())
-		return nil, nil
+		return nil, s.refuseUnseen(in, refusedForMemory, err.Error())
 	}
 	if f.num > uint64(s.lim.Message) {
-		s.spare(in, &TooLargeError{f.num, uint64(s.lim.Message)})
+		s.spare(in, &TooLargeError{f.num, uint64(s.lim.Message), true})
 	}
 	in.first = f.body
 	s.open[f.id] = in
 	return in, nil
 }
 
-func (s *Server) refuseUnseen(in *Incoming, f *frame, code uint64, text string) {
-	in.in.total, in.in.got = int(f.num), len(f.body)
-	s.out = appendText(s.outFor(maxText), kindRefuse, f.id, code, text)
-	s.kick(false, false)
+func (s *Server) refuseUnseen(in *Incoming, code uint64, text string) error {
 	s.dropOrSkip(in)
+	return s.answer(kindRefuse, []uint64{in.id, code}, cut(text))
 }
 
 // spare takes no more of a request than has come.
@@ -290,11 +284,6 @@ func (s *Server) spare(in *Incoming, reason error) {
 	in.in.skip = true
 	delete(s.partial, &in.in)
 	s.wake(in, reason)
-}
-
-func (s *Server) outFor(n int) []byte {
-	s.room(n + 64)
-	return s.out
 }
 
 // wake tells who waits for all of a request.
@@ -313,22 +302,10 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 	in.why, in.code = why, code
 	s.wake(in, why)
 	if in.replied { // a large reply is under way
-		s.queue.remove(&in.reply)
-		in.reply.forget()
+		s.forget(&in.reply)
 		s.add(kindAbort, []uint64{in.id})
-		s.forget(in)
+		s.close(in)
 		s.kick(false, false)
-	}
-}
-
-// tell calls what the server wants called when the client gives up.
-func (in *Incoming) tell() {
-	in.s.mu.Lock()
-	f := in.canceled
-	in.canceled = nil
-	in.s.mu.Unlock()
-	if f != nil {
-		f(in.code, in.why)
 	}
 }
 
@@ -343,7 +320,7 @@ func (s *Server) failed(in *inbound, err error) {
 
 func (s *Server) begin(*message) {}
 
-func (s *Server) written(m *message) { s.forget(m.in) }
+func (s *Server) written(m *message) { s.close(m.in) }
 
 func (s *Server) calls() int { return len(s.open) }
 
@@ -354,6 +331,9 @@ func (s *Server) ticked() {
 }
 
 func (s *Server) ending(err error) func() {
+	if s.linger != nil {
+		s.linger.Stop()
+	}
 	s.unpark(0)
 	all := s.open
 	s.open = make(map[uint64]*Incoming)
@@ -388,8 +368,18 @@ func (s *Server) goAway(code uint64, text string) {
 		return
 	}
 	s.closing, s.served = true, s.last
-	s.out = appendText(s.outFor(maxText), kindGoAway, s.last, code, text)
+	s.add(kindGoAway, []uint64{s.last, code}, cut(text))
 	s.kick(false, false)
+}
+
+// lingerTime is how long a server waits for the client to close the session. By
+// doing that the client says that it has all replies.
+const lingerTime = 5 * time.Second
+
+func (s *Server) done() {
+	if s.linger == nil {
+		s.linger = time.AfterFunc(lingerTime, func() { s.Close(ErrIdle) })
+	}
 }
 
 // Close ends the session, and with it its calls.
@@ -397,112 +387,4 @@ func (s *Server) Close(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end(err)
-}
-
-// First is the beginning of the request: at least MaxFirst bytes of it, or all.
-// It is valid until Release.
-func (in *Incoming) First() []byte { return in.first }
-
-// Whole waits for all of the request, or until ctx ends. What it returns is
-// valid until Release.
-func (in *Incoming) Whole(ctx context.Context) ([]byte, error) {
-	s := in.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.failure == nil && !in.in.whole() {
-		arrived := make(chan struct{})
-		in.arrived = arrived
-		s.mu.Unlock()
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-		}
-		s.mu.Lock()
-		if in.failure == nil && !in.in.whole() {
-			return nil, ctx.Err()
-		}
-	}
-	return in.in.buf, in.failure
-}
-
-// Release gives the request's memory back; its bytes must not be used any more.
-func (in *Incoming) Release() {
-	in.s.mu.Lock()
-	defer in.s.mu.Unlock()
-	if in.in.whole() {
-		in.s.drop(&in.in)
-	}
-}
-
-// OnCancel makes f be called, once, when the client gives the call up, which it
-// says the reason of by a code, or when the session ends.
-func (in *Incoming) OnCancel(f func(code uint64, err error)) {
-	in.s.mu.Lock()
-	late := in.why != nil
-	if !late {
-		in.canceled = f
-	}
-	in.s.mu.Unlock()
-	if late {
-		f(in.code, in.why)
-	}
-}
-
-// Refuse answers that the request was not looked at.
-func (in *Incoming) Refuse(code uint64, text string) {
-	s := in.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil || in.replied || in.why != nil {
-		return
-	}
-	s.out = appendText(s.outFor(maxText), kindRefuse, in.id, code, text)
-	s.forget(in)
-	s.kick(true, false)
-}
-
-// Reply sends the reply, of two parts in a row, and returns when neither is
-// needed any more.
-func (in *Incoming) Reply(head, body []byte) error {
-	s := in.s
-	s.mu.Lock()
-	switch {
-	case s.err != nil:
-		s.mu.Unlock()
-		return s.err
-	case in.why != nil:
-		s.mu.Unlock()
-		return in.why
-	}
-	if !in.in.whole() { // the rest is passed over
-		s.spare(in, errReplied)
-		s.passOver(in)
-	}
-	m := &in.reply
-	m.in, m.id = in, in.id
-	m.set(kindReply, head, body)
-	if m.length <= smallMessage && len(s.out) <= batchSize {
-		s.room(m.length + 32)
-		before := len(s.out)
-		s.out = m.appendPiece(s.out)
-		s.queued += uint64(len(s.out) - before)
-		m.forget()
-		s.forget(in)
-		s.kick(true, false)
-		s.mu.Unlock()
-		return nil
-	}
-	in.replied = true
-	sent := make(chan struct{})
-	m.sent = sent
-	s.queue.push(m)
-	s.kick(true, false)
-	s.mu.Unlock()
-	<-sent
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if in.why != nil {
-		return in.why
-	}
-	return s.err
 }

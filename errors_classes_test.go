@@ -1,0 +1,204 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	coretest "github.com/libp2p/go-libp2p/core/test"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// classOf is what the types of an error's causes say.
+func classOf(err error) string {
+	var dial *rpc.DialError
+	var transport *rpc.TransportError
+	var limit *rpc.LimitError
+	var found []string
+	if errors.As(err, &dial) {
+		found = append(found, "dial "+dial.Peer.String())
+	}
+	if errors.As(err, &transport) {
+		found = append(found, "transport "+transport.Peer.String())
+	}
+	if errors.As(err, &limit) {
+		found = append(found, "limit "+limit.Limit)
+	}
+	return strings.Join(found, ", ")
+}
+
+// classes fails in the way that its argument says.
+type classes struct {
+	started chan struct{}
+}
+
+func (c classes) Unary(ctx context.Context, how string, reply *[]byte) error {
+	switch how {
+	case "error":
+		return errPlain
+	case "panic":
+		panic("on purpose")
+	case "large":
+		*reply = make([]byte, 2<<10)
+	case "hold":
+		c.started <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (c classes) Streaming(ctx context.Context, in <-chan string, out chan<- []byte) error {
+	defer close(out)
+	var reply []byte
+	err := c.Unary(ctx, <-in, &reply)
+	if reply != nil {
+		out <- reply
+	}
+	return err
+}
+
+func (classes) TakesBool(context.Context, bool, *[]byte) error { return nil }
+
+func (classes) TakeBools(context.Context, <-chan bool, chan<- []byte) error { return nil }
+
+// caller makes calls of one kind.
+type caller struct {
+	setup
+	t         *testing.T
+	streaming bool
+	svc       classes
+}
+
+func (c caller) call(ctx context.Context, svc, unary, streaming, how string) error {
+	if !c.streaming {
+		return c.client.CallContext(ctx, c.dest, svc, unary, how, new([]byte))
+	}
+	args, replies := make(chan string, 1), make(chan []byte)
+	args <- how
+	got := collect(replies)
+	err := c.client.Stream(ctx, c.dest, svc, streaming, args, replies)
+	got()
+	return err
+}
+
+func (c caller) fail(how string) error {
+	return c.call(testContext(c.t), "Svc", "Unary", "Streaming", how)
+}
+
+// meanwhile does something while a method runs.
+func (c caller) meanwhile(ctx context.Context, do func()) error {
+	result := inBackground(func() error { return c.call(ctx, "Svc", "Unary", "Streaming", "hold") })
+	take(c.t, "the method runs", c.svc.started)
+	do()
+	return take(c.t, "the call ends", result)
+}
+
+var called = regexp.MustCompile(`\b(Svc|None|Denied)\.(Unary|Streaming|None|TakesBool|TakeBools)\b`)
+
+// Every class of failure is told by code, kind and type, whether the request
+// was sent, and by a text that names what was called, and where.
+func TestClassesOfErrors(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		name   string
+		err    func(c caller) error
+		kind   rpc.ErrorType
+		code   rpc.Code
+		class  string // DEST is the peer
+		unsent bool
+		remote bool // it cannot happen locally
+	}
+	cases := []want{
+		{"method", func(c caller) error { return c.fail("error") }, rpc.NonRPCErr, rpc.CodeUnknown, "", false, false},
+		{"dial", func(c caller) error {
+			c.dest = coretest.RandPeerIDFatal(c.t)
+			err := c.fail("ok")
+			if class := classOf(err); class != "dial "+c.dest.String() {
+				c.t.Errorf("the type is %q: %v", class, err)
+			}
+			checkErr(c.t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.", c.dest.String())
+			if !unsent(err) {
+				c.t.Errorf("it may have been sent: %v", err)
+			}
+			return nil
+		}, 0, 0, "", false, true},
+		{"dial: no such protocol", func(c caller) error {
+			c.client = rpc.NewClient(c.host, "/rpc/none")
+			defer c.client.Close()
+			return c.fail("ok")
+		}, rpc.ClientErr, rpc.CodeUnimplemented, "dial DEST", true, true},
+		{"transport", func(c caller) error {
+			return c.meanwhile(testContext(c.t), func() { _ = c.host.Network().ClosePeer(c.dest) })
+		}, rpc.ClientErr, rpc.CodeUnavailable, "transport DEST", false, true},
+		{"limit of the argument", func(c caller) error { return c.fail(strings.Repeat("x", 1<<10+1)) },
+			rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
+		{"limit of the metadata", func(c caller) error {
+			ctx := rpc.ContextWithMetadata(testContext(c.t), rpc.Metadata{"k": strings.Repeat("v", 9<<10)})
+			return c.call(ctx, "Svc", "Unary", "Streaming", "ok")
+		}, rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MetadataSize", false, true},
+		{"limit of the reply", func(c caller) error { return c.fail("large") },
+			rpc.ServerErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
+		{"authorization", func(c caller) error { return c.call(testContext(c.t), "Denied", "Unary", "Streaming", "ok") },
+			rpc.AuthorizationErr, rpc.CodePermissionDenied, "", false, true},
+		{"no such service", func(c caller) error { return c.call(testContext(c.t), "None", "Unary", "Streaming", "ok") },
+			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+		{"no such method", func(c caller) error { return c.call(testContext(c.t), "Svc", "None", "None", "ok") },
+			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+		{"a method of the other kind", func(c caller) error { return c.call(testContext(c.t), "Svc", "Streaming", "Unary", "ok") },
+			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+		{"an argument of another type", func(c caller) error { return c.call(testContext(c.t), "Svc", "TakesBool", "TakeBools", "ok") },
+			rpc.ServerErr, rpc.CodeInvalidArgument, "", false, false},
+		{"panic", func(c caller) error { return c.fail("panic") }, rpc.ServerErr, rpc.CodeInternal, "", false, false},
+		{"the caller's context", func(c caller) error {
+			ctx, cancel := context.WithCancel(testContext(c.t))
+			return c.meanwhile(ctx, cancel)
+		}, rpc.ClientErr, rpc.CodeCanceled, "", false, false},
+	}
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		for _, streaming := range []bool{false, true} {
+			svc := classes{make(chan struct{}, 10)}
+			s := with(svc, options{
+				server: []rpc.ServerOption{
+					rpc.WithServerLimits(rpc.Limits{MessageSize: 1 << 10}),
+					rpc.WithAuthorizeFunc(func(_ peer.ID, svc, _ string) bool { return svc != "Denied" }),
+				},
+				client: []rpc.ClientOption{rpc.WithClientLimits(rpc.Limits{MessageSize: 1 << 10})},
+			})
+			for _, w := range cases {
+				if w.remote && s.dest == s.sender {
+					continue
+				}
+				t.Run(map[bool]string{false: "unary/", true: "streaming/"}[streaming]+w.name, func(t *testing.T) {
+					err := w.err(caller{s, t, streaming, svc})
+					if err == nil {
+						return // checked by the case itself
+					}
+					if e := (*rpc.Error)(nil); errors.As(err, &e) && e.Type() != w.kind || rpc.CodeOf(err) != w.code {
+						t.Errorf("kind %v, code %v: %v", errKind(err), rpc.CodeOf(err), err)
+					}
+					if class := classOf(err); class != strings.ReplaceAll(w.class, "DEST", s.dest.String()) {
+						t.Errorf("the type is %q: %v", class, err)
+					}
+					if unsent(err) != w.unsent {
+						t.Errorf("unsent is %v: %v", unsent(err), err)
+					}
+					if w.kind == rpc.NonRPCErr {
+						if err.Error() != errPlain.Error() {
+							t.Errorf("the method's text is %q", err)
+						}
+						return
+					}
+					checkNames(t, err, "peer "+s.dest.String())
+					if !called.MatchString(err.Error()) {
+						t.Errorf("does not name the method: %v", err)
+					}
+				})
+			}
+		}
+	})
+}

@@ -1,0 +1,201 @@
+package mux
+
+import (
+	"fmt"
+	"math"
+)
+
+// loop reads until the session ends.
+func (c *Client) loop() {
+	for {
+		f, buf, err := c.next()
+		c.mu.Lock()
+		if err == nil && c.err == nil {
+			err = c.handle(&f, buf)
+		}
+		c.unuse(f.held)
+		if err != nil {
+			c.end(err)
+		}
+		stop := c.err != nil
+		c.mu.Unlock()
+		if stop {
+			return
+		}
+	}
+}
+
+// handle takes a frame, and its buffer.
+func (c *Client) handle(f *frame, buf []byte) error {
+	if f.kind == kindReply && c.settled {
+		return c.handleReply(f, buf)
+	}
+	defer freeBuffer(buf)
+	if !c.settled && f.kind != kindSettings {
+		return fmt.Errorf("%w: it begins with a frame of kind %d, not with settings", ErrProtocol, f.kind)
+	}
+	if f.unsure {
+		return nil
+	}
+	switch f.kind {
+	case kindSettings:
+		c.settled = true
+		err := f.settings(func(key, value uint64) {
+			switch key {
+			case settingCalls:
+				c.limit = int(max(min(value, math.MaxInt32), 1))
+			case settingMessage:
+				c.most = value
+			}
+		})
+		c.admit()
+		return err
+	case kindPing:
+		return c.answer(kindPong, nil, f.body)
+	case kindPong:
+		return nil
+	case kindGoAway:
+		c.goAway(f)
+		return nil
+	case kindData, kindAbort, kindRefuse:
+	default:
+		return fmt.Errorf("%w: frame of kind %d from a server", ErrProtocol, f.kind)
+	}
+	k := c.open[f.id]
+	if k == nil {
+		return fmt.Errorf("%w: call %d is not under way", ErrProtocol, f.id)
+	}
+	switch f.kind {
+	case kindData:
+		if !k.reply {
+			return fmt.Errorf("%w: call %d has data before a reply", ErrProtocol, f.id)
+		}
+		return c.received(k, c.more(&k.in, f))
+	case kindRefuse:
+		if k.reply {
+			return fmt.Errorf("%w: call %d is refused after a reply", ErrProtocol, f.id)
+		}
+		switch {
+		case k.gone || c.closing:
+		case f.num == refusedForNow && !k.again:
+			// It was made before the server had said how many it takes.
+			k.again = true
+			c.again(k, &c.waiting)
+			c.admit()
+			return nil
+		case f.num == refusedForMemory && len(c.open) > 1:
+			c.again(k, &c.starved) // when another has ended
+			return nil
+		}
+		c.finish(k, &RefusedError{f.num, reason(f.body)})
+	default:
+		c.finish(k, &AbortedError{})
+	}
+	return nil
+}
+
+func (c *Client) handleReply(f *frame, buf []byte) error {
+	k := c.open[f.id]
+	if k == nil || k.reply {
+		freeBuffer(buf)
+		return fmt.Errorf("%w: a reply to call %d, which waits for none", ErrProtocol, f.id)
+	}
+	k.reply = true
+	c.stopSending(k)
+	if k.gone || f.num > uint64(c.lim.Message) {
+		k.in.skip = true
+	}
+	if f.num > math.MaxInt32 {
+		freeBuffer(buf)
+		return fmt.Errorf("%w: a reply of %d bytes", ErrProtocol, f.num)
+	}
+	err := c.start(&k.in, f, buf)
+	if err == nil && f.num > uint64(c.lim.Message) {
+		err = &TooLargeError{f.num, uint64(c.lim.Message), false}
+	}
+	return c.received(k, err)
+}
+
+// stopSending leaves out what is still to be sent of a request: the server does
+// not want it.
+func (c *Client) stopSending(k *call) {
+	if k.queued {
+		c.add(kindCancel, []uint64{k.id, noMore})
+		c.kick(false, false)
+	}
+	c.forget(&k.message)
+}
+
+// received goes on after a piece of a reply. An error that is not the
+// session's is the call's.
+func (c *Client) received(k *call, err error) error {
+	if err != nil && !isOfCall(err) {
+		return err
+	}
+	if k.in.whole() {
+		c.finish(k, err)
+	} else if err != nil {
+		c.failed(&k.in, err)
+	}
+	return nil
+}
+
+// again lets a call that was refused wait for another turn.
+func (c *Client) again(k *call, in *messages) {
+	c.stopSending(k)
+	delete(c.open, k.id)
+	c.entered--
+	k.off = 0
+	k.begun = false
+	c.wait(k, in)
+}
+
+// finish ends a call for good.
+func (c *Client) finish(k *call, err error) {
+	c.stopSending(k)
+	if err != nil || k.gone {
+		c.drop(&k.in)
+	}
+	// A session has room for what is on its way. What has come is the caller's,
+	// who is about to take it.
+	c.move(&k.in)
+	c.deliver(k, err)
+	c.leave(k)
+}
+
+// failed ends a call whose reply is not wanted, or does not come.
+func (c *Client) failed(in *inbound, err error) {
+	for _, k := range c.open {
+		if &k.in == in {
+			c.drop(in)
+			c.deliver(k, err)
+			if !k.gone {
+				k.gone = true
+				c.add(kindCancel, []uint64{k.id, canceled})
+				c.kick(false, false)
+			}
+			return
+		}
+	}
+}
+
+// goAway: what the server has not looked at can be sent elsewhere.
+func (c *Client) goAway(f *frame) {
+	c.closing = true
+	c.away = &GoAwayError{f.num, reason(f.body)}
+	ended := &EndedError{Err: c.away}
+	c.deliverWaiting(ended)
+	for _, m := range c.queue.all() {
+		if k := m.call; !k.begun {
+			c.entered--
+			c.deliver(k, ended)
+		}
+	}
+	for id, k := range c.open {
+		if id > f.id && !k.reply {
+			c.forget(&k.message) // of which the server takes no more
+			c.finish(k, ended)
+		}
+	}
+	c.closeIfDone()
+}

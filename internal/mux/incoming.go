@@ -1,0 +1,142 @@
+package mux
+
+import (
+	"context"
+	"errors"
+)
+
+// Incoming is a call at the server.
+type Incoming struct {
+	HasSlot bool // for who serves it
+
+	s        *Server
+	id       uint64
+	in       inbound
+	first    []byte
+	arrived  chan struct{} // closed when all of it has come, or it never will
+	failure  error         // why it never will
+	canceled func(code uint64, err error)
+	why      error // the call is over for the client
+	code     uint64
+	replied  bool
+	over     bool
+	passed   bool // what is still to come of the request is passed over
+	reply    message
+}
+
+// First is the beginning of the request: FirstPiece bytes of it, or all, from a
+// Client. It is valid until Release.
+func (in *Incoming) First() []byte { return in.first }
+
+// Whole waits for all of the request, or until ctx ends. What it returns is
+// valid until Release.
+func (in *Incoming) Whole(ctx context.Context) ([]byte, error) {
+	s := in.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.failure == nil && !in.in.whole() {
+		arrived := make(chan struct{})
+		in.arrived = arrived
+		s.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		if in.failure == nil && !in.in.whole() {
+			return nil, ctx.Err()
+		}
+	}
+	return in.in.buf, in.failure
+}
+
+// Release gives the request's memory back; its bytes must not be used any more.
+func (in *Incoming) Release() {
+	in.s.mu.Lock()
+	defer in.s.mu.Unlock()
+	if in.in.whole() {
+		in.s.drop(&in.in)
+	}
+}
+
+// OnCancel makes f be called, once, when the client gives the call up, which it
+// says the reason of by a code, or when the session ends.
+func (in *Incoming) OnCancel(f func(code uint64, err error)) {
+	in.s.mu.Lock()
+	late := in.why != nil
+	if !late {
+		in.canceled = f
+	}
+	in.s.mu.Unlock()
+	if late {
+		f(in.code, in.why)
+	}
+}
+
+// Reply sends the reply, of two parts in a row, and returns when neither is
+// needed any more. Of a large one the head is accounted for; the body is the
+// caller's own. After an ErrMemory there may be another Reply.
+func (in *Incoming) Reply(head, body []byte) error {
+	s := in.s
+	s.mu.Lock()
+	switch {
+	case s.err != nil:
+		s.mu.Unlock()
+		return s.err
+	case in.why != nil:
+		s.mu.Unlock()
+		return in.why
+	case in.replied:
+		s.mu.Unlock()
+		return errReplied
+	}
+	if !in.in.whole() { // the rest is passed over
+		s.spare(in, errReplied)
+		s.passOver(in)
+	}
+	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
+		s.add(kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
+		s.close(in)
+		s.kick(true, false)
+		s.mu.Unlock()
+		return nil
+	}
+	m := &in.reply
+	m.in, m.id = in, in.id
+	m.set(kindReply, head, body)
+	m.owned = len(head)
+	if s.isSmall(m) {
+		s.addWhole(m)
+		s.close(in)
+		s.kick(true, false)
+		s.mu.Unlock()
+		return nil
+	}
+	if err := s.enqueue(m); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	in.replied = true
+	sent := make(chan struct{})
+	m.sent = sent
+	s.kick(true, false)
+	s.mu.Unlock()
+	<-sent
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in.why != nil {
+		return in.why
+	}
+	return s.err
+}
+
+// tell calls what the server wants called when the client gives up.
+func (in *Incoming) tell() {
+	in.s.mu.Lock()
+	f := in.canceled
+	in.canceled = nil
+	in.s.mu.Unlock()
+	if f != nil {
+		f(in.code, in.why)
+	}
+}

@@ -1,0 +1,166 @@
+package mux
+
+import (
+	"fmt"
+	"math/bits"
+
+	pool "github.com/libp2p/go-buffer-pool"
+)
+
+// use accounts for n more bytes. The mutex is held.
+func (c *conn) use(n int) error {
+	if more := c.used + n - unreserved - c.reserved; more > 0 {
+		more = max(more, step)
+		if err := c.memory.ReserveMemory(more, reserveAlways); err != nil {
+			return fmt.Errorf("%w: %w", ErrMemory, err)
+		}
+		c.reserved += more
+	}
+	c.used += n
+	return nil
+}
+
+// unuse gives them back. A little is kept for what comes next, until a tick.
+func (c *conn) unuse(n int) {
+	c.used -= n
+	if surplus := c.reserved - max(c.used-unreserved, 0); surplus > 8*step {
+		c.unreserve(surplus - 4*step)
+	}
+}
+
+func (c *conn) unreserve(n int) {
+	if n = min(n, c.reserved); n > 0 {
+		c.memory.ReleaseMemory(n)
+		c.reserved -= n
+	}
+}
+
+// inbound is a message on its way in.
+type inbound struct {
+	frame []byte // the buffer of the first frame; kept, for somebody may be reading it
+	grown []byte // the buffer of more than that
+	buf   []byte // what has come, in one of them
+	total int
+	got   int
+	quiet int  // ticks without a piece
+	skip  bool // nobody wants it
+	moved bool // it is with whoever waited for it, and accounted for no more
+}
+
+// start takes the first piece, and with it the frame's buffer.
+func (c *conn) start(in *inbound, f *frame, frame []byte) error {
+	in.total, in.got = int(f.num), f.size
+	err := f.lost
+	if err == nil && !in.skip {
+		err = c.use(cap(frame) - f.held)
+	}
+	if err != nil || in.skip {
+		freeBuffer(frame)
+		return err
+	}
+	f.held = 0
+	in.frame, in.buf = frame, f.body
+	if !in.whole() {
+		c.partial[in] = struct{}{}
+	}
+	return nil
+}
+
+func (in *inbound) whole() bool { return in.got == in.total }
+
+// growth is how many times what has come is made room for. From a piece it goes
+// to a quarter of a MiB at once: most messages are copied no more than once.
+const growth = 8
+
+// more takes the next piece. The buffer grows with what has come, whatever was
+// announced.
+func (c *conn) more(in *inbound, f *frame) error {
+	if left := in.total - in.got; f.size > left {
+		return fmt.Errorf("%w: %d bytes more than a message has", ErrProtocol, f.size-left)
+	}
+	in.got += f.size
+	in.quiet = 0
+	switch {
+	case in.skip:
+		return nil
+	case f.lost != nil:
+		return f.lost
+	}
+	if in.grown == nil || in.got > cap(in.grown) {
+		if err := c.grow(in); err != nil {
+			return err
+		}
+	}
+	in.buf = append(in.buf, f.body...)
+	if in.whole() {
+		delete(c.partial, in)
+	}
+	return nil
+}
+
+// grow makes room for what has come of a message, and as a rule for more.
+func (c *conn) grow(in *inbound) error {
+	size := in.total
+	if in.got < size/growth {
+		size = min(size, max(growth*in.got, step))
+	}
+	if err := c.use(bufferCap(size)); err != nil {
+		return err
+	}
+	before := in.grown
+	in.grown = newBuffer(size)
+	in.buf = in.grown[:copy(in.grown, in.buf)]
+	if before != nil {
+		c.unuse(cap(before))
+		freeBuffer(before)
+	}
+	return nil
+}
+
+// drop gives the memory of the message back, and skips what is still to come.
+func (c *conn) drop(in *inbound) {
+	in.skip = true
+	delete(c.partial, in)
+	c.move(in)
+	for _, b := range []*[]byte{&in.frame, &in.grown} {
+		if *b != nil {
+			freeBuffer(*b)
+			*b = nil
+		}
+	}
+	in.buf = nil
+}
+
+// move accounts for the message no more.
+func (c *conn) move(in *inbound) {
+	if !in.moved && in.frame != nil {
+		in.moved = true
+		c.unuse(cap(in.frame) + cap(in.grown))
+	}
+}
+
+// pooled is the largest buffer that comes from the pool: those are powers of
+// two in size, and of a large one too much would be for nothing.
+const pooled = 4 << 20
+
+// newBuffer returns one of that length, whose capacity is bufferCap's.
+func newBuffer(size int) []byte {
+	if size > pooled {
+		return make([]byte, size)
+	}
+	return pool.Get(size)[:size:bufferCap(size)]
+}
+
+// bufferCap is how much memory a new buffer takes.
+func bufferCap(size int) int {
+	if size > pooled {
+		return size
+	}
+	return 1 << bits.Len(uint(size-1))
+}
+
+func freeBuffer(b []byte) {
+	if cap(b) <= pooled {
+		pool.Put(b)
+	}
+}

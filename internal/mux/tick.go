@@ -1,0 +1,85 @@
+package mux
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+)
+
+// everySoOften is how long a tick takes.
+func (c *conn) everySoOften() (d time.Duration) {
+	for _, part := range []time.Duration{c.lim.Silence / silentTicks, c.lim.Progress / 4, c.lim.Idle / 4, c.lim.Settings / 4} {
+		if part > 0 && (d == 0 || part < d) {
+			d = part
+		}
+	}
+	return d
+}
+
+// silentTicks is how many ticks a silence lasts: one passes before it counts.
+const silentTicks = 5
+
+// over reports whether so many ticks are d, less the one under way.
+func (c *conn) over(ticks int, d time.Duration) bool {
+	return d > 0 && time.Duration(ticks+1)*c.interval >= d
+}
+
+// lively is how many bytes, taken between two ticks, tell that the peer lives. A
+// frozen one's may be taken by what is on the way to it, until that is full.
+const lively = 16 << 10
+
+// tick looks after everything that takes time: a peer that is silent or does
+// not read, messages that do not go on, idleness, and memory kept for nothing.
+func (c *conn) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.ticks++
+	read := c.read.Load()
+	busy := c.side.calls() > 0 || read != c.whole.Load()
+	// Who takes a lot lives, though the ping may be behind all of it.
+	unheard := busy && read == c.lastRead
+	c.quiet = countIf(c.quiet, unheard && c.handed-c.lastSent < lively)
+	c.stuck = countIf(c.stuck, c.writing && c.handed == c.lastSent)
+	c.idle = countIf(c.idle, read == c.lastRead && !busy)
+	c.lastRead, c.lastSent = read, c.handed
+	switch {
+	case c.over(c.quiet, c.lim.Silence):
+		c.end(ErrSilent)
+		return
+	case c.over(c.stuck, c.lim.Progress):
+		c.end(ErrStalled)
+		return
+	case !c.settled && c.over(int(c.ticks), c.lim.Settings):
+		c.end(fmt.Errorf("%w: no settings", ErrStalled))
+		return
+	case c.over(c.idle, c.lim.Idle):
+		c.idle = 0
+		c.side.idled()
+	case unheard && c.lim.Silence > 0:
+		var b [8]byte
+		binary.BigEndian.PutUint64(b[:], uint64(c.ticks))
+		c.add(kindPing, nil, b[:])
+	}
+	for in := range c.partial {
+		if in.quiet++; c.over(in.quiet, c.lim.Progress) {
+			c.side.failed(in, ErrStalled)
+		}
+	}
+	if c.err != nil {
+		return
+	}
+	c.side.ticked()
+	c.unreserve(c.reserved - max(c.used-unreserved, 0))
+	c.kick(false, false)
+	c.timer.Reset(c.interval)
+}
+
+func countIf(n int, more bool) int {
+	if more {
+		return n + 1
+	}
+	return 0
+}

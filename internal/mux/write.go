@@ -1,0 +1,236 @@
+package mux
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	pool "github.com/libp2p/go-buffer-pool"
+)
+
+// kick makes somebody write: the caller, once, if it may wait for that, and
+// otherwise a goroutine until nothing is left. The mutex is held.
+func (c *conn) kick(self, cancellable bool) {
+	if c.writing || !c.pending() {
+		return
+	}
+	c.writing = true
+	// The first write takes libp2p's negotiation along, which remembers for good
+	// that it was ended by a deadline: it is not for one who may be given up.
+	if self && (c.begun || !cancellable) {
+		c.write(cancellable)
+		if c.err != nil || !c.pending() {
+			c.rests()
+			return
+		}
+	}
+	go func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for c.err == nil && c.pending() {
+			c.write(false)
+		}
+		c.rests()
+	}()
+}
+
+func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || !c.queue.empty() }
+
+// rests says that nobody writes any more.
+func (c *conn) rests() {
+	c.writing = false
+	if cap(c.out) > readBuffer || c.err != nil {
+		pool.Put(c.out)
+		c.out = nil
+	}
+	c.closeIfDone()
+}
+
+// closeIfDone ends a session that takes no more calls when it has none left.
+func (c *conn) closeIfDone() {
+	if c.closing && c.err == nil && !c.writing && !c.pending() && c.side.calls() == 0 {
+		c.side.done()
+	}
+}
+
+// write writes what waits, for all who wait. The mutex is held but while the
+// stream has it.
+func (c *conn) write(cancellable bool) {
+	// Who is about to add to it has the chance to, as long as somebody does: the
+	// muxer sends each write as it is.
+	for range coalesceTries {
+		if !c.crowded() || len(c.rest) > 0 || len(c.out) > batchSize {
+			break
+		}
+		before := c.queued
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+		if c.err != nil {
+			return
+		}
+		if c.queued == before {
+			break
+		}
+	}
+	buf := c.restOf
+	b := c.rest
+	if len(b) == 0 {
+		buf = c.batch()
+		b = buf
+		c.handed += uint64(len(b))
+	}
+	c.rest, c.restOf = nil, nil
+	if cancellable {
+		c.inline = true
+		if c.slow == nil {
+			c.slow = time.AfterFunc(patience, c.takeOver)
+		} else {
+			c.slow.Reset(patience)
+		}
+	}
+	c.mu.Unlock()
+	n, err := c.st.Write(b)
+	c.mu.Lock()
+	c.begun = true
+	if cancellable {
+		c.slow.Stop()
+		c.inline = false
+	}
+	if c.taken {
+		c.taken = false
+		_ = c.st.SetWriteDeadline(time.Time{})
+		if isTimeout(err) {
+			c.rest, c.restOf = b[n:], buf
+			return
+		}
+	}
+	pool.Put(buf)
+	if err != nil {
+		c.handed -= uint64(len(b) - n)
+		c.end(err)
+	}
+}
+
+// crowded reports whether somebody else may soon have something to write: a
+// call under way, or one whose request has been read and not yet looked at.
+func (c *conn) crowded() bool { return c.side.calls() > 1 || c.read.Load() != c.whole.Load() }
+
+// takeOver ends the writing of a caller that waits in it: it has to see its
+// context end.
+func (c *conn) takeOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inline && !c.taken {
+		c.taken = true
+		_ = c.st.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// batch takes all small frames, and a piece of each large message in turn.
+func (c *conn) batch() []byte {
+	b := c.out
+	c.out = nil
+	for first := true; !c.queue.empty() && (first || len(b) < batchSize); first = false {
+		m := c.queue.next()
+		if m.off == 0 {
+			c.side.begin(m)
+		}
+		before := len(b)
+		b = m.appendPiece(b)
+		c.queued += uint64(len(b) - before)
+		if m.off < m.length {
+			c.queue.again(m)
+		} else {
+			c.queue.done(m)
+			c.forget(m)
+			c.side.written(m)
+		}
+	}
+	return b
+}
+
+// forget says that nothing of the message's memory is needed any more.
+func (c *conn) forget(m *message) {
+	c.queue.remove(m)
+	c.unuse(m.used)
+	m.used = 0
+	if m.sent != nil {
+		close(m.sent)
+		m.sent = nil
+	}
+}
+
+// enqueue has a message sent in pieces. What of it is the library's is
+// accounted for.
+func (c *conn) enqueue(m *message) error {
+	if m.length > smallMessage {
+		if err := c.use(m.owned); err != nil {
+			return err
+		}
+		m.used = m.owned
+	}
+	c.queue.push(m)
+	return nil
+}
+
+// isSmall reports whether a message is to be copied, to go with the next
+// frames.
+func (c *conn) isSmall(m *message) bool { return m.length <= smallMessage && len(c.out) <= batchSize }
+
+// addWhole appends a small message.
+func (c *conn) addWhole(m *message) {
+	c.room(m.length + 32)
+	before := len(c.out)
+	c.out = m.appendPiece(c.out)
+	c.queued += uint64(len(c.out) - before)
+}
+
+// answer appends a frame that the peer has caused. One that causes more than
+// it reads is not to have memory for it.
+func (c *conn) answer(k kind, numbers []uint64, body []byte) error {
+	if len(c.out) > maxBacklog {
+		return fmt.Errorf("%w: it does not read the answers to what it sends", ErrProtocol)
+	}
+	c.add(k, numbers, body)
+	c.kick(false, false)
+	return nil
+}
+
+// add appends a small frame.
+func (c *conn) add(k kind, numbers []uint64, body ...[]byte) {
+	n := maxHead + binary.MaxVarintLen64
+	for _, b := range body {
+		n += len(b)
+	}
+	c.room(n)
+	before := len(c.out)
+	c.out = appendFrame(c.out, k, numbers, body...)
+	c.queued += uint64(len(c.out) - before)
+}
+
+func (c *conn) room(n int) {
+	if c.out == nil {
+		c.out = pool.Get(max(n, 1<<10))[:0]
+	}
+	c.out = grow(c.out, n)
+}
+
+// grow makes room for n more bytes in b, a buffer of the pool.
+func grow(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	grown := pool.Get(max(len(b)+n, 2*cap(b)))[:len(b)]
+	copy(grown, b)
+	pool.Put(b)
+	return grown
+}

@@ -1,0 +1,65 @@
+package rpctest_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/libp2p/go-libp2p-gorpc/rpctest"
+)
+
+// Not parallel: they look at the goroutines of the process. What is set up
+// after CheckLeaks may end after the test's own code has.
+func TestCheckLeaksFindsNothingWhereAllIsClosed(t *testing.T) {
+	ft := runFake(func(ft testing.TB) {
+		rpctest.CheckLeaks(ft)
+		client, server := rpctest.Pair(ft)
+		server.Mock("Echo", rpctest.Methods{"Echo": echo})
+		server.Method("Echo", "Echo").Block(1)
+		go func() {
+			var got []byte
+			_ = client.Call(server.ID(), "Echo", "Echo", []byte{1}, &got)
+		}()
+		server.Method("Echo", "Echo").Wait(1)
+	})
+	if ft.failed {
+		t.Error(ft.output())
+	}
+}
+
+func TestCheckLeaksFindsALeak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // whose clock does not wait
+		release := make(chan struct{})
+		defer close(release)
+		go leaking(release, make(chan struct{}, 1)) // it was there before
+		ft := runFake(func(ft testing.TB) {
+			rpctest.CheckLeaks(ft)
+			began := make(chan struct{})
+			go leaking(release, began)
+			<-began
+		})
+		if !ft.failed || ft.stopped || len(ft.errors) != 1 {
+			t.Errorf("failed %t, stopped %t: %q", ft.failed, ft.stopped, ft.errors)
+		}
+		says(t, ft.output(), "outlive the test", "leaking")
+	})
+}
+
+func leaking(release <-chan struct{}, began chan<- struct{}) {
+	began <- struct{}{}
+	<-release
+}
+
+func TestCheckLeaksLeavesATestThatHasFailed(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	ft := runFake(func(ft testing.TB) {
+		rpctest.CheckLeaks(ft)
+		began := make(chan struct{})
+		go leaking(release, began)
+		<-began
+		ft.Fatalf("for another reason")
+	})
+	if len(ft.errors) != 1 {
+		t.Errorf("it says %q", ft.errors)
+	}
+}

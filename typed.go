@@ -1,0 +1,120 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Method is a unary method as a value: its names and its types, declared once
+// and used at both ends, so that the compiler sees to it that they agree.
+//
+//	var Multiply = rpc.NewMethod[Args, int]("Arith", "Multiply")
+//
+//	err := Multiply.Handle(server, func(ctx context.Context, a Args) (int, error) {
+//		return a.A * a.B, nil
+//	})
+//
+//	product, err := Multiply.Call(ctx, client, dest, Args{6, 7})
+//
+// It is the same method for those who call it by its names ([Client.Call]), or
+// serve it by a receiver ([Server.Register]): the types say what travels, A as
+// the argument, R as the reply. A Method is safe for concurrent use, and is
+// mostly a package's variable.
+type Method[A, R any] struct {
+	id     ServiceID
+	config methodConfig
+	found  atomic.Pointer[foundMethod] // by the last local call
+
+	nilable bool // A may be nil
+}
+
+// MethodOption configures a method value as it is made. Every [CallOption] is
+// one: it holds for all calls made with the value.
+type MethodOption interface{ configure(*methodConfig) }
+
+type methodConfig struct {
+	calls []CallOption
+}
+
+// NewMethod declares the unary method service.method. It panics if a name is
+// empty, or both are longer than [MaxServiceIDLength] with the dot.
+func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] {
+	m := &Method[A, R]{id: declared(service, method), config: configured(opts)}
+	kind := reflect.TypeFor[A]().Kind()
+	m.nilable = kind == reflect.Pointer || kind == reflect.Interface
+	return m
+}
+
+func configured(opts []MethodOption) (c methodConfig) {
+	for _, opt := range opts {
+		opt.configure(&c)
+	}
+	return c
+}
+
+func declared(service, method string) ServiceID {
+	id := ServiceID{service, method}
+	switch n := len(id.String()); {
+	case service == "" || method == "":
+		panic(fmt.Sprintf("rpc: method %q of service %q: both must have a name", method, service))
+	case n > MaxServiceIDLength:
+		panic(fmt.Sprintf("rpc: the name %v is %d bytes long, and %d may be", id, n, MaxServiceIDLength))
+	}
+	return id
+}
+
+// ID returns the method's names.
+func (m *Method[A, R]) ID() ServiceID { return m.id }
+
+// String returns "Service.Method".
+func (m *Method[A, R]) String() string { return m.id.String() }
+
+// Handle makes f serve the method at s. f runs under the rules of every method
+// (see the package documentation): its context ends with the call, it is
+// called concurrently, a panic ends its call, and what it returns beside an
+// error is sent too. The service may have other methods, of receivers also.
+// Handle returns an error if the method is there already. It may be called
+// while the server is in use. If A or R cannot travel, only local calls can
+// succeed: [Server.Services] tells, and a line in the log.
+func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
+	return s.handle(&method{
+		id: m.id, kind: Unary,
+		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
+		handler: f, sentinels: sentinelsOf(&m.config),
+		typed: func(ctx context.Context, arg, reply any) error {
+			a, _ := arg.(A) // nil, for an A that is an interface
+			r, err := f(ctx, a)
+			*reply.(*R) = r
+			return err
+		},
+	})
+}
+
+// Call calls the method on dest and waits for the reply, under the rules of
+// [Client.CallContext]: dest may be empty or the host's own ID for a local
+// call, the reply is there beside a method's error too, and when ctx ends Call
+// returns at once. opts hold for this call; those of the method and of the
+// client hold where they say nothing.
+func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) (R, error) {
+	o := c.settled(m.config.calls, opts)
+	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
+		var reply R
+		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
+		return reply, err
+	}
+	call := c.newCall(dest, m.id.Name, m.id.Method, Unary)
+	f := &typedFrame[A, R]{of: m, arg: arg}
+	call.frame, call.options = f, o
+	err := c.do(ctx, call)
+	f, _ = call.frame.(*typedFrame[A, R])
+	call.release()
+	if f == nil { // it is the method's still
+		var none R
+		return none, err
+	}
+	return f.reply, err
+}

@@ -1,0 +1,229 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// localOnly is a client and its server, without a host.
+func localOnly(t testing.TB, o options) (*rpc.Client, *rpc.Server) {
+	s := rpc.NewServer(nil, "", append([]rpc.ServerOption{quiet}, o.server...)...)
+	c := rpc.NewClientWithServer(nil, "", s, o.client...)
+	closeAfter(t, c, s)
+	return c, s
+}
+
+// A typed call of the same process goes another way than one by names, and is
+// to be the same.
+func TestLocalTypedCalls(t *testing.T) {
+	t.Parallel()
+	passing := func(next rpc.Handler) rpc.Handler { return next }
+	for name, o := range map[string]options{
+		"alone":              {},
+		"client interceptor": {client: []rpc.ClientOption{rpc.WithClientInterceptors(passing)}},
+		"server interceptor": {server: []rpc.ServerOption{rpc.WithServerInterceptors(passing)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := localOnly(t, o)
+			if err := s.RegisterName("Receiver", Arith{}); err != nil {
+				t.Fatal(err)
+			}
+			cancellable := testContext(t)
+			for _, ctx := range []context.Context{context.Background(), cancellable} {
+				checkLocalTyped(t, ctx, c, s)
+			}
+		})
+	}
+}
+
+func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Server) {
+	// Of a receiver: the argument and the reply need only fit.
+	byValue := rpc.NewMethod[Args, any]("Receiver", "Multiply")
+	if product, err := byValue.Call(ctx, c, "", Args{6, 7}); err != nil || product != 42 {
+		t.Errorf("a value for a pointer, and any: %v, %v", product, err)
+	}
+	byPointer := rpc.NewMethod[*Args, Quotient]("Receiver", "Divide")
+	if q, err := byPointer.Call(ctx, c, "", &Args{7, 2}); err != nil || q != (Quotient{3, 1}) {
+		t.Errorf("a pointer for a value: %v, %v", q, err)
+	}
+	_, err := byPointer.Call(ctx, c, "", nil)
+	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "nil", "rpc_test.Args")
+	_, err = rpc.NewMethod[string, Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
+	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
+	_, err = rpc.NewMethod[Args, string]("Receiver", "Divide").Call(ctx, c, "", Args{7, 2})
+	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "*string")
+	_, err = rpc.NewMethod[Args, int]("Receiver", "Divides").Call(ctx, c, "", Args{7, 2})
+	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
+	_, err = rpc.NewMethod[Args, int]("Receiver", "Missing").Call(ctx, c, "", Args{7, 2})
+	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Missing")
+	beside := rpc.NewMethod[int, int]("Receiver", "ReplyAndError")
+	if n, err := beside.Call(ctx, c, "", 1); err == nil || n != 42 {
+		t.Errorf("a reply beside an error: %d, %v", n, err)
+	}
+
+	// Typed at both ends. The method becomes there after it was looked for.
+	service := "Background"
+	if ctx.Done() != nil {
+		service = "Cancellable"
+	}
+	same := rpc.NewMethod[*Args, int](service, "Same")
+	_, err = same.Call(ctx, c, "", &Args{6, 7})
+	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, service)
+	given := &Args{6, 7}
+	err = same.Handle(s, func(ctx context.Context, a *Args) (int, error) {
+		if a != given {
+			return 1, errors.New("not the caller's own")
+		}
+		if sender, err := rpc.GetRequestSender(ctx); err != nil || sender != s.ID() {
+			return 2, errors.New("another sender")
+		}
+		md, _ := rpc.MetadataFromContext(ctx)["key"]
+		return a.A * a.B, errors.New(md)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := rpc.ContextWithMetadata(ctx, rpc.Metadata{"key": "value"})
+	if n, err := same.Call(with, c, "", given); n != 42 || err == nil || err.Error() != "value" {
+		t.Errorf("beside an error: %d, %v", n, err)
+	}
+	_, err = same.Call(ctx, c, "", nil)
+	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "*rpc_test.Args", "nil")
+
+	bad := rpc.NewMethod[string, int](service, "Bad")
+	err = bad.Handle(s, func(ctx context.Context, how string) (int, error) {
+		switch how {
+		case "nil error":
+			var none *rpc.Error
+			return 1, none
+		case "goexit":
+			runtime.Goexit()
+		}
+		panic(how)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := bad.Call(ctx, c, "", "nil error"); err != nil || n != 1 {
+		t.Errorf("a nil *Error: %d, %v", n, err)
+	}
+	n, err := bad.Call(ctx, c, "", "panic")
+	checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "panicked")
+	if n != 0 {
+		t.Errorf("a reply beside a panic: %d", n)
+	}
+	if ctx.Done() != nil {
+		_, err = bad.Call(ctx, c, "", "goexit")
+		checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "ended its goroutine")
+	}
+}
+
+// The caller has gone when the method writes its reply.
+func TestLocalTypedCallThatIsCancelledReturnsAtOnce(t *testing.T) {
+	t.Parallel()
+	c, s := localOnly(t, options{})
+	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+	slow := rpc.NewMethod[int, [4]int]("Svc", "Slow")
+	err := slow.Handle(s, func(ctx context.Context, n int) ([4]int, error) {
+		began <- struct{}{}
+		<-release
+		ended <- ctx.Err()
+		return [4]int{n, n, n, n}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	type result struct {
+		reply [4]int
+		err   error
+	}
+	got := inBackground(func() result {
+		r, err := slow.Call(ctx, c, "", 7)
+		return result{r, err}
+	})
+	take(t, "the method runs", began)
+	cancel()
+	if r := take(t, "Call returns", got); !errors.Is(r.err, context.Canceled) || r.reply != [4]int{} {
+		t.Errorf("got %v", r)
+	}
+	close(release)
+	if err := take(t, "the method ends", ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("the method got %v", err)
+	}
+}
+
+func TestLocalTypedCallAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	c, s := localOnly(t, options{})
+	if err := divide.Handle(s, handleDivide); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := divide.Call(ended, c, "", Args{7, 2}); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
+	_ = s.Close()
+	_, err := divide.Call(context.Background(), c, "", Args{7, 2})
+	checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Divide", "shutting down")
+	_ = c.Close()
+	_, err = divide.Call(context.Background(), c, "", Args{7, 2})
+	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divide", "closed")
+	_, err = divide.Call(context.Background(), rpc.NewClient(nil, ""), "", Args{7, 2})
+	checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "NewClientWithServer")
+}
+
+// One value may be used with several servers at once.
+func TestLocalTypedCallFindsTheMethodOfItsOwnServer(t *testing.T) {
+	t.Parallel()
+	which := rpc.NewMethod[int, int]("Svc", "Which")
+	var clients [3]*rpc.Client
+	for i := range clients {
+		c, s := localOnly(t, options{})
+		clients[i] = c
+		if err := which.Handle(s, func(context.Context, int) (int, error) { return i, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wrong atomic.Int64
+	done := make(chan struct{})
+	for range 4 {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for n := range 1000 {
+				if got, err := which.Call(context.Background(), clients[n%3], "", n); err != nil || got != n%3 {
+					wrong.Add(1)
+				}
+			}
+		}()
+	}
+	for range 4 {
+		<-done
+	}
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d calls went to another server", n)
+	}
+}
+
+// Not parallel: others allocate too.
+func TestLocalTypedCallAllocatesOnce(t *testing.T) {
+	c, s := localOnly(t, options{})
+	if err := divide.Handle(s, handleDivide); err != nil {
+		t.Fatal(err)
+	}
+	n := testing.AllocsPerRun(1000, func() {
+		if _, err := divide.Call(context.Background(), c, "", Args{7, 2}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,254 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+var (
+	divides = rpc.NewDuplex[Args, Quotient]("Svc", "Divides")
+	countTo = rpc.NewServerStream[int, int]("Svc", "CountTo")
+	sum     = rpc.NewClientStream[int, int]("Svc", "Sum")
+)
+
+// byChannels has the methods of the three as those of a receiver.
+type byChannels struct{ Arith }
+
+func (byChannels) CountTo(ctx context.Context, in <-chan int, out chan<- int) error {
+	n := <-in
+	for i := range n {
+		out <- i
+	}
+	if n < 0 {
+		return errDivide
+	}
+	return nil
+}
+
+func (byChannels) Sum(ctx context.Context, in <-chan int, out chan<- int) error {
+	sum := 0
+	for n := range in {
+		sum += n
+	}
+	if sum < 0 {
+		return errDivide
+	}
+	out <- sum
+	return nil
+}
+
+func serveTypedStreams(s *rpc.Server) error {
+	return errors.Join(
+		divides.Handle(s, func(ctx context.Context, in *rpc.Receiver[Args], out *rpc.Sender[Quotient]) error {
+			for a, err := range in.All(ctx) {
+				if err != nil {
+					return err
+				}
+				if a.B == 0 {
+					return errDivide
+				}
+				if err := out.Send(ctx, Quotient{a.A / a.B, a.A % a.B}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+		countTo.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[int]) error {
+			for i := range n {
+				if err := out.Send(ctx, i); err != nil {
+					return err
+				}
+			}
+			if n < 0 {
+				return errDivide
+			}
+			return nil
+		}),
+		sum.Handle(s, func(ctx context.Context, in *rpc.Receiver[int]) (sum int, err error) {
+			for n, err := range in.All(ctx) {
+				if err != nil {
+					return 0, err
+				}
+				sum += n
+			}
+			if sum < 0 {
+				return 0, errDivide
+			}
+			return sum, nil
+		}),
+	)
+}
+
+// forEachServing runs f over every transport, with the methods served by a
+// receiver and by typed methods.
+func forEachServing(t *testing.T, receiver any, typed func(*rpc.Server) error, o options, f func(*testing.T, setup)) {
+	t.Helper()
+	serve := map[string]func(*rpc.Server) error{
+		"receiver": func(s *rpc.Server) error { return s.RegisterName("Svc", receiver) },
+		"typed":    typed,
+	}
+	for name, serve := range serve {
+		for _, tr := range transports {
+			t.Run(name+"/"+tr.name, func(t *testing.T) {
+				t.Parallel()
+				s := tr.setup(t, o)
+				if err := serve(s.server); err != nil {
+					t.Fatal(err)
+				}
+				f(t, s)
+			})
+		}
+	}
+}
+
+func TestTypedStreams(t *testing.T) {
+	t.Parallel()
+	forEachServing(t, byChannels{}, serveTypedStreams, options{}, func(t *testing.T, s setup) {
+		ctx := testContext(t)
+		for _, n := range []int{0, 1, 3, 1000} {
+			var got []int
+			for i, err := range countTo.Call(ctx, s.client, s.dest, n) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, i)
+			}
+			if len(got) != n || !slices.IsSorted(got) {
+				t.Errorf("%d: %v", n, got)
+			}
+			args := make(chan int, 1)
+			args <- n
+			byName, err := stream(ctx, t, s, "CountTo", args, 0)
+			if err != nil || !slices.Equal(byName, got) {
+				t.Errorf("by name: %v, %v", byName, err)
+			}
+
+			add := sum.Open(ctx, s.client, s.dest)
+			for i := range n {
+				if err := add.Send(ctx, i); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := add.Finish(ctx); err != nil || got != n*(n-1)/2 {
+				t.Errorf("the sum of %d: %d, %v", n, got, err)
+			}
+			args = make(chan int)
+			sendAll(ctx, args, got...)
+			sums, err := stream(ctx, t, s, "Sum", args, 0)
+			if err != nil || !slices.Equal(sums, []int{n * (n - 1) / 2}) {
+				t.Errorf("by name: %v, %v", sums, err)
+			}
+		}
+	})
+}
+
+func TestTypedDuplex(t *testing.T) {
+	t.Parallel()
+	forEachServing(t, byChannels{}, serveTypedStreams, options{}, func(t *testing.T, s setup) {
+		ctx := testContext(t)
+		call := divides.Open(ctx, s.client, s.dest)
+		for i := range 10 { // one at a time: none waits for another
+			if err := call.Send(ctx, Args{i, 3}); err != nil {
+				t.Fatal(err)
+			}
+			if q, err := call.Receive(ctx); err != nil || q != (Quotient{i / 3, i % 3}) {
+				t.Fatal(q, err)
+			}
+		}
+		_ = call.CloseSend()
+		if _, err := call.Receive(ctx); err != io.EOF {
+			t.Errorf("at the end: %v", err)
+		}
+		if err := call.Send(ctx, Args{1, 1}); err != io.EOF {
+			t.Errorf("after the end: %v", err)
+		}
+
+		const n = 5000
+		call = divides.Open(ctx, s.client, s.dest)
+		go func() {
+			for i := range n {
+				if err := call.Send(ctx, Args{i, 3}); err != nil {
+					t.Error(err)
+				}
+			}
+			_ = call.CloseSend()
+		}()
+		i := 0
+		for q, err := range call.All(ctx) {
+			if err != nil || q != (Quotient{i / 3, i % 3}) {
+				t.Fatal(q, err)
+			}
+			i++
+		}
+		if i != n {
+			t.Errorf("%d replies", i)
+		}
+
+		args := make(chan Args)
+		sendAll(ctx, args, Args{7, 2}, Args{1, 0}, Args{1, 1})
+		replies, err := stream(ctx, t, s, "Divides", args, Quotient{})
+		if err == nil || err.Error() != errDivide.Error() || !slices.Equal(replies, []Quotient{{3, 1}}) {
+			t.Errorf("by name: %v, %v", replies, err)
+		}
+	})
+}
+
+func TestStatsTellOfTypedStreams(t *testing.T) {
+	t.Parallel()
+	doubles := rpc.NewDuplex[int, int]("Svc", "Doubles")
+	for _, tr := range transports[:2] {
+		for _, by := range []string{"typed", "receiver"} {
+			t.Run(tr.name+"/"+by, func(t *testing.T) {
+				t.Parallel()
+				server := &statsLog{t: t, encoded: !tr.local}
+				client := &statsLog{t: t, encoded: !tr.local, client: true}
+				s := tr.setup(t, options{
+					[]rpc.ServerOption{rpc.WithServerStatsHandler(server)}, []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
+				})
+				var err error
+				if by == "receiver" {
+					err = s.server.RegisterName("Svc", told{oneStart()})
+				} else {
+					err = doubles.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
+						for n, err := range in.All(ctx) {
+							if err != nil {
+								return err
+							}
+							_ = out.Send(ctx, 2*n)
+						}
+						return nil
+					})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx := testContext(t)
+				call := doubles.Open(ctx, s.client, s.dest)
+				for i := range 3 {
+					_ = call.Send(ctx, i+1)
+				}
+				_ = call.CloseSend()
+				if all, err := received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
+					t.Fatal(all, err)
+				}
+				if err := s.server.Shutdown(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for want, at := range map[string]*statsCall{
+					"begin, out 1, out 2, out 3, in 2, in 4, in 6, end": client.only(t),
+					"begin, out 2, out 4, out 6, in 1, in 2, in 3, end": server.only(t),
+				} {
+					if got := strings.Join(at.sorted(), ", "); got != want {
+						t.Errorf("%s, not %s", got, want)
+					}
+				}
+			})
+		}
+	}
+}
