@@ -40,7 +40,9 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	}
 	switch f.kind {
 	case kindSettings:
-		c.settled = true
+		if c.settled = true; c.limit == 0 {
+			c.limit = initialCalls
+		}
 		err := f.settings(func(key, value uint64) {
 			switch key {
 			case settingCalls:

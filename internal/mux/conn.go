@@ -37,6 +37,8 @@ type Limits struct {
 	Progress time.Duration // of a message, in either direction
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
+
+	Patient bool // a client sends no request before the server's settings
 }
 
 const (
