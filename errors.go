@@ -85,6 +85,7 @@ type Error struct {
 	kind   ErrorType
 	cause  error
 	unsent bool
+	names  string // of declared errors, as they came
 }
 
 // Error returns the message, or the code where there is none.

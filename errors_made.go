@@ -55,7 +55,7 @@ func (e *Error) notSent(certain bool) *Error {
 // It may come from another call, whose request was not sent; this one's was.
 func ofMethod(err error) error {
 	if err == nil {
-		return nil // before e is made, which outlives this function
+		return nil // without the allocation
 	}
 	var e *Error
 	if !errors.As(err, &e) || !e.unsent {

@@ -30,112 +30,120 @@ func newPeer(t *testing.T) peer.ID {
 
 func TestContextEndsWhileDialling(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	addr := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
-	for what, makeCtx := range map[string]func() (context.Context, context.CancelFunc){
-		"deadline": func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(context.Background(), 200*time.Millisecond)
-		},
-		"cancel": func() (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(context.Background())
-			time.AfterFunc(200*time.Millisecond, cancel)
-			return ctx, cancel
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
-			code := map[string]rpc.Code{"deadline": rpc.CodeDeadlineExceeded, "cancel": rpc.CodeCanceled}[what]
-			a := newHost(t)
-			c := newClient(t, a)
-			dest := newPeer(t)
-			a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
-			ctx, cancel := makeCtx()
-			defer cancel()
-			if err := c.CallContext(ctx, dest, "Svc", "Multiply", Args{2, 3}, new(int)); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-				t.Errorf("unary: %v", err)
-			}
-			ctx, cancel = makeCtx()
-			defer cancel()
-			replies := make(chan Quotient)
-			if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan Args), replies); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-				t.Errorf("streaming: %v", err)
-			}
-			if _, open := <-replies; open {
-				t.Error("the replies are open")
-			}
-		})
-	}
+	overRemote(t, func(t *testing.T, tr transport) {
+		l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		addr := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
+		for what, makeCtx := range map[string]func() (context.Context, context.CancelFunc){
+			"deadline": func() (context.Context, context.CancelFunc) {
+				return context.WithTimeout(context.Background(), 200*time.Millisecond)
+			},
+			"cancel": func() (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(context.Background())
+				time.AfterFunc(200*time.Millisecond, cancel)
+				return ctx, cancel
+			},
+		} {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
+				code := map[string]rpc.Code{"deadline": rpc.CodeDeadlineExceeded, "cancel": rpc.CodeCanceled}[what]
+				a := newHost(t)
+				c := tr.client(t, a)
+				dest := newPeer(t)
+				a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
+				ctx, cancel := makeCtx()
+				defer cancel()
+				if err := c.CallContext(ctx, dest, "Svc", "Multiply", Args{2, 3}, new(int)); !errors.Is(err, want) || rpc.CodeOf(err) != code {
+					t.Errorf("unary: %v", err)
+				}
+				ctx, cancel = makeCtx()
+				defer cancel()
+				replies := make(chan Quotient)
+				if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan Args), replies); !errors.Is(err, want) || rpc.CodeOf(err) != code {
+					t.Errorf("streaming: %v", err)
+				}
+				if _, open := <-replies; open {
+					t.Error("the replies are open")
+				}
+			})
+		}
+	})
 }
 
 // A peer that is connected, but does not answer when a stream is opened.
 func TestContextEndsWhileNegotiating(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	over := make(chan struct{})
-	t.Cleanup(func() { close(over) })
-	b.Network().SetStreamHandler(func(st network.Stream) {
-		defer st.Reset()
-		<-over
+	overRemote(t, func(t *testing.T, tr transport) {
+		a, b := newHosts(t)
+		over := make(chan struct{})
+		t.Cleanup(func() { close(over) })
+		b.Network().SetStreamHandler(func(st network.Stream) {
+			defer st.Reset()
+			<-over
+		})
+		if err := a.Peerstore().SetProtocols(b.ID()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		err := tr.client(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
 	})
-	if err := a.Peerstore().SetProtocols(b.ID()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	err := newClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Error(err)
-	}
 }
 
 func TestUnknownPeerIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, newHost(t))
-	if err := c.Call(newPeer(t), "Svc", "Multiply", Args{2, 3}, new(int)); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
-		t.Error(err)
-	}
+	overRemote(t, func(t *testing.T, tr transport) {
+		c := tr.client(t, newHost(t))
+		if err := c.Call(newPeer(t), "Svc", "Multiply", Args{2, 3}, new(int)); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestKilledPeerEndsItsCalls(t *testing.T) {
 	t.Parallel()
-	for mux, addr := range muxers {
-		for _, how := range []string{"host closed", "connection closed"} {
-			t.Run(mux+"/"+how, func(t *testing.T) {
-				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
-				serve(t, b, svc)
-				c := newClient(t, a)
-				results := make(chan error, 2)
-				go func() { results <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
-				<-svc.started
-				go func() {
-					results <- c.Stream(context.Background(), b.ID(), "Svc", "Wait", make(chan int), make(chan int))
-				}()
-				<-svc.started
-				if how == "host closed" {
-					_ = b.Close()
-				} else {
-					_ = b.Network().ClosePeer(a.ID())
-				}
-				for range 2 {
-					if err := <-results; rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
-						t.Errorf("the caller gets %v", err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		for mux, addr := range muxers {
+			for _, how := range []string{"host closed", "connection closed"} {
+				t.Run(mux+"/"+how, func(t *testing.T) {
+					t.Parallel()
+					a, b := newHostOn(t, addr), newHostOn(t, addr)
+					connect(t, a, b)
+					svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
+					serve(t, b, svc)
+					c := tr.client(t, a)
+					results := make(chan error, 2)
+					go func() { results <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
+					<-svc.started
+					go func() {
+						results <- c.Stream(context.Background(), b.ID(), "Svc", "Wait", make(chan int), make(chan int))
+					}()
+					<-svc.started
+					if how == "host closed" {
+						_ = b.Close()
+					} else {
+						_ = b.Network().ClosePeer(a.ID())
 					}
-					if err := <-svc.ended; !errors.Is(err, context.Canceled) {
-						t.Errorf("the method gets %v", err)
+					for range 2 {
+						if err := <-results; rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+							t.Errorf("the caller gets %v", err)
+						}
+						if err := <-svc.ended; !errors.Is(err, context.Canceled) {
+							t.Errorf("the method gets %v", err)
+						}
 					}
-				}
-				released(t, a)
-			})
+					released(t, a)
+				})
+			}
 		}
-	}
+	})
 }
 
 // holdTally counts its calls, and keeps those of Hold until their caller is gone.
@@ -169,34 +177,38 @@ func restart(t *testing.T, a, b host.Host) host.Host {
 
 func TestCallOfARestartedPeerReconnects(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, Arith{})
-	c := newClient(t, a)
-	multiplies(t, c, b.ID())
-	b = restart(t, a, b)
-	serve(t, b, Arith{})
-	multiplies(t, c, b.ID())
+	overRemote(t, func(t *testing.T, tr transport) {
+		a, b := newHosts(t)
+		serve(t, b, Arith{})
+		c := tr.client(t, a)
+		multiplies(t, c, b.ID())
+		b = restart(t, a, b)
+		serve(t, b, Arith{})
+		multiplies(t, c, b.ID())
+	})
 }
 
 func TestRequestThatLeftIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	before := &holdTally{started: make(chan struct{}, 2)}
-	serve(t, b, before)
-	c := newClient(t, a)
-	result := make(chan error, 1)
-	go func() { result <- c.Call(b.ID(), "Svc", "Hold", struct{}{}, new(int)) }()
-	<-before.started
-	b = restart(t, a, b)
-	after := &holdTally{started: make(chan struct{}, 2)}
-	serve(t, b, after)
-	if err := <-result; rpc.CodeOf(err) != rpc.CodeUnavailable {
-		t.Errorf("got %v", err)
-	}
-	multiplies(t, c, b.ID())
-	if n, m := before.held.Load(), after.held.Load(); n != 1 || m != 0 {
-		t.Errorf("it ran %d times before the restart and %d after", n, m)
-	}
+	overRemote(t, func(t *testing.T, tr transport) {
+		a, b := newHosts(t)
+		before := &holdTally{started: make(chan struct{}, 2)}
+		serve(t, b, before)
+		c := tr.client(t, a)
+		result := make(chan error, 1)
+		go func() { result <- c.Call(b.ID(), "Svc", "Hold", struct{}{}, new(int)) }()
+		<-before.started
+		b = restart(t, a, b)
+		after := &holdTally{started: make(chan struct{}, 2)}
+		serve(t, b, after)
+		if err := <-result; rpc.CodeOf(err) != rpc.CodeUnavailable {
+			t.Errorf("got %v", err)
+		}
+		multiplies(t, c, b.ID())
+		if n, m := before.held.Load(), after.held.Load(); n != 1 || m != 0 {
+			t.Errorf("it ran %d times before the restart and %d after", n, m)
+		}
+	})
 }
 
 // libp2p remembers what a peer served before it became one of v0.6.
@@ -235,25 +247,28 @@ func TestPeerThatIsNowOfV06IsStillCalled(t *testing.T) {
 // Many broken servers at once do no harm to one another's callers.
 func TestGarbageServersBesideAnHonestOne(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	honest := newHost(t)
-	connect(t, a, honest)
-	serve(t, honest, Arith{})
-	say(b, 0, string(bytes.Repeat([]byte{0xc1}, 1000)))
-	c := newClient(t, a)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for range 20 {
-				if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)); err == nil {
-					t.Error("garbage is a reply")
+	overRemote(t, func(t *testing.T, tr transport) {
+		a, b := newHosts(t)
+		honest := newHost(t)
+		connect(t, a, honest)
+		serve(t, honest, Arith{})
+		say(b, 0, string(bytes.Repeat([]byte{0xc1}, 1000)))
+		c := tr.client(t, a)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for range 20 {
+					if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)); err == nil {
+						t.Error("garbage is a reply")
+					}
 				}
-			}
-		})
-	}
-	for range 20 {
-		multiplies(t, c, honest.ID())
-	}
-	wg.Wait()
-	released(t, a, b, honest)
+			})
+		}
+		for range 20 {
+			multiplies(t, c, honest.ID())
+		}
+		wg.Wait()
+		_ = c.Close()
+		released(t, a, b, honest)
+	})
 }

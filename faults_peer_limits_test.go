@@ -79,22 +79,25 @@ func TestRefusedClientThatIsStuckInItsArgumentGetsTheError(t *testing.T) {
 
 func TestClientWithALargeArgumentSeesTheRefusal(t *testing.T) {
 	t.Parallel()
-	for mux, addr := range muxers {
-		t.Run(mux, func(t *testing.T) {
-			t.Parallel()
-			a, b := newHostOn(t, addr), newHostOn(t, addr)
-			connect(t, a, b)
-			serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
-			c := newClient(t, a)
-			for _, size := range []int{100, 60 << 10, 70 << 10, 1 << 20, 8 << 20} {
-				err := c.CallContext(testContext(t), b.ID(), "Svc", "Bytes", make([]byte, size), new(int))
-				if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied {
-					t.Errorf("%d bytes: %v", size, err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		for mux, addr := range muxers {
+			t.Run(mux, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHostOn(t, addr), newHostOn(t, addr)
+				connect(t, a, b)
+				serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
+				c := tr.client(t, a)
+				for _, size := range []int{100, 60 << 10, 70 << 10, 1 << 20, 8 << 20} {
+					err := c.CallContext(testContext(t), b.ID(), "Svc", "Bytes", make([]byte, size), new(int))
+					if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied {
+						t.Errorf("%d bytes: %v", size, err)
+					}
 				}
-			}
-			released(t, a, b)
-		})
-	}
+				_ = c.Close()
+				released(t, a, b)
+			})
+		}
+	})
 }
 
 // A method that does not heed its context keeps its place: a peer cannot have
@@ -221,58 +224,61 @@ func (e ends) HandleRPC(_ context.Context, s stats.RPCStats) {
 
 func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 	t.Parallel()
-	const most = 10 << 10
-	for _, limited := range []string{"server", "client"} {
-		for _, size := range []int{most + 1, 4 << 20} {
-			t.Run(fmt.Sprintf("%s/%d", limited, size), func(t *testing.T) {
-				t.Parallel()
-				a, b := newHosts(t)
-				seen := ends{make(chan error, 10)}
-				so, co := []rpc.ServerOption{rpc.WithServerStatsHandler(seen)}, []rpc.ClientOption(nil)
-				if limited == "server" {
-					so = append(so, rpc.WithServerLimits(rpc.Limits{MessageSize: most}))
-				} else {
-					co = append(co, rpc.WithClientLimits(rpc.Limits{MessageSize: most}))
-				}
-				serve(t, b, giver{}, so...)
-				c := newClient(t, a, co...)
-				check := func(err error) {
-					t.Helper()
-					if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MessageSize") {
-						t.Errorf("the client gets %v", err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		const most = 10 << 10
+		for _, limited := range []string{"server", "client"} {
+			for _, size := range []int{most + 1, 4 << 20} {
+				t.Run(fmt.Sprintf("%s/%d", limited, size), func(t *testing.T) {
+					t.Parallel()
+					a, b := newHosts(t)
+					seen := ends{make(chan error, 10)}
+					so, co := []rpc.ServerOption{rpc.WithServerStatsHandler(seen)}, []rpc.ClientOption(nil)
+					if limited == "server" {
+						so = append(so, rpc.WithServerLimits(rpc.Limits{MessageSize: most}))
+					} else {
+						co = append(co, rpc.WithClientLimits(rpc.Limits{MessageSize: most}))
 					}
-					if rpc.IsServerError(err) != (limited == "server") || rpc.IsClientError(err) != (limited == "client") {
-						t.Errorf("the limit is the %s's: %v", limited, err)
+					serve(t, b, giver{}, so...)
+					c := tr.client(t, a, co...)
+					check := func(err error) {
+						t.Helper()
+						if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MessageSize") {
+							t.Errorf("the client gets %v", err)
+						}
+						if rpc.IsServerError(err) != (limited == "server") || rpc.IsClientError(err) != (limited == "client") {
+							t.Errorf("the limit is the %s's: %v", limited, err)
+						}
+						if at := <-seen.errs; limited == "server" && rpc.CodeOf(at) != rpc.CodeResourceExhausted {
+							t.Errorf("the server has %v", at)
+						}
 					}
-					if at := <-seen.errs; limited == "server" && rpc.CodeOf(at) != rpc.CodeResourceExhausted {
-						t.Errorf("the server has %v", at)
+					var reply []byte
+					check(promptly(t, func(ctx context.Context) error {
+						return c.CallContext(ctx, b.ID(), "Svc", "Give", size, &reply)
+					}))
+					if reply != nil {
+						t.Error("and a reply")
 					}
-				}
-				var reply []byte
-				check(promptly(t, func(ctx context.Context) error {
-					return c.CallContext(ctx, b.ID(), "Svc", "Give", size, &reply)
-				}))
-				if reply != nil {
-					t.Error("and a reply")
-				}
-				args, replies := make(chan int, 2), make(chan []byte)
-				args <- 10
-				args <- size // and it stays open
-				got := collect(replies)
-				check(promptly(t, func(ctx context.Context) error {
-					return c.Stream(ctx, b.ID(), "Svc", "GiveAll", args, replies)
-				}))
-				if all := got(); len(all) != 1 || len(all[0]) != 10 {
-					t.Errorf("%d replies from before the large one, not 1", len(all))
-				}
-				multiplies(t, c, b.ID())
-				if n := len(a.Network().ConnsToPeer(b.ID())); n != 1 {
-					t.Errorf("%d connections, not the first", n)
-				}
-				released(t, a, b)
-			})
+					args, replies := make(chan int, 2), make(chan []byte)
+					args <- 10
+					args <- size // and it stays open
+					got := collect(replies)
+					check(promptly(t, func(ctx context.Context) error {
+						return c.Stream(ctx, b.ID(), "Svc", "GiveAll", args, replies)
+					}))
+					if all := got(); len(all) != 1 || len(all[0]) != 10 {
+						t.Errorf("%d replies from before the large one, not 1", len(all))
+					}
+					multiplies(t, c, b.ID())
+					if n := len(a.Network().ConnsToPeer(b.ID())); n != 1 {
+						t.Errorf("%d connections, not the first", n)
+					}
+					_ = c.Close()
+					released(t, a, b)
+				})
+			}
 		}
-	}
+	})
 }
 
 // limitedHost is a host with few resources.
@@ -286,7 +292,7 @@ func limitedHost(t *testing.T, l rcmgr.PartialLimitConfig) host.Host {
 }
 
 func forBoth(l rcmgr.ResourceLimits) map[protocol.ID]rcmgr.ResourceLimits {
-	return map[protocol.ID]rcmgr.ResourceLimits{testProtocol: l, extended: l}
+	return map[protocol.ID]rcmgr.ResourceLimits{testProtocol: l, extended: l, sessions: l}
 }
 
 // peerScope returns what the peer's connections hold of h.
@@ -375,53 +381,55 @@ func (wrapper) Wrap(_ context.Context, n int, w *wrapped) error {
 
 func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 	t.Parallel()
-	little := rcmgr.PartialLimitConfig{Protocol: forBoth(rcmgr.ResourceLimits{Memory: 256 << 10})}
-	for _, at := range []string{"server", "client"} {
-		t.Run(at, func(t *testing.T) {
-			t.Parallel()
-			a, b := newHost(t), limitedHost(t, little)
-			if at == "client" {
-				a, b = b, a
-			}
-			connect(t, a, b)
-			before := peerScope(b, a.ID()).Memory
-			serve(t, b, struct {
-				giver
-				Sink
-				wrapper
-			}{})
-			c := newClient(t, a)
-			check := func(what string, err error) {
-				t.Helper()
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "resource manager") {
-					t.Errorf("%s: %v", what, err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		little := rcmgr.PartialLimitConfig{Protocol: forBoth(rcmgr.ResourceLimits{Memory: 256 << 10})}
+		for _, at := range []string{"server", "client"} {
+			t.Run(at, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHost(t), limitedHost(t, little)
+				if at == "client" {
+					a, b = b, a
 				}
-			}
-			check("argument", promptly(t, func(ctx context.Context) error {
-				return c.CallContext(ctx, b.ID(), "Svc", "Unwrap", wrapped{make([]byte, 1<<20)}, new(int))
-			}))
-			check("reply", promptly(t, func(ctx context.Context) error {
-				return c.CallContext(ctx, b.ID(), "Svc", "Wrap", 1<<20, new(wrapped))
-			}))
-			in, out := make(chan int, 1), make(chan []byte)
-			in <- 1 << 20
-			check("streamed reply", promptly(t, func(ctx context.Context) error {
-				return c.Stream(ctx, b.ID(), "Svc", "GiveAll", in, out)
-			}))
-			ins, outs := make(chan []byte, 1), make(chan int)
-			ins <- make([]byte, 1<<20)
-			check("streamed argument", promptly(t, func(ctx context.Context) error {
-				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", ins, outs)
-			}))
-			released(t, a, b)
-			multiplies(t, c, b.ID())
-			released(t, a, b)
-			eventually(t, "the peer's memory is what it was", func() bool {
-				s := peerScope(b, a.ID())
-				return s.NumStreamsInbound+s.NumStreamsOutbound == 0 && s.Memory <= before
+				connect(t, a, b)
+				before := peerScope(b, a.ID()).Memory
+				serve(t, b, struct {
+					giver
+					Sink
+					wrapper
+				}{})
+				c := tr.client(t, a)
+				check := func(what string, err error) {
+					t.Helper()
+					if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "resource manager") {
+						t.Errorf("%s: %v", what, err)
+					}
+				}
+				check("argument", promptly(t, func(ctx context.Context) error {
+					return c.CallContext(ctx, b.ID(), "Svc", "Unwrap", wrapped{make([]byte, 1<<20)}, new(int))
+				}))
+				check("reply", promptly(t, func(ctx context.Context) error {
+					return c.CallContext(ctx, b.ID(), "Svc", "Wrap", 1<<20, new(wrapped))
+				}))
+				in, out := make(chan int, 1), make(chan []byte)
+				in <- 1 << 20
+				check("streamed reply", promptly(t, func(ctx context.Context) error {
+					return c.Stream(ctx, b.ID(), "Svc", "GiveAll", in, out)
+				}))
+				ins, outs := make(chan []byte, 1), make(chan int)
+				ins <- make([]byte, 1<<20)
+				check("streamed argument", promptly(t, func(ctx context.Context) error {
+					return c.Stream(ctx, b.ID(), "Svc", "BytesAll", ins, outs)
+				}))
+				multiplies(t, c, b.ID())
+				_ = c.Close()
+				released(t, a, b)
+				eventually(t, "the peer's memory is what it was", func() bool {
+					s := peerScope(b, a.ID())
+					return s.NumStreamsInbound+s.NumStreamsOutbound == 0 && s.Memory <= before
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 // Sink takes bytes.

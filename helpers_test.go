@@ -94,20 +94,20 @@ type options struct {
 type transport struct {
 	name   string
 	local  bool
-	client []rpc.ClientOption // for it to be taken
+	chosen []rpc.ClientOption // for it to be taken
 }
 
 // transports are all of them. Every behaviour is tested over each.
 var transports = []transport{
 	{name: "local", local: true},
-	{name: "wire", client: []rpc.ClientOption{rpc.WithClientSessions(false)}},
-	{name: "session", client: []rpc.ClientOption{rpc.WithClientSessions(true)}},
+	{name: "wire", chosen: []rpc.ClientOption{rpc.WithClientSessions(false)}},
+	{name: "session", chosen: []rpc.ClientOption{rpc.WithClientSessions(true)}},
 }
 
 // newClient returns a client at h, where server is, that is for the caller to
 // close.
 func (tr transport) newClient(h host.Host, server *rpc.Server, opts ...rpc.ClientOption) *rpc.Client {
-	opts = slices.Concat(tr.client, opts)
+	opts = slices.Concat(tr.chosen, opts)
 	if tr.local {
 		return rpc.NewClientWithServer(h, testProtocol, server, opts...)
 	}
@@ -147,6 +147,26 @@ func overAll(t *testing.T, svc any, o options, f func(*testing.T, setup)) {
 			f(t, s)
 		})
 	}
+}
+
+// overRemote runs f over every transport between hosts.
+func overRemote(t *testing.T, f func(t *testing.T, tr transport)) {
+	t.Helper()
+	for _, tr := range transports {
+		if !tr.local {
+			t.Run(tr.name, func(t *testing.T) {
+				t.Parallel()
+				f(t, tr)
+			})
+		}
+	}
+}
+
+// client returns a client at h whose calls are carried that way.
+func (tr transport) client(t testing.TB, h host.Host, opts ...rpc.ClientOption) *rpc.Client {
+	c := tr.newClient(h, nil, opts...)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
 }
 
 // forEachTransport is overAll for services and options that are not shared.

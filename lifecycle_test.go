@@ -19,43 +19,45 @@ func refusedByServer(err error) bool {
 
 func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 	t.Parallel()
-	s := transports[1].setup(t, options{})
-	svc := &blocker{make(chan struct{}), make(chan error, 20)}
-	if err := s.server.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
-	var results []<-chan error
-	for range 5 {
-		results = append(results,
-			inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
-			inBackground(func() error {
-				return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
-			}))
-	}
-	for range results {
-		take(t, "the methods run", svc.started)
-	}
-	if err := s.server.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, result := range results {
-		err := take(t, "the call ends", result)
-		checkErr(t, err, errKind(err), rpc.CodeUnavailable)
-		if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
-			t.Errorf("the method got %v", err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		svc := &blocker{make(chan struct{}), make(chan error, 20)}
+		if err := s.server.RegisterName("Svc", svc); err != nil {
+			t.Fatal(err)
 		}
-	}
-	for range 3 {
-		if err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)); !refusedByServer(err) {
-			t.Errorf("a later call: %v", err)
+		var results []<-chan error
+		for range 5 {
+			results = append(results,
+				inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
+				inBackground(func() error {
+					return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
+				}))
 		}
-		if _, err := stream(testContext(t), t, s, "Wait", make(chan int), 0); !refusedByServer(err) {
-			t.Errorf("a later stream: %v", err)
+		for range results {
+			take(t, "the methods run", svc.started)
 		}
-	}
-	if err := errors.Join(s.server.Close(), s.server.Shutdown(testContext(t)), s.server.Close()); err != nil {
-		t.Errorf("again: %v", err)
-	}
+		if err := s.server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, result := range results {
+			err := take(t, "the call ends", result)
+			checkErr(t, err, errKind(err), rpc.CodeUnavailable)
+			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the method got %v", err)
+			}
+		}
+		for range 3 {
+			if err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)); !refusedByServer(err) {
+				t.Errorf("a later call: %v", err)
+			}
+			if _, err := stream(testContext(t), t, s, "Wait", make(chan int), 0); !refusedByServer(err) {
+				t.Errorf("a later stream: %v", err)
+			}
+		}
+		if err := errors.Join(s.server.Close(), s.server.Shutdown(testContext(t)), s.server.Close()); err != nil {
+			t.Errorf("again: %v", err)
+		}
+	})
 }
 
 // A method that a client of the process calls has its caller's context.
@@ -174,33 +176,35 @@ func (p *patient) Echo(_ context.Context, in <-chan int, out chan<- int) error {
 
 func TestShutdownCancelsTheRestWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
-	s := transports[1].setup(t, options{})
-	svc := newPatient()
-	if err := s.server.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
-	unary := inBackground(func() error { return s.client.Call(s.dest, "Svc", "Unary", 7, new(int)) })
-	streamed := inBackground(func() error {
-		return s.client.Stream(testContext(t), s.dest, "Svc", "Echo", make(chan int), make(chan int))
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		svc := newPatient()
+		if err := s.server.RegisterName("Svc", svc); err != nil {
+			t.Fatal(err)
+		}
+		unary := inBackground(func() error { return s.client.Call(s.dest, "Svc", "Unary", 7, new(int)) })
+		streamed := inBackground(func() error {
+			return s.client.Stream(testContext(t), s.dest, "Svc", "Echo", make(chan int), make(chan int))
+		})
+		take(t, "a method runs", svc.started)
+		take(t, "both run", svc.started)
+		ctx, cancel := context.WithCancel(context.Background())
+		down := inBackground(func() error { return s.server.Shutdown(ctx) })
+		cancel()
+		if err := take(t, "Shutdown returns", down); err != context.Canceled {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		if err := take(t, "the method is told", svc.ended); err != context.Canceled {
+			t.Errorf("the method got %v", err)
+		}
+		for _, result := range []<-chan error{unary, streamed} {
+			err := take(t, "the call ends", result)
+			checkErr(t, err, errKind(err), rpc.CodeUnavailable)
+		}
+		if err := s.client.Call(s.dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
+			t.Errorf("a later call: %v", err)
+		}
 	})
-	take(t, "a method runs", svc.started)
-	take(t, "both run", svc.started)
-	ctx, cancel := context.WithCancel(context.Background())
-	down := inBackground(func() error { return s.server.Shutdown(ctx) })
-	cancel()
-	if err := take(t, "Shutdown returns", down); err != context.Canceled {
-		t.Errorf("Shutdown returned %v", err)
-	}
-	if err := take(t, "the method is told", svc.ended); err != context.Canceled {
-		t.Errorf("the method got %v", err)
-	}
-	for _, result := range []<-chan error{unary, streamed} {
-		err := take(t, "the call ends", result)
-		checkErr(t, err, errKind(err), rpc.CodeUnavailable)
-	}
-	if err := s.client.Call(s.dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
-		t.Errorf("a later call: %v", err)
-	}
 }
 
 // ledger notes which calls ran.
@@ -280,31 +284,33 @@ func TestShutdownLosesNoCall(t *testing.T) {
 
 func TestClientCloseEndsItsCallsToPeersAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
-	s := transports[1].setup(t, options{})
-	svc := &blocker{make(chan struct{}), make(chan error, 10)}
-	if err := s.server.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
-	results := []<-chan error{
-		inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
-		inBackground(func() error {
-			return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
-		}),
-	}
-	for range results {
-		take(t, "the methods run", svc.started)
-	}
-	if err := errors.Join(s.client.Close(), s.client.Close()); err != nil {
-		t.Fatal(err)
-	}
-	for _, result := range results {
-		checkErr(t, take(t, "the call ends", result), rpc.ClientErr, rpc.CodeUnavailable, "Svc.", "client was closed")
-		if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
-			t.Errorf("the method got %v", err)
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		svc := &blocker{make(chan struct{}), make(chan error, 10)}
+		if err := s.server.RegisterName("Svc", svc); err != nil {
+			t.Fatal(err)
 		}
-	}
-	err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int))
-	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Block", "client was closed")
+		results := []<-chan error{
+			inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
+			inBackground(func() error {
+				return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
+			}),
+		}
+		for range results {
+			take(t, "the methods run", svc.started)
+		}
+		if err := errors.Join(s.client.Close(), s.client.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, result := range results {
+			checkErr(t, take(t, "the call ends", result), rpc.ClientErr, rpc.CodeUnavailable, "Svc.", "client was closed")
+			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the method got %v", err)
+			}
+		}
+		err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int))
+		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Block", "client was closed")
+	})
 }
 
 func TestClosedClientMakesNoCalls(t *testing.T) {

@@ -54,6 +54,8 @@ type Server struct {
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
+	sentinels    sentinels
+	describes    bool
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -130,13 +132,18 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
 
+	if s.describes {
+		s.registerDescriptions()
+	}
 	if h != nil {
 		s.id = h.ID()
-		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		// The best comes first: peers are told of each as it is set, and choose
+		// among what they have been told of.
 		if !s.noSessions {
 			h.SetStreamHandler(sessions(p), s.serveSession)
 		}
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
 	}
 	return s
 }
@@ -292,6 +299,7 @@ func (s *Server) prepared(next Handler) Handler {
 			return err
 		}
 		err := ofMethod(sound(next(ctx, call)))
+		s.nameErrors(call, err)
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}

@@ -315,11 +315,11 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 
 // refused is the error of a call that the server had no room for.
 func (s *clientSession) refused(id ServiceID, r *mux.RefusedError) *Error {
-	e := serverError(Code(r.Code), id, "peer %v refuses the call: %s", s.peer, r.Text).notSent(true)
-	if e.Code == CodeUnavailable {
-		return e.over("Limits.CallsPerPeer")
+	if Code(r.Code) == CodeUnavailable {
+		return serverError(CodeUnavailable, id, "peer %v refuses the call: %s", s.peer, r.Text).over("Limits.CallsPerPeer").notSent(true)
 	}
-	return e.over(limitOfLibp2p)
+	return serverError(Code(r.Code), id, "peer %v refuses the call, for libp2p's resource manager has no memory for it: %s", s.peer, r.Text).
+		over(limitOfLibp2p).notSent(true)
 }
 
 // finish reads a response, header and reply.

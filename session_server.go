@@ -260,7 +260,14 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 func (c *serverCall) respond(call *CallInfo, err error) error {
 	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
 	defer func() { pool.Put(b) }()
-	if failed := c.in.Reply(b, users); failed != nil && told == nil {
+	failed := c.in.Reply(b, users)
+	if errors.Is(failed, mux.ErrMemory) {
+		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
+		call.Reply = nil // which is what is too large
+		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
+		failed = c.in.Reply(b, users)
+	}
+	if failed != nil && told == nil {
 		return failed
 	}
 	return told

@@ -120,7 +120,7 @@ type typedCall[A, R any] struct {
 }
 
 // openStream starts a streaming call.
-func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, _ *methodConfig, _ []CallOption) *typedCall[A, R] {
+func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption) *typedCall[A, R] {
 	t := &typedCall[A, R]{over: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.args.init(id, 0, firstSize(c.isLocal(dest)))
@@ -129,6 +129,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	t.replies.call = ctx.Done() // what is there is received all the same
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
+	call.options = c.settled(config.calls, opts)
 	call.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies}, out: callerReplies[R]{&t.replies},
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),

@@ -132,6 +132,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
 	var err error
 	if call.Kind == Streaming {
+		call.begun = true
 		err = conn.stream()
 	} else {
 		err = conn.unary(body)

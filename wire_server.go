@@ -510,6 +510,9 @@ func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users
 	}
 	r := toWire(err)
 	r.Service, r.Method = call.Service, call.Method
+	if call.errorNames != "" {
+		r.Details = withDetail(r.Details, detailErrors, call.errorNames)
+	}
 	b = wire.AppendResponse(b, &r)
 	head := len(b)
 	var failed error

@@ -24,6 +24,10 @@ type Client struct {
 	waits   int              // of both
 	away    *GoAwayError
 	most    uint64 // bytes of a request that the server takes
+
+	// spare are calls to be used again, and not by others: a channel belongs to
+	// the bubble of testing/synctest that it was made in.
+	spare sync.Pool
 }
 
 // call is one, from Call to its end at the server.
@@ -55,8 +59,6 @@ func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
 	return c
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
-
 // Reply is a call's, until it is released.
 type Reply struct {
 	c    *Client
@@ -72,7 +74,7 @@ func (r Reply) Release() {
 	r.c.drop(&r.call.in)
 	r.c.mu.Unlock()
 	*r.call = call{done: r.call.done}
-	calls.Put(r.call)
+	r.c.spare.Put(r.call)
 }
 
 // Call sends a request, of two parts in a row, and waits for the reply. The
@@ -83,7 +85,10 @@ func (r Reply) Release() {
 // *RefusedError, *AbortedError, *TooLargeError and ErrMemory, of a request or a
 // reply, and ErrStalled, of a reply.
 func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason func() uint64) (Reply, error) {
-	k := calls.Get().(*call)
+	k, _ := c.spare.Get().(*call)
+	if k == nil {
+		k = &call{done: make(chan struct{}, 1)}
+	}
 	k.message.call = k
 	k.set(kindRequest, head, body)
 	k.owned = owned
@@ -239,6 +244,7 @@ func (c *Client) ending(err error) func() {
 		c.forget(m)
 	}
 	for _, k := range c.open {
+		c.drop(&k.in)
 		c.deliver(k, &EndedError{Err: err, Sent: k.start < c.handed})
 	}
 	return func() { c.ended(err) }

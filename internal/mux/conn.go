@@ -96,6 +96,7 @@ type conn struct {
 	restOf   []byte   // the buffer of rest
 	queued   uint64   // bytes that were ever to be written
 	handed   uint64   // of them, those that the stream was given
+	begun    bool     // something has been written
 	slow     *time.Timer
 	inline   bool // a caller is writing who may be given up
 	taken    bool // from it, by a deadline

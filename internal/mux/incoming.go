@@ -90,16 +90,16 @@ func (in *Incoming) Reply(head, body []byte) error {
 		s.mu.Unlock()
 		return errReplied
 	}
+	if !in.in.whole() { // the rest is passed over
+		s.spare(in, errReplied)
+		s.passOver(in)
+	}
 	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
 		s.add(kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
 		s.close(in)
 		s.kick(true, false)
 		s.mu.Unlock()
 		return nil
-	}
-	if !in.in.whole() { // the rest is passed over
-		s.spare(in, errReplied)
-		s.passOver(in)
 	}
 	m := &in.reply
 	m.in, m.id = in, in.id

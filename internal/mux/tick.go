@@ -40,9 +40,10 @@ func (c *conn) tick() {
 	read := c.read.Load()
 	busy := c.side.calls() > 0 || read != c.whole.Load()
 	// Who takes a lot lives, though the ping may be behind all of it.
-	c.quiet = countIf(c.quiet, read == c.lastRead && c.handed-c.lastSent < lively && busy)
+	unheard := busy && read == c.lastRead
+	c.quiet = countIf(c.quiet, unheard && c.handed-c.lastSent < lively)
 	c.stuck = countIf(c.stuck, c.writing && c.handed == c.lastSent)
-	c.idle = countIf(c.idle, !busy)
+	c.idle = countIf(c.idle, read == c.lastRead && !busy)
 	c.lastRead, c.lastSent = read, c.handed
 	switch {
 	case c.over(c.quiet, c.lim.Silence):
@@ -57,7 +58,7 @@ func (c *conn) tick() {
 	case c.over(c.idle, c.lim.Idle):
 		c.idle = 0
 		c.side.idled()
-	case c.quiet > 0 && c.lim.Silence > 0:
+	case unheard && c.lim.Silence > 0:
 		var b [8]byte
 		binary.BigEndian.PutUint64(b[:], uint64(c.ticks))
 		c.add(kindPing, nil, b[:])

@@ -18,7 +18,9 @@ func (c *conn) kick(self, cancellable bool) {
 		return
 	}
 	c.writing = true
-	if self {
+	// The first write takes libp2p's negotiation along, which remembers for good
+	// that it was ended by a deadline: it is not for one who may be given up.
+	if self && (c.begun || !cancellable) {
 		c.write(cancellable)
 		if c.err != nil || !c.pending() {
 			c.rests()
@@ -93,6 +95,7 @@ func (c *conn) write(cancellable bool) {
 	c.mu.Unlock()
 	n, err := c.st.Write(b)
 	c.mu.Lock()
+	c.begun = true
 	if cancellable {
 		c.slow.Stop()
 		c.inline = false

@@ -1,0 +1,306 @@
+package mux
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What parses is what is written again.
+func FuzzFrame(f *testing.F) {
+	for _, b := range badFrames {
+		f.Add(b)
+	}
+	for _, b := range [][]byte{
+		settingsFrame(1, 2, 3, 1<<63), wholeRequest(1, "x"), requestFrame(1<<63, 1<<63, "x"), replyFrame(300, 70_000, "x"),
+		dataFrame(1, "x"), cancelFrame(1, 0), abortFrame(1), refuseFrame(1, 14, "x"), goAwayFrame(1, 14, "x"),
+		pingFrame(kindPing, "12345678"), pingFrame(kindPong, "12345678"), appendFrame(nil, firstExtension, nil, []byte("x")),
+	} {
+		f.Add(b[1:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fr, err := parseFrame(b, 0)
+		if err != nil {
+			if !errors.Is(err, errFrame) {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+		var numbers []uint64
+		switch {
+		case fr.unsure:
+		case fr.kind == kindData, fr.kind == kindAbort:
+			numbers = []uint64{fr.id}
+		case fr.kind != kindSettings && fr.kind != kindPing && fr.kind != kindPong:
+			numbers = []uint64{fr.id, fr.num}
+		}
+		again, err := parseFrame(appendFrame(nil, fr.kind, numbers, fr.body)[uvarintLen(uint64(len(b))):], 0)
+		if len(appendFrame(nil, fr.kind, numbers, fr.body)) <= len(b) && err != nil {
+			return // numbers that were longer than need be: the length is another
+		}
+		if err == nil && (again.kind != fr.kind || again.id != fr.id || again.num != fr.num || !bytes.Equal(again.body, fr.body)) {
+			t.Errorf("%+v became %+v", fr, again)
+		}
+		// Without its body it says the same.
+		head := min(len(b), maxHead)
+		skimmed, err := parseFrame(b[:head], len(b)-head)
+		if err != nil || skimmed.kind != fr.kind || skimmed.id != fr.id || skimmed.num != fr.num || skimmed.size != fr.size {
+			t.Errorf("%+v is skimmed as %+v, %v", fr, skimmed, err)
+		}
+	})
+}
+
+// program is what a fuzzer makes the sides of a session do: numbers, one after
+// the other, and zeros when there are no more.
+type program []byte
+
+func (p *program) next() int {
+	if len(*p) == 0 {
+		return 0
+	}
+	b := (*p)[0]
+	*p = (*p)[1:]
+	return int(b)
+}
+
+// sizes are those of messages and pieces, around all bounds.
+var sizes = []uint64{0, 1, 5, 100, readBuffer - 8, readBuffer + 8, smallMessage, smallMessage + 1, FirstPiece, FirstPiece + 1,
+	MaxFrame - maxHead, 3 * FirstPiece, 200 << 10, 1 << 31, 1 << 40}
+
+func (p *program) size() uint64 { return sizes[p.next()%len(sizes)] }
+
+var zeros = strings.Repeat("\x00", MaxFrame-maxHead)
+
+// frame returns a frame of any kind, most of them legal.
+func (p *program) frame() []byte {
+	k, id := kind(p.next()), uint64(p.next()%16)
+	num := p.size()
+	piece := zeros[:min(p.size(), uint64(len(zeros)))]
+	switch k %= 16; k {
+	case kindRequest, kindReply:
+		return appendFrame(nil, k, []uint64{id, num}, []byte(piece[:min(num, uint64(len(piece)))]))
+	case kindData:
+		return dataFrame(id, piece)
+	case kindCancel, kindGoAway:
+		return appendFrame(nil, k, []uint64{id, num % 20})
+	case kindRefuse:
+		return refuseFrame(id, uint64([]int{refusedForNow, refusedForMemory, 3}[num%3]), "no")
+	case kindAbort:
+		return abortFrame(id)
+	case kindPing, kindPong:
+		return pingFrame(k, "12345678")
+	case kindSettings:
+		return settingsFrame(id%4, num)
+	case 0, 15:
+		return []byte{byte(p.next()), byte(p.next()), byte(p.next())}
+	}
+	return appendFrame(nil, firstExtension+k, nil, []byte(piece))
+}
+
+// play does what the program says until its end; act is for what is no frame.
+func (p *program) play(st *stream, act func(op int)) {
+	for steps := 0; len(*p) > 0 && steps < 200; steps++ {
+		switch op := p.next(); {
+		case op%8 < 5:
+			b := p.frame()
+			if op >= 128 && len(b) > 1 {
+				b = b[:1+p.next()%(len(b)-1)]
+			}
+			written := make(chan error, 1)
+			go func() {
+				_, err := st.Write(b)
+				written <- err
+			}()
+			select {
+			case err := <-written:
+				if err != nil {
+					return
+				}
+			case <-time.After(10 * time.Minute): // long after any limit
+				panic("the session takes nothing, and does not end")
+			}
+		case op%8 == 5:
+			time.Sleep(time.Duration(p.next()) * time.Second / 2)
+		default:
+			act(op)
+		}
+		if p.next()%2 == 0 {
+			synctest.Wait()
+		}
+	}
+}
+
+// fuzzLimits are met by small programs.
+func fuzzLimits() Limits {
+	return Limits{Calls: 4, Message: 256 << 10, Silence: 15 * time.Second, Progress: 30 * time.Second,
+		Idle: 5 * time.Minute, Settings: 10 * time.Second}
+}
+
+// steps are the bytes of a program.
+func steps(n ...int) []byte {
+	b := make([]byte, len(n))
+	for i, s := range n {
+		b[i] = byte(s)
+	}
+	return b
+}
+
+func addPrograms(f *testing.F) {
+	const (
+		s, rq, rp, dt, cn, ab, rf = int(kindSettings), int(kindRequest), int(kindReply), int(kindData), int(kindCancel), int(kindAbort), int(kindRefuse)
+		pi, ga                    = int(kindPing), int(kindGoAway)
+		memory                    = 1
+	)
+	open := []int{memory, 0, s, 1, 0, 0, 0}
+	add := func(more ...int) {
+		f.Add(steps(append(open[:len(open):len(open)], more...)...))
+		f.Add(steps(append([]int{0, 0, s, 1, 0, 0, 0}, more...)...))
+	}
+	add(0, rq, 1, 2, 2, 0, 0, rp, 1, 2, 2, 0)                          // a call
+	add(0, rq, 1, 12, 8, 0, 0, dt, 1, 0, 8, 0, 0, dt, 1, 0, 8, 0)      // in pieces
+	add(0, rq, 1, 12, 8, 0, 0, cn, 1, 1, 0, 0, 0, dt, 1, 0, 8, 0)      // given up, and gone on with
+	add(6, 0, 0, rp, 1, 12, 8, 0, 0, ab, 1, 0, 0, 0, 0, dt, 1, 0, 8)   // aborted, and gone on with
+	add(6, 0, 0, rf, 1, 2, 0, 0, 6, 0, 0, rf, 2, 1, 0, 0)              // refused
+	add(6, 0, 6, 0, 0, ga, 1, 2, 0, 0, 0, rp, 1, 2, 2, 0, 0, rq, 9, 2) // going away
+	add(0, rq, 1, 13, 2, 0, 5, 255, 0)                                 // 2 GiB announced
+	add(0, rq, 1, 14, 2, 0)
+	add(0, rq, 2, 2, 2, 0, 0, rq, 1, 2, 2, 0) // out of order
+	add(0, rq, 1, 2, 2, 0, 0, rq, 1, 2, 2, 0) // again
+	add(5, 255, 0, 5, 255, 0, 0, pi, 0, 0, 0, 0)
+	add(128, rq, 1, 12, 12, 40, 0, 5, 255, 0) // half a frame
+	for id := 1; id < 8; id++ {               // a flood
+		open = append(open, 0, rq, id, 2, 2, 1, 0, cn, id, 1, 0, 1)
+	}
+	add()
+}
+
+// A client that does anything: no panic, no goroutine or byte is left, every
+// method ends, and each place is given back once.
+func FuzzServer(f *testing.F) {
+	addPrograms(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := program(b)
+		inBubble(t, func(t *testing.T) {
+			a, st := newPipe(1 << 16)
+			s := &testServer{fate: newFate()}
+			if p.next()%2 == 0 {
+				s.mem.max = 150 << 10
+			}
+			s.start(st, fuzzLimits(), serveFuzz)
+			reads := p.next()%4 != 3
+			if reads {
+				go func() { _ = newRaw(t, a).end() }()
+			}
+			p.play(a, func(op int) {
+				switch {
+				case op%32 == 6:
+					s.GoAway(14, "away")
+				case op%32 == 7:
+					s.Close(errReset)
+				}
+			})
+			if len(b)%2 == 0 {
+				_ = a.Close()
+			}
+			// Without that, time ends it: nobody answers pings.
+			s.check(t)
+			_ = a.Reset()
+		})
+	})
+}
+
+// serveFuzz does all that a method can.
+func serveFuzz(in *Incoming) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch in.id % 8 {
+	case 0:
+		in.OnCancel(func(uint64, error) { cancel() })
+		<-ctx.Done()
+	case 1:
+		_ = in.Reply(nil, []byte("early"))
+	case 2:
+		time.Sleep(time.Second)
+		_ = in.Reply(make([]byte, 100<<10), make([]byte, 50<<10))
+	case 3:
+		runtime.Goexit()
+	case 4: // forgets it
+	case 5:
+		if b, err := in.Whole(ctx); err == nil {
+			in.Release()
+			_ = in.Reply(make([]byte, len(b)), nil)
+		}
+	case 6:
+		time.Sleep(time.Minute)
+		echo(in)
+	default:
+		echo(in)
+	}
+}
+
+// A server that does anything: every call ends once, and nothing is left.
+func FuzzClient(f *testing.F) {
+	addPrograms(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := program(b)
+		inBubble(t, func(t *testing.T) {
+			st, b := newPipe(1 << 16)
+			c := &testClient{fate: newFate()}
+			if p.next()%2 == 0 {
+				c.mem.max = 150 << 10
+			}
+			c.Client = NewClient(st, &c.mem, fuzzLimits(), c.fate.ended)
+			if p.next()%4 != 3 {
+				go func() { _ = newRaw(t, b).end() }()
+			}
+			var calls sync.WaitGroup
+			call := func(op int) {
+				size := int(p.size() % (300 << 10))
+				// One that waits for a place waits for ever where a server holds
+				// all of them; and it ends while others end.
+				patience := time.Hour
+				if op >= 128 {
+					patience = time.Duration(p.next()) * time.Second / 8
+				}
+				calls.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), patience)
+					defer cancel()
+					request := make([]byte, size)
+					r, err := c.Call(ctx, request[:size/2], request[size/2:], size/2, nobody)
+					if err == nil {
+						for _, b := range r.Bytes() {
+							if b != 0 {
+								t.Error("another's bytes")
+								break
+							}
+						}
+						r.Release()
+					}
+					clear(request) // nobody reads it any more
+				})
+			}
+			call(0)
+			call(0)
+			p.play(b, func(op int) {
+				if op%64 == 63 {
+					c.Retire()
+					return
+				}
+				call(op)
+			})
+			if len(p)%2 == 0 {
+				_ = b.Close()
+			}
+			calls.Wait()
+			c.Close(ErrIdle) // if it is not over
+			c.check(t)
+			_ = b.Reset()
+		})
+	})
+}
