@@ -43,6 +43,11 @@ type call struct {
 	reply bool // it has begun
 	gone  bool // nobody waits
 	over  bool // done was sent to
+
+	// Of one that nobody waits for: what is told of its end, and what ends the
+	// watch for its context's.
+	told  func(Reply, error)
+	watch func() bool
 }
 
 // NewClient begins a session. ended is called once, when it is over, in a
@@ -76,8 +81,10 @@ func (r Reply) Release() {
 	r.c.mu.Lock()
 	r.c.drop(&r.call.in)
 	r.c.mu.Unlock()
-	*r.call = call{done: r.call.done}
-	r.c.spare.Put(r.call)
+	if r.call.told == nil {
+		*r.call = call{done: r.call.done}
+		r.c.spare.Put(r.call)
+	}
 }
 
 // Call sends a request, of two parts in a row, and waits for the reply. The
@@ -101,11 +108,7 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		c.mu.Unlock()
 		return Reply{}, err
 	}
-	if c.waiting.first != nil || c.entered >= c.limit {
-		c.wait(k, &c.waiting)
-	} else {
-		c.enter(k)
-	}
+	c.make(k)
 	c.kick(true, done != nil)
 	c.mu.Unlock()
 
@@ -125,6 +128,46 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		return Reply{}, k.err
 	}
 	return Reply{c, k}, nil
+}
+
+// Start is Call for those who do not wait: told is called with what Call would
+// return, once, in a goroutine that is made for it. The parts must not be
+// touched before.
+func (c *Client) Start(ctx context.Context, head, body []byte, owned int, reason func() uint64, told func(Reply, error)) {
+	k := &call{told: told}
+	k.message.call = k
+	k.set(kindRequest, head, body)
+	k.owned = owned
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refuses(k); err != nil {
+		go told(Reply{}, err)
+		return
+	}
+	if ctx.Done() != nil {
+		k.watch = context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			late := k.over
+			if !late {
+				c.giveUp(k, reason)
+			}
+			c.mu.Unlock()
+			if !late {
+				told(Reply{}, ctx.Err())
+			}
+		})
+	}
+	c.make(k)
+	c.kick(false, false)
+}
+
+// make has the call made when its turn has come.
+func (c *Client) make(k *call) {
+	if c.waiting.first != nil || c.entered >= c.limit {
+		c.wait(k, &c.waiting)
+	} else {
+		c.enter(k)
+	}
 }
 
 func (c *Client) refuses(k *call) error {
@@ -235,7 +278,20 @@ func (c *Client) deliver(k *call, err error) {
 	}
 	k.err, k.over = err, true
 	c.forget(&k.message)
-	k.done <- struct{}{}
+	if k.told == nil {
+		k.done <- struct{}{}
+		return
+	}
+	if k.watch != nil {
+		k.watch()
+	}
+	go func() {
+		if k.err != nil {
+			k.told(Reply{}, k.err)
+			return
+		}
+		k.told(Reply{c, k}, nil)
+	}()
 }
 
 func (c *Client) ending(err error) func() {
