@@ -22,7 +22,8 @@ import (
 // with, directly. Nothing is encoded, the method gets the argument itself, and
 // authorization is not asked. Otherwise a call behaves the same.
 //
-// Every call goes one way: its options and its deadline are settled, the
+// Every call goes one way: its options and its deadline are settled, and for
+// each attempt, of which there is one unless [CallRetry] says otherwise, the
 // stats handler and the interceptors see it, and a transport carries it.
 type Client struct {
 	host     host.Host

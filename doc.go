@@ -96,10 +96,17 @@
 // read. Nothing that a peer sends is decoded before it has been found to be
 // whole and within the [Limits], which are in force unless lifted.
 //
+// # Testing
+//
+// Package rpctest tests components of such programs alone: it replaces what
+// they call by a few functions, makes it fail, hang or panic, and connects any
+// number of hosts in memory.
+//
 // # Compatibility
 //
 // The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol in
 // both roles; docs/migrating.md lists what is different, docs/wire.md is the
-// protocol's specification, and docs/operating.md is about limits, metrics
+// protocol's specification, docs/calling.md is about options, retries and calls
+// of many peers, and docs/operating.md about limits, metrics
 // and shutting down.
 package rpc

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -303,6 +304,35 @@ func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
+	t.Parallel()
+	policy := rpc.RetryPolicy{Attempts: 6, Backoff: time.Second, MaxBackoff: 4 * time.Second}
+	for code, times := range map[rpc.Code]time.Duration{rpc.CodeUnavailable: 1, rpc.CodeResourceExhausted: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			c, s := localOnly(t, options{})
+			var at []time.Time
+			try := mustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true), rpc.CallRetry(policy)), func(context.Context, int) (int, error) {
+				at = append(at, time.Now())
+				return 0, &rpc.Error{Code: code, Message: "not now"}
+			})
+			if _, err := try.Call(context.Background(), c, "", 1); rpc.CodeOf(err) != code {
+				t.Errorf("got %v", err)
+			}
+			var pauses []time.Duration
+			for i := range at[1:] {
+				pause, about := at[i+1].Sub(at[i]), times*min(time.Second<<i, policy.MaxBackoff)
+				if pauses = append(pauses, pause); pause < about/2 || pause > about*3/2+time.Microsecond {
+					t.Errorf("%v: a pause of %v, and about %v was due", code, pause, about)
+				}
+			}
+			slices.Sort(pauses)
+			if len(slices.Compact(pauses)) != 5 {
+				t.Errorf("%v: the pauses are not drawn at random: %v", code, pauses)
+			}
+		})
+	}
 }
 
 func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {

@@ -35,6 +35,7 @@ type peerSessions struct {
 	current *clientSession
 	opening chan struct{} // closed when whoever opens one has done
 	none    bool          // when last asked the peer had none
+	left    bool          // the last session was ended by a server that stops
 	callers int           // who hold on to this
 }
 
@@ -186,11 +187,13 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 	return s.open(ctx, call, p)
 }
 
+func (p *peerSessions) known() bool { return p.current != nil || p.none || p.left }
+
 // letGo forgets a peer of which nothing is known.
 func (s *clientSessions) letGo(id peer.ID, p *peerSessions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.callers--; p.callers == 0 && p.current == nil && !p.none {
+	if p.callers--; p.callers == 0 && !p.known() {
 		delete(s.peers, id)
 	}
 }
@@ -241,6 +244,9 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	s.all[session] = struct{}{}
 	p.current = session
 	l := c.limits.session()
+	// One that stops may be gone before it can say so again: then nobody would
+	// know of the requests on the way.
+	l.Patient, p.left = p.left, false
 	session.mux = mux.NewClient(sessionStream{st}, st.Scope(), l, func(error) {
 		s.forget(session, false)
 		s.mu.Lock()
@@ -260,9 +266,9 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 		return
 	}
 	if p.current == c {
-		p.current, p.none = nil, none
+		p.current, p.none, p.left = nil, none, c.mux.WentAway()
 	}
-	if p.callers == 0 && p.current == nil && !p.none {
+	if p.callers == 0 && !p.known() {
 		delete(s.peers, c.peer)
 	}
 }

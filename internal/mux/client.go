@@ -49,6 +49,9 @@ type call struct {
 // goroutine of its own; the session has then let go of the stream.
 func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
 	c := &Client{ended: ended, open: make(map[uint64]*call), limit: initialCalls, most: math.MaxInt64}
+	if lim.Patient {
+		c.limit = 0
+	}
 	c.init(st, mem, lim, c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,6 +268,14 @@ func (c *Client) done() { c.end(ErrIdle) }
 func (c *Client) ticked() { c.relieve() }
 
 func (c *Client) idled() { c.end(ErrIdle) }
+
+// WentAway reports whether the server has ended the session for a reason that
+// is likely to hold for the next one.
+func (c *Client) WentAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away != nil && c.away.Code != 0
+}
 
 // Retire lets the calls under way end, and the session after them.
 func (c *Client) Retire() {

@@ -321,3 +321,40 @@ func TestMethodsAreToldOfTheEnd(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// A patient client sends no request before it has heard from the server.
+func TestPatientClient(t *testing.T) {
+	for _, goes := range []bool{false, true} {
+		inBubble(t, func(t *testing.T) {
+			a, b := newPipe(1 << 16)
+			lim := testLimits()
+			lim.Patient = true
+			c := newTestClient(a, lim)
+			result := make(chan error, 1)
+			go func() {
+				_, err := c.roundTrip(t.Context(), []byte("x"))
+				result <- err
+			}()
+			peer := newRaw(t, b)
+			peer.expect(kindSettings)
+			synctest.Wait()
+			if len(c.open) > 0 {
+				t.Error("a request was sent")
+			}
+			if goes {
+				_ = b.Reset()
+				if err := <-result; ended(t, err, errReset) {
+					t.Errorf("it is said to be sent: %v", err)
+				}
+			} else {
+				peer.send(settingsFrame())
+				peer.send(wholeReply(peer.expect(kindRequest).id, "y"))
+				if err := <-result; err != nil {
+					t.Error(err)
+				}
+				c.Close(ErrIdle)
+			}
+			c.check(t)
+		})
+	}
+}
