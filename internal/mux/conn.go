@@ -94,6 +94,7 @@ type conn struct {
 	out      []byte   // small frames to be written next
 	queue    outbound // large messages under way
 	writing  bool     // somebody does
+	wrote    bool     // a Write has succeeded
 	rest     []byte   // what a Write that was taken over left
 	restOf   []byte   // the buffer of rest
 	queued   uint64   // bytes that were ever to be written

@@ -18,7 +18,8 @@ func (c *conn) kick(self, cancellable bool) {
 		return
 	}
 	c.writing = true
-	if self {
+	// The first write has libp2p's negotiation with it, and must not be stopped.
+	if self && (c.wrote || !cancellable) {
 		c.write(cancellable)
 		if c.err != nil || !c.pending() {
 			c.rests()
@@ -106,10 +107,14 @@ func (c *conn) write(cancellable bool) {
 		}
 	}
 	pool.Put(buf)
-	if err != nil {
-		c.handed -= uint64(len(b) - n)
-		c.end(err)
+	if err == nil {
+		c.wrote = true
+		return
 	}
+	if c.wrote { // of the first write n says nothing: it is 0 whatever was sent
+		c.handed -= uint64(len(b) - n)
+	}
+	c.end(err)
 }
 
 // crowded reports whether somebody else may soon have something to write: a
