@@ -371,7 +371,7 @@ func TestFirstWriteThatFails(t *testing.T) {
 			result <- err
 		}()
 		synctest.Wait()
-		_ = b.Reset()
+		a.out.update(func() { a.out.reset = true }) // before the reader hears of it
 		if err := <-result; !ended(t, err, errReset) {
 			t.Errorf("the request is said not to be sent: %v", err)
 		}
