@@ -3,7 +3,6 @@ package mux
 import (
 	"context"
 	"math"
-	"sync"
 )
 
 // initialCalls is how many calls a client may have under way before the server
@@ -23,11 +22,8 @@ type Client struct {
 	starved messages         // which the server had no memory for
 	waits   int              // of both
 	away    *GoAwayError
-	most    uint64 // bytes of a request that the server takes
-
-	// spare are calls to be used again, and not by others: a channel belongs to
-	// the bubble of testing/synctest that it was made in.
-	spare sync.Pool
+	most    uint64  // bytes of a request that the server takes
+	free    []*call // for later
 }
 
 // call is one, from Call to its end at the server.
@@ -67,6 +63,21 @@ func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
 	return c
 }
 
+// maxFree is how many calls that are over a client keeps for later ones.
+const maxFree = 64
+
+// newCall returns one that is like new. A session keeps its own: a channel that
+// is made in a bubble of testing/synctest must stay there.
+func (c *Client) newCall() *call {
+	last := len(c.free) - 1
+	if last < 0 {
+		return &call{done: make(chan struct{}, 1)}
+	}
+	k := c.free[last]
+	c.free = c.free[:last]
+	return k
+}
+
 // Reply is a call's, until it is released.
 type Reply struct {
 	c    *Client
@@ -79,11 +90,14 @@ func (r Reply) Bytes() []byte { return r.call.in.buf }
 // Release gives its memory back.
 func (r Reply) Release() {
 	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
 	r.c.drop(&r.call.in)
-	r.c.mu.Unlock()
-	if r.call.told == nil {
-		*r.call = call{done: r.call.done}
-		r.c.spare.Put(r.call)
+	if r.call.told != nil {
+		return
+	}
+	*r.call = call{done: r.call.done}
+	if len(r.c.free) < maxFree {
+		r.c.free = append(r.c.free, r.call)
 	}
 }
 
@@ -95,15 +109,12 @@ func (r Reply) Release() {
 // *RefusedError, *AbortedError, *TooLargeError and ErrMemory, of a request or a
 // reply, and ErrStalled, of a reply.
 func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason func() uint64) (Reply, error) {
-	k, _ := c.spare.Get().(*call)
-	if k == nil {
-		k = &call{done: make(chan struct{}, 1)}
-	}
+	done := ctx.Done()
+	c.mu.Lock()
+	k := c.newCall()
 	k.message.call = k
 	k.set(kindRequest, head, body)
 	k.owned = owned
-	done := ctx.Done()
-	c.mu.Lock()
 	if err := c.refuses(k); err != nil {
 		c.mu.Unlock()
 		return Reply{}, err
@@ -321,7 +332,12 @@ func (c *Client) deliverWaiting(reason error) {
 
 func (c *Client) done() { c.end(ErrIdle) }
 
-func (c *Client) ticked() { c.relieve() }
+func (c *Client) ticked() {
+	c.relieve()
+	if c.calls() == 0 {
+		c.free = nil
+	}
+}
 
 func (c *Client) idled() { c.end(ErrIdle) }
 
