@@ -106,6 +106,7 @@
 //
 // The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol in
 // both roles; docs/migrating.md lists what is different, docs/wire.md is the
-// protocol's specification, and docs/operating.md is about limits, metrics
+// protocol's specification, docs/calling.md is about options, retries and calls
+// of many peers, and docs/operating.md about limits, metrics
 // and shutting down.
 package rpc

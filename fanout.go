@@ -3,8 +3,7 @@ package rpc
 import (
 	"context"
 	"iter"
-	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -26,6 +25,9 @@ type fanConfig struct {
 	inFlight int
 	enough   int  // successes
 	quorum   bool // stop when there cannot be enough
+
+	buffer int // of streams
+	stall  timeout
 }
 
 func (o CallOption) fan(f *fanConfig) { f.calls = append(f.calls, o) }
@@ -36,14 +38,15 @@ func (o fanOption) fan(f *fanConfig) { o(f) }
 
 // FanInFlight bounds how many peers' calls are under way at once, or have ended
 // with a result that the loop has not come to yet. Each has a goroutine. Below
-// 1, the default, all are made at once, so that no peer waits for another.
+// 1, the default, all are made at once, so that no peer waits for another; so
+// they are by a call that sends to many, such as [Duplex.OpenAll].
 func FanInFlight(n int) FanOption {
 	return fanOption(func(f *fanConfig) { f.inFlight = n })
 }
 
-// FanFirst ends the results after the first n that are successes. The calls
-// that are still under way are cancelled. If fewer succeed, all results come.
-// Below 1, the default, all come.
+// FanFirst ends the results when n peers have succeeded: their calls have ended
+// well. The calls that are still under way are cancelled. If fewer succeed, all
+// results come. Below 1, the default, all come.
 func FanFirst(n int) FanOption {
 	return fanOption(func(f *fanConfig) { f.enough, f.quorum = n, false })
 }
@@ -55,8 +58,26 @@ func FanQuorum(n int) FanOption {
 	return fanOption(func(f *fanConfig) { f.enough, f.quorum = n, true })
 }
 
+// FanBuffer sets how many arguments a call that sends to many, such as
+// [Duplex.OpenAll], holds for each peer, beside those that are on their way to
+// it. Default 16.
+func FanBuffer(n int) FanOption {
+	return fanOption(func(f *fanConfig) { f.buffer = max(n, 0) })
+}
+
+// FanStallTimeout makes a call that sends to many give up a peer that has had
+// no room for an argument for d: its error has [CodeResourceExhausted], and the
+// others go on without it. 0 gives it up at once. Without this option the
+// others wait for it.
+func FanStallTimeout(d time.Duration) FanOption {
+	return fanOption(func(f *fanConfig) { f.stall = timeout{max(d, 0), true} })
+}
+
+// defaultFanBuffer is that of FanBuffer.
+const defaultFanBuffer = 16
+
 func fanConfigOf(opts []FanOption) fanConfig {
-	var f fanConfig
+	f := fanConfig{buffer: defaultFanBuffer}
 	for _, opt := range opts {
 		opt.fan(&f)
 	}
@@ -86,109 +107,14 @@ func (m *Method[A, R]) CallAll(ctx context.Context, c *Client, dests []peer.ID, 
 	return fanOut[R](ctx, c, &m.config, m.id, dests, arg, fanConfigOf(opts))
 }
 
+// fanOut is CallAll with its options settled.
 func fanOut[R any](ctx context.Context, c *Client, config *methodConfig, id ServiceID, dests []peer.ID, arg any, f fanConfig) iter.Seq2[peer.ID, Result[R]] {
-	return func(yield func(peer.ID, Result[R]) bool) {
-		dests := c.distinct(dests)
-		tally := tally{left: len(dests), fanConfig: f}
-		if !tally.goesOn() {
-			return
-		}
+	return fanLoop(ctx, c, dests, f, func(dests []peer.ID) fanCall[R] {
 		o := c.settled(config.calls, f.calls)
 		arg := c.encodeOnce(dests, arg)
-		calls := startFan(ctx, dests, f.inFlight, func(ctx context.Context, dest peer.ID) (r Result[R]) {
+		return func(ctx context.Context, dest peer.ID, _ func(R) bool) (r Result[R], has bool) {
 			r.Err = c.callWith(ctx, o, dest, id.Name, id.Method, arg, &r.Value)
-			return r
-		})
-		defer calls.stop()
-		for tally.goesOn() {
-			got := <-calls.results
-			tally.add(got.value.Err)
-			if !yield(got.peer, got.value) {
-				return
-			}
+			return r, true
 		}
-	}
-}
-
-// distinct returns each destination once, by the name that its results have.
-func (c *Client) distinct(dests []peer.ID) []peer.ID {
-	seen := make(map[peer.ID]struct{}, len(dests))
-	all := make([]peer.ID, 0, len(dests))
-	for _, dest := range dests {
-		if c.isLocal(dest) {
-			dest = c.id
-		}
-		if _, again := seen[dest]; !again {
-			seen[dest] = struct{}{}
-			all = append(all, dest)
-		}
-	}
-	return all
-}
-
-// tally counts results.
-type tally struct {
-	fanConfig
-	left, succeeded int
-}
-
-func (t *tally) add(err error) {
-	t.left--
-	if err == nil {
-		t.succeeded++
-	}
-}
-
-func (t *tally) goesOn() bool {
-	if t.left == 0 || t.reached() && t.enough > 0 {
-		return false
-	}
-	return !t.quorum || t.succeeded+t.left >= t.enough
-}
-
-// reached reports whether as many have succeeded as were asked for.
-func (t *tally) reached() bool { return t.succeeded >= t.enough }
-
-// fan is a call of many peers under way, with no more goroutines than calls at
-// once.
-type fan[T any] struct {
-	results chan labelled[T]
-	cancel  context.CancelFunc
-	stopped chan struct{}
-	workers sync.WaitGroup
-}
-
-type labelled[T any] struct {
-	peer  peer.ID
-	value T
-}
-
-// startFan calls call for every peer and sends on results what it returns.
-// Whoever starts one stops it.
-func startFan[T any](ctx context.Context, dests []peer.ID, inFlight int, call func(context.Context, peer.ID) T) *fan[T] {
-	f := &fan[T]{results: make(chan labelled[T]), stopped: make(chan struct{})}
-	ctx, f.cancel = context.WithCancel(ctx)
-	workers := len(dests)
-	if inFlight > 0 {
-		workers = min(workers, inFlight)
-	}
-	var next atomic.Int64
-	for range workers {
-		f.workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(dests)) && !isClosed(f.stopped); i = next.Add(1) - 1 {
-				select {
-				case f.results <- labelled[T]{dests[i], call(ctx, dests[i])}:
-				case <-f.stopped:
-				}
-			}
-		})
-	}
-	return f
-}
-
-// stop cancels the calls that are under way and waits for them.
-func (f *fan[T]) stop() {
-	close(f.stopped)
-	f.cancel()
-	f.workers.Wait()
+	})
 }

@@ -26,21 +26,32 @@ type Results[R any] struct {
 func (m *Method[A, R]) CollectAll(ctx context.Context, c *Client, dests []peer.ID, arg A, opts ...FanOption) (Results[R], error) {
 	f := fanConfigOf(opts)
 	t := tally{left: len(c.distinct(dests)), fanConfig: f}
+	return collect(m.id, &t, func(yield func(peer.ID, Result[R]) bool) bool {
+		for p, result := range fanOut[R](ctx, c, &m.config, m.id, dests, arg, f) {
+			t.add(result.Err)
+			yield(p, result)
+		}
+		return true
+	})
+}
+
+// collect gathers what results yields. t is of when it has.
+func collect[R any](id ServiceID, t *tally, results func(func(peer.ID, Result[R]) bool) bool) (Results[R], error) {
 	got := Results[R]{make(map[peer.ID]R), make(map[peer.ID]error)}
-	failed := &fanError{id: m.id}
-	for p, result := range fanOut[R](ctx, c, &m.config, m.id, dests, arg, f) {
-		t.add(result.Err)
+	failed := &fanError{id: id}
+	results(func(p peer.ID, result Result[R]) bool {
 		if result.Err != nil {
 			got.Errors[p] = result.Err
 			failed.add(p, result.Err)
 		} else {
 			got.Values[p] = result.Value
 		}
-	}
+		return true
+	})
 	if t.enough > 0 && t.reached() || t.enough <= 0 && len(failed.errs) == 0 {
 		return got, nil
 	}
-	failed.tally = t
+	failed.tally = *t
 	return got, failed
 }
 

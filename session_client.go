@@ -35,6 +35,7 @@ type peerSessions struct {
 	current *clientSession
 	opening chan struct{} // closed when whoever opens one has done
 	none    bool          // when last asked the peer had none
+	left    bool          // the last session was ended by a server that stops
 	callers int           // who hold on to this
 }
 
@@ -186,11 +187,13 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 	return s.open(ctx, call, p)
 }
 
+func (p *peerSessions) known() bool { return p.current != nil || p.none || p.left }
+
 // letGo forgets a peer of which nothing is known.
 func (s *clientSessions) letGo(id peer.ID, p *peerSessions) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.callers--; p.callers == 0 && p.current == nil && !p.none {
+	if p.callers--; p.callers == 0 && !p.known() {
 		delete(s.peers, id)
 	}
 }
@@ -241,6 +244,9 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	s.all[session] = struct{}{}
 	p.current = session
 	l := c.limits.session()
+	// One that stops may be gone before it can say so again: then nobody would
+	// know of the requests on the way.
+	l.Patient, p.left = p.left, false
 	session.mux = mux.NewClient(sessionStream{st}, st.Scope(), l, func(error) {
 		s.forget(session, false)
 		s.mu.Lock()
@@ -260,27 +266,50 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 		return
 	}
 	if p.current == c {
-		p.current, p.none = nil, none
+		p.current, p.none, p.left = nil, none, c.mux.WentAway()
 	}
-	if p.callers == 0 && p.current == nil && !p.none {
+	if p.callers == 0 && !p.known() {
 		delete(s.peers, c.peer)
 	}
 }
 
 // call makes one call.
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
+	r := newSessionRequest(ctx, call, body)
+	defer r.done()
+	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, r.reason)
+	return s.finish(ctx, c, call, reply, err)
+}
+
+// sessionRequest is what a session carries of a call.
+type sessionRequest struct {
+	head, rest []byte
+	owned      int // how much of it is the library's
+	reason     func() uint64
+}
+
+func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
 	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	head := wire.AppendHeader(pool.Get(firstEncoding)[:0], &h)
-	defer func() { pool.Put(head) }()
-	rest, owned := body.head, len(head)+len(body.head)
+	r.head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.rest, r.owned = body.head, len(r.head)+len(body.head)
 	if body.users != nil {
-		head = append(head, body.head...)
-		rest = body.users
+		r.head = append(r.head, body.head...)
+		r.rest = body.users
 	}
-	reply, err := s.mux.Call(ctx, head, rest, owned, func() uint64 { return uint64(CodeOf(ctx.Err())) })
+	r.reason = func() uint64 { return uint64(CodeOf(ctx.Err())) }
+	return r
+}
+
+// requestKeys is room for a header without metadata beside the two names.
+const requestKeys = 64
+
+func (r *sessionRequest) done() { pool.Put(r.head) }
+
+// finish ends a call that mux has carried.
+func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, reply mux.Reply, err error) error {
 	if err != nil {
 		return s.explain(ctx, c, call, err)
 	}

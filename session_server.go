@@ -50,7 +50,8 @@ func (s *Server) serveSession(st network.Stream) {
 		l.Settings = s.limits.HeaderTimeout
 		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.sessions.remove(c) })
 	}) {
-		_ = st.Reset()
+		// By which the client knows that nobody has seen its requests.
+		_ = st.ResetWithError(network.StreamProtocolNegotiationFailed)
 	}
 }
 

@@ -125,6 +125,8 @@ func (b *bench) localChart() string {
 	add("the method itself", itself, here)
 	add("local, Call", nameCall, here)
 	add("local, cancellable", nameCancellable, here)
+	add("local, typed", nameTyped, here)
+	add("local, typed, cancellable", nameTypedToo, here)
 	for _, over := range []struct{ name, group string }{{"TCP", unaryTCP}, {"QUIC", unaryQUIC}} {
 		c := b.find(over.group, "64 B, "+callersText(1))
 		add("peer, session over "+over.name, nameSession, c)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -14,6 +15,8 @@ const (
 	itself          = "the method itself"
 	nameCall        = "Call"
 	nameCancellable = "CallContext, cancellable"
+	nameTyped       = "typed call"
+	nameTypedToo    = "typed call, cancellable"
 )
 
 // caller is what a local call saves: a call through an interface, which the
@@ -27,7 +30,7 @@ type caller interface {
 // local compares calls by the short cut with the method itself.
 func local(ctx context.Context) ([]cell, func(), error) {
 	server := rpc.NewServer(nil, protocol)
-	if err := server.Register(Echo{}); err != nil {
+	if err := errors.Join(server.Register(Echo{}), handleTyped(server)); err != nil {
 		return nil, nil, err
 	}
 	client := rpc.NewClientWithServer(nil, protocol, server)
@@ -42,21 +45,32 @@ func local(ctx context.Context) ([]cell, func(), error) {
 			return nil
 		}}
 	}
-	compare := func(name, method string, args, reply any, direct func(context.Context) error) cell {
+	compare := func(name, method string, args, reply any, direct, typed func(context.Context) error) cell {
 		call := func(ctx context.Context) error { return client.CallContext(ctx, "", "Echo", method, args, reply) }
 		return cell{name: name, contestants: []contestant{
 			times(itself, direct, ctx),
 			times(nameCall, call, context.Background()),
 			times(nameCancellable, call, cancellable),
+			times(nameTyped, typed, context.Background()),
+			times(nameTypedToo, typed, cancellable),
 		}}
 	}
 	var echo caller = Echo{}
 	args, result := &Args{6, 7}, new(int)
 	m, reply := newMessage(64).body(), new([]byte)
 	cells := []cell{
-		compare(byPointer, "Multiply", args, result, func(ctx context.Context) error { return echo.Multiply(ctx, args, result) }),
-		compare(byValue, "Divide", *args, result, func(ctx context.Context) error { return echo.Divide(ctx, *args, result) }),
-		compare(byBytes, "Bytes", m, reply, func(ctx context.Context) error { return echo.Bytes(ctx, m, reply) }),
+		compare(byPointer, "Multiply", args, result, func(ctx context.Context) error { return echo.Multiply(ctx, args, result) },
+			func(ctx context.Context) (err error) {
+				*result, err = typedMultiply.Call(ctx, client, "", args)
+				return err
+			}),
+		compare(byValue, "Divide", *args, result, func(ctx context.Context) error { return echo.Divide(ctx, *args, result) },
+			func(ctx context.Context) (err error) {
+				*result, err = typedDivide.Call(ctx, client, "", *args)
+				return err
+			}),
+		compare(byBytes, "Bytes", m, reply, func(ctx context.Context) error { return echo.Bytes(ctx, m, reply) },
+			func(ctx context.Context) (err error) { *reply, err = typedBytes.Call(ctx, client, "", m); return err }),
 	}
 	return cells, func() {
 		cancel()

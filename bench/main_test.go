@@ -33,7 +33,7 @@ func TestAllIsMeasuredWrittenAndDrawn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []string{
-		"argument by pointer | CallContext, cancellable", "argument by value | Call", "64 B, as to a peer | Call",
+		"argument by pointer | CallContext, cancellable", "argument by value | Call", "64 B, as to a peer | Call", "argument by value | typed call, cancellable", "items of 64 B | this library, typed",
 		"64 B, 1 caller | floor: pool of open streams", "256 KiB, 64 callers | this library, session",
 		"4 KiB, 64 callers | net/rpc", "Unary calls over QUIC", "items of 64 KiB | this library, Stream",
 		"items of 64 B | flushing each item, as v0.6", "to 10 | gRPC, a goroutine each", "10 | wire",

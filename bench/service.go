@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
 // What a payload's first byte asks for. Every system's method answers through
@@ -104,4 +107,31 @@ func (Echo) Stream(_ context.Context, in <-chan []byte, out chan<- []byte) error
 		out <- item
 	}
 	return nil
+}
+
+// The same methods, typed.
+var (
+	typedMultiply = rpc.NewMethod[*Args, int]("Typed", "Multiply")
+	typedDivide   = rpc.NewMethod[Args, int]("Typed", "Divide")
+	typedBytes    = rpc.NewMethod[[]byte, []byte]("Typed", "Bytes")
+	typedStream   = rpc.NewDuplex[[]byte, []byte]("Typed", "Stream")
+)
+
+func handleTyped(s *rpc.Server) error {
+	return errors.Join(
+		typedMultiply.Handle(s, func(_ context.Context, args *Args) (int, error) { return args.A * args.B, nil }),
+		typedDivide.Handle(s, func(_ context.Context, args Args) (int, error) { return args.A / args.B, nil }),
+		typedBytes.Handle(s, func(_ context.Context, in []byte) ([]byte, error) { return answer(in), nil }),
+		typedStream.Handle(s, func(ctx context.Context, in *rpc.Receiver[[]byte], out *rpc.Sender[[]byte]) error {
+			for item, err := range in.All(ctx) {
+				if err == nil {
+					err = out.Send(ctx, item)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	)
 }

@@ -20,6 +20,7 @@ const (
 	itemCoalesced = "floor: raw bytes, coalesced"
 	itemOurs      = "this library, Stream"
 	itemBuffered  = "this library, Stream, buffers of 64"
+	itemTyped     = "this library, typed"
 	itemFlushing  = "flushing each item, as v0.6"
 	itemGRPC      = "gRPC, stream both ways"
 	itemDRPC      = "DRPC, stream both ways"
@@ -79,6 +80,9 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 		})
 		add(&c, itemBuffered, false, func(ctx context.Context, n int, check func([]byte) error) error {
 			return p.stream(ctx, buffered, item, 64, n, check)
+		})
+		add(&c, itemTyped, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.typed(ctx, client, item, n, check)
 		})
 		add(&c, itemFlushing, false, func(ctx context.Context, n int, check func([]byte) error) error {
 			return p.flushing(ctx, item, n, check)
@@ -148,6 +152,32 @@ func (p *pair) stream(ctx context.Context, client *rpc.Client, item []byte, buff
 		return complete(got, n)
 	}, cancel)
 	return errors.Join(err, <-result)
+}
+
+// typed echoes n items in one call of a typed method.
+func (p *pair) typed(ctx context.Context, client *rpc.Client, item []byte, n int, check func([]byte) error) error {
+	call := typedStream.Open(ctx, client, p.b.ID())
+	err := duplex(func() error {
+		for range n {
+			if err := call.Send(ctx, item); err != nil {
+				return err
+			}
+		}
+		return call.CloseSend()
+	}, func() error {
+		got := 0
+		for reply, err := range call.All(ctx) {
+			if err == nil {
+				err = check(reply)
+			}
+			if err != nil {
+				return err
+			}
+			got++
+		}
+		return complete(got, n)
+	}, func() { _ = call.Close() })
+	return errors.Join(err, call.Close())
 }
 
 // both writes and reads a new stream at once.

@@ -131,7 +131,7 @@ func serveRPC(h host.Host) (func(), error) {
 	return func() {
 		_ = server.Close()
 		_ = buffered.Close()
-	}, errors.Join(server.Register(Echo{}), buffered.Register(Echo{}))
+	}, errors.Join(server.Register(Echo{}), handleTyped(server), buffered.Register(Echo{}))
 }
 
 func newSession(_ context.Context, from host.Host, to peer.ID) (system, error) {

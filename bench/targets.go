@@ -67,12 +67,22 @@ func (b *bench) localTargets(t *targets) {
 		for _, x := range []struct {
 			name       string
 			ns, allocs float64
-		}{{nameCall, 400, 5}, {nameCancellable, 1200, 12}} {
-			r, _ := c.of(x.name)
-			t.add("local, "+name+", "+x.name, fmt.Sprintf("at most %s and %.0f allocations", timeText(x.ns), x.allocs),
-				fmt.Sprintf("%s, %.0f allocations", timeText(r.ns), r.allocs), r.ns <= x.ns && r.allocs <= x.allocs)
+		}{{nameCall, 400, 5}, {nameCancellable, 1200, 12}, {nameTyped, 100, 1}} {
+			r, ok := c.of(x.name)
+			if !ok {
+				continue
+			}
+			t.add("local, "+name+", "+x.name, fmt.Sprintf("at most %s and %s", timeText(x.ns), allocations(x.allocs)),
+				timeText(r.ns)+", "+allocations(r.allocs), r.ns <= x.ns && math.Round(r.allocs) <= x.allocs)
 		}
 	}
+}
+
+func allocations(n float64) string {
+	if n = math.Round(n); n == 1 {
+		return "1 allocation"
+	}
+	return fmt.Sprintf("%.0f allocations", n)
 }
 
 // unaryTargets are of calls over session.
@@ -134,7 +144,7 @@ func (b *bench) streamingTargets(t *targets) {
 		grpc, _ := c.of(itemGRPC)
 		drpc, _ := c.of(itemDRPC)
 		flushing, _ := c.of(itemFlushing)
-		for _, name := range []string{itemOurs, itemBuffered} {
+		for _, name := range []string{itemOurs, itemBuffered, itemTyped} {
 			r, _ := c.of(name)
 			what := strings.TrimPrefix(name, "this library, ") + ", " + c.name
 			t.add(what, "faster than gRPC and DRPC", timeText(r.ns)+" against "+timeText(grpc.ns)+", "+timeText(drpc.ns), r.ns < min(grpc.ns, drpc.ns))

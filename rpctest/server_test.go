@@ -188,8 +188,8 @@ func TestACallAfterTheTestsEndIsNoPanic(t *testing.T) {
 	if err := client.Call("", "Connector", "Unpin", Pin{}, &n); err == nil {
 		t.Error("a server of a test that has ended takes calls")
 	}
-	if ft.Failed() {
-		t.Errorf("the test failed: %s", ft.output())
+	if ft.Failed() || len(ft.late) > 0 {
+		t.Errorf("failed %t: %s; told after its end: %q", ft.Failed(), ft.output(), ft.late)
 	}
 }
 

@@ -10,6 +10,7 @@ func (c *Client) loop() {
 	for {
 		f, buf, err := c.next()
 		c.mu.Lock()
+		c.arrived(&f)
 		if err == nil && c.err == nil {
 			err = c.handle(&f, buf)
 		}
@@ -39,7 +40,9 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	}
 	switch f.kind {
 	case kindSettings:
-		c.settled = true
+		if c.settled = true; c.limit == 0 {
+			c.limit = initialCalls
+		}
 		err := f.settings(func(key, value uint64) {
 			switch key {
 			case settingCalls:
@@ -114,6 +117,13 @@ func (c *Client) handleReply(f *frame, buf []byte) error {
 		err = &TooLargeError{f.num, uint64(c.lim.Message), false}
 	}
 	return c.received(k, err)
+}
+
+func (c *Client) receiving(id uint64) *inbound {
+	if k := c.open[id]; k != nil && k.reply {
+		return &k.in
+	}
+	return nil
 }
 
 // stopSending leaves out what is still to be sent of a request: the server does

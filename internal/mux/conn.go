@@ -37,6 +37,8 @@ type Limits struct {
 	Progress time.Duration // of a message, in either direction
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
+
+	Patient bool // a client sends no request before the server's settings
 }
 
 const (
@@ -92,11 +94,11 @@ type conn struct {
 	out      []byte   // small frames to be written next
 	queue    outbound // large messages under way
 	writing  bool     // somebody does
+	wrote    bool     // a Write has succeeded
 	rest     []byte   // what a Write that was taken over left
 	restOf   []byte   // the buffer of rest
 	queued   uint64   // bytes that were ever to be written
 	handed   uint64   // of them, those that the stream was given
-	begun    bool     // something has been written
 	slow     *time.Timer
 	inline   bool // a caller is writing who may be given up
 	taken    bool // from it, by a deadline
@@ -125,6 +127,7 @@ type side interface {
 	ticked()                          // so much time has passed
 	idled()                           // nothing was called for so long
 	failed(in *inbound, reason error) // a message's pieces do not come
+	receiving(id uint64) *inbound     // what takes the next piece of a call's message, or nil
 	done()                            // it takes no more calls, and has none
 }
 
@@ -156,6 +159,9 @@ func (r counter) Read(b []byte) (int, error) {
 func (c *conn) next() (f frame, buf []byte, err error) {
 	n, err := c.nextLen()
 	if err != nil {
+		return f, nil, err
+	}
+	if f, ok, err := c.nextInPlace(n); ok || err != nil {
 		return f, nil, err
 	}
 	held := 0

@@ -1,0 +1,297 @@
+package rpc_test
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// sessionsAt returns how many sessions there are at h.
+func sessionsAt(h host.Host) (n int) {
+	_ = h.Network().ResourceManager().ViewProtocol(sessions, func(s network.ProtocolScope) error {
+		stat := s.Stat()
+		n = stat.NumStreamsInbound + stat.NumStreamsOutbound
+		return nil
+	})
+	return n
+}
+
+// multipliesAlways has many callers at once, each of whom makes a few calls, and
+// none of them fails.
+func multipliesAlways(t *testing.T, c *rpc.Client, b host.Host) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context()) // without a deadline, which v06 does not expect
+	defer cancel()
+	late := time.AfterFunc(time.Minute, cancel)
+	defer late.Stop()
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			for j := range 5 {
+				var n int
+				if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{i, j}, &n); err != nil || n != i*j {
+					t.Errorf("%d * %d is %d, %v", i, j, n, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestCallsShareASession(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, Arith{})
+	c, other := newClientOf(t, a), newClientOf(t, a)
+	multipliesAlways(t, c, b)
+	if n := sessionsAt(b); n != 1 || streams(b) != 1 {
+		t.Errorf("%d sessions in %d streams", n, streams(b))
+	}
+	multipliesAlways(t, other, b)
+	if n := sessionsAt(b); n != 2 {
+		t.Errorf("%d sessions of two clients", n)
+	}
+	_ = c.Close()
+	_ = other.Close()
+	released(t, a, b)
+}
+
+// Where either side has no sessions every call has a stream, and works.
+func TestSessionsCanBeTurnedOff(t *testing.T) {
+	t.Parallel()
+	for what, on := range map[string]struct{ client, server bool }{
+		"at the client": {false, true}, "at the server": {true, false}, "at both": {false, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			serve(t, b, Arith{}, rpc.WithServerSessions(on.server))
+			c := newClientOf(t, a, rpc.WithClientSessions(on.client))
+			multipliesAlways(t, c, b)
+			if n := sessionsAt(b); n != 0 {
+				t.Errorf("%d sessions", n)
+			}
+			released(t, a, b) // though the client is open
+		})
+	}
+}
+
+// v06 makes b a v0.6 server of Multiply, by hand.
+func v06(b host.Host) *atomic.Int32 {
+	requests := new(atomic.Int32)
+	b.SetStreamHandler(testProtocol, func(st network.Stream) {
+		defer st.Close()
+		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+		req := make([]byte, len(header("Svc", "Multiply"))+7)
+		if _, err := io.ReadFull(st, req); err == nil {
+			requests.Add(1)
+			_, _ = st.Write([]byte{0x80, req[len(req)-4] * req[len(req)-1]})
+		}
+	})
+	return requests
+}
+
+// A peer that had sessions comes back without, as another version of this
+// library or as v0.6, and after that with sessions again: no call fails.
+func TestRestartedPeerWithoutSessions(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"sessions turned off", "v0.6"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			serve(t, b, Arith{})
+			c := newClientOf(t, a)
+			multipliesAlways(t, c, b)
+			b = restart(t, a, b)
+			if what == "v0.6" {
+				v06(b)
+			} else {
+				serve(t, b, Arith{}, rpc.WithServerSessions(false))
+			}
+			multipliesAlways(t, c, b)
+			if n := sessionsAt(b); n != 0 {
+				t.Errorf("%d sessions", n)
+			}
+			b = restart(t, a, b)
+			serve(t, b, Arith{})
+			multipliesAlways(t, c, b)
+			eventually(t, "there is a session again", func() bool {
+				multiplies(t, c, b.ID())
+				return sessionsAt(b) == 1
+			})
+		})
+	}
+}
+
+// libp2p takes a peer for one with sessions that has none: its requests are
+// turned down while they are on the way, and made otherwise.
+func TestPeerThatIsWronglyTakenForOneWithSessions(t *testing.T) {
+	t.Parallel()
+	for mux, addr := range muxers {
+		for _, what := range []string{"this library", "v0.6"} {
+			t.Run(mux+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				a, b := newHostsOn(t, addr)
+				known := sessions
+				if what == "v0.6" {
+					v06(b)
+				} else {
+					serve(t, b, Arith{}, rpc.WithServerSessions(false))
+				}
+				eventually(t, "the peers know each other's protocols", func() bool {
+					known, err := a.Peerstore().SupportsProtocols(b.ID(), testProtocol)
+					return err == nil && len(known) == 1
+				})
+				c := newClientOf(t, a)
+				for range 5 {
+					if err := a.Peerstore().AddProtocols(b.ID(), known); err != nil {
+						t.Fatal(err)
+					}
+					multipliesAlways(t, c, b)
+				}
+				_ = c.Close()
+				released(t, a, b)
+			})
+		}
+	}
+}
+
+// The server stops while calls are made, and another takes its place that has
+// no sessions: what fails is what may have been served, and nothing later.
+func TestServerThatIsReplacedByOneWithoutSessions(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := serve(t, b, Arith{})
+	c := newClientOf(t, a)
+	multipliesAlways(t, c, b)
+	if err := s.Shutdown(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, b, Arith{}, rpc.WithServerSessions(false))
+	multipliesAlways(t, c, b)
+}
+
+// A session goes on over a relay only until there is a direct connection.
+func TestSessionMovesFromARelayToADirectConnection(t *testing.T) {
+	t.Parallel()
+	a, b := relayed(t)
+	serve(t, b, Arith{})
+	c := newClientOf(t, a)
+	allowed := network.WithAllowLimitedConn(testContext(t), "test")
+	call := func(ctx context.Context) {
+		t.Helper()
+		var n int
+		if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+			t.Fatalf("got %d, %v", n, err)
+		}
+	}
+	call(allowed)
+	if n := sessionsAt(b); n != 1 {
+		t.Fatalf("%d sessions over the relay", n)
+	}
+	// A caller that has not allowed it does not get it, though it is there.
+	short, cancel := context.WithTimeout(testContext(t), lonely)
+	defer cancel()
+	if err := c.CallContext(short, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)); err == nil {
+		t.Error("a call over a relay that was not allowed")
+	}
+	direct(t, a, b)
+	for range 3 {
+		call(testContext(t))
+	}
+	eventually(t, "one session, on the direct connection", func() bool {
+		var limited, unlimited int
+		for _, conn := range a.Network().ConnsToPeer(b.ID()) {
+			for _, st := range conn.GetStreams() {
+				if st.Protocol() != sessions {
+					continue
+				}
+				if conn.Stat().Limited {
+					limited++
+				} else {
+					unlimited++
+				}
+			}
+		}
+		return limited == 0 && unlimited == 1
+	})
+}
+
+// direct connects hosts that have a relayed connection.
+func direct(t *testing.T, a, b host.Host) {
+	t.Helper()
+	if err := b.Network().Listen(multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
+		t.Fatal(err)
+	}
+	ctx := network.WithForceDirectDial(testContext(t), "test")
+	if err := a.Connect(ctx, peer.AddrInfo{ID: b.ID(), Addrs: b.Network().ListenAddresses()}); err != nil {
+		t.Fatal(err)
+	}
+	if a.Network().Connectedness(b.ID()) != network.Connected {
+		t.Fatal("there is no direct connection")
+	}
+}
+
+// severalConns connects a with b twice: both dial at the same time.
+func severalConns(t *testing.T, a, b host.Host) {
+	t.Helper()
+	know(a, b)
+	know(b, a)
+	eventually(t, "two connections", func() bool {
+		var wg sync.WaitGroup
+		for _, d := range [][2]host.Host{{a, b}, {b, a}} {
+			wg.Go(func() {
+				d[0].Network().(*swarm.Swarm).Backoff().Clear(d[1].ID())
+				_, _ = d[0].Network().DialPeer(testContext(t), d[1].ID())
+			})
+		}
+		wg.Wait()
+		if len(a.Network().ConnsToPeer(b.ID())) > 1 && len(b.Network().ConnsToPeer(a.ID())) > 1 {
+			return true
+		}
+		_ = a.Network().ClosePeer(b.ID())
+		return false
+	})
+}
+
+// With several connections a session is on one of them; when that goes the next
+// call is made on another.
+func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
+	t.Parallel()
+	a, b := newHost(t), newHost(t)
+	severalConns(t, a, b)
+	serve(t, b, Arith{})
+	c := newClientOf(t, a)
+	multipliesAlways(t, c, b)
+	var on network.Conn
+	for _, conn := range a.Network().ConnsToPeer(b.ID()) {
+		for _, st := range conn.GetStreams() {
+			if st.Protocol() == sessions {
+				on = conn
+			}
+		}
+	}
+	if on == nil {
+		t.Fatal("no session")
+	}
+	_ = on.Close()
+	eventually(t, "the session is gone", func() bool { return sessionsAt(a) == 0 })
+	if len(a.Network().ConnsToPeer(b.ID())) == 0 {
+		t.Fatal("no connection is left")
+	}
+	multipliesAlways(t, c, b)
+	if n := sessionsAt(a); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+}
