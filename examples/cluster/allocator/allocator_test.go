@@ -1,0 +1,45 @@
+package allocator_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/allocator"
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+	"github.com/libp2p/go-libp2p-gorpc/rpctest"
+)
+
+func TestAllocate(t *testing.T) {
+	t.Parallel()
+	client, server := rpctest.Local(t)
+	server.Mock("Consensus", rpctest.Methods{
+		"Members": rpctest.Reply[api.Nothing]([]peer.ID{"a", "b", "c", "d"}),
+	})
+	server.Mock("Monitor", rpctest.Methods{
+		"Metrics": rpctest.Reply[api.Nothing]([]api.Metric{
+			{Peer: "a", Free: 1}, {Peer: "b", Free: 3}, {Peer: "c", Free: 2}, {Peer: "d", Free: 9, Expired: true}, {Peer: "stranger", Free: 9},
+		}),
+	})
+	a := allocator.New(client)
+	for name, c := range map[string]struct {
+		request api.AllocationRequest
+		want    []peer.ID
+		code    rpc.Code
+	}{
+		"the most room first":       {api.AllocationRequest{Replicas: 2}, []peer.ID{"b", "c"}, rpc.CodeOK},
+		"who keeps it stays":        {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"a"}}, []peer.ID{"a", "b"}, rpc.CodeOK},
+		"the dead do not stay":      {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"d"}}, []peer.ID{"b", "c"}, rpc.CodeOK},
+		"too few are alive":         {api.AllocationRequest{Replicas: 4}, nil, rpc.CodeUnavailable},
+		"fewer will do":             {api.AllocationRequest{Replicas: 4, AtLeast: 3}, []peer.ID{"b", "c", "a"}, rpc.CodeOK},
+		"nobody is no number":       {api.AllocationRequest{}, nil, rpc.CodeInvalidArgument},
+		"neither is less than none": {api.AllocationRequest{Replicas: -1}, nil, rpc.CodeInvalidArgument},
+	} {
+		got, err := a.Allocate(t.Context(), c.request)
+		if !slices.Equal(got, c.want) || rpc.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
