@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/ipld/unixfs"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
@@ -38,16 +39,21 @@ func newKeepers(t *testing.T, n int, cfg storage.Config) (keepers []*keeper) {
 		members = append(members, h.ID())
 	}
 	for _, h := range hosts {
-		k := &keeper{id: h.ID(), server: rpctest.NewServer(t, h, api.Protocol)}
-		k.client = k.server.Client()
-		k.server.Mock("Consensus", rpctest.Methods{"Members": rpctest.Reply[api.Nothing](members)})
-		k.open(t, cfg)
-		if err := k.store.Register(k.server.Server); err != nil {
-			t.Fatal(err)
-		}
-		keepers = append(keepers, k)
+		keepers = append(keepers, newKeeper(t, h, members, cfg))
 	}
 	return keepers
+}
+
+func newKeeper(t *testing.T, h host.Host, members []peer.ID, cfg storage.Config) *keeper {
+	t.Helper()
+	k := &keeper{id: h.ID(), server: rpctest.NewServer(t, h, api.Protocol)}
+	k.client = k.server.Client()
+	k.server.Mock("Consensus", rpctest.Methods{"Members": rpctest.Reply[api.Nothing](members)})
+	k.open(t, cfg)
+	if err := k.store.Register(k.server.Server); err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func (k *keeper) open(t *testing.T, cfg storage.Config) {
@@ -214,7 +220,39 @@ func TestPinIsCancelled(t *testing.T) {
 	}
 }
 
-// A peer that lies is passed by.
+func TestPeerThatLiesIsPassedBy(t *testing.T) {
+	t.Parallel()
+	hosts := rpctest.MemoryHosts(t, 3)
+	members := []peer.ID{hosts[0].ID(), hosts[1].ID(), hosts[2].ID()}
+	k, honest := newKeeper(t, hosts[0], members, storage.Config{}), newKeeper(t, hosts[2], members, storage.Config{})
+	liar := rpctest.NewServer(t, hosts[1], api.Protocol)
+	lie := func(ctx context.Context, in *rpc.Receiver[cid.Cid], out *rpc.Sender[api.Block]) error {
+		for id, err := range in.All(ctx) {
+			if err != nil {
+				return err
+			}
+			if err := out.Send(ctx, api.Block{Cid: id, Data: []byte("a lie")}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	blocks, contents := file(t, 1)
+	if err := errors.Join(
+		api.Storage.Blocks.Handle(liar.Server, lie),
+		honest.put(t.Context(), blocks...),
+		k.pin(t.Context(), root(blocks), members[1]),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if len(liar.Calls()) == 0 {
+		t.Fatal("the liar was not asked")
+	}
+	if got := k.read(t, root(blocks)); !bytes.Equal(got, contents) {
+		t.Fatal("another file")
+	}
+}
+
 func TestBlocksAreChecked(t *testing.T) {
 	t.Parallel()
 	keepers := newKeepers(t, 1, storage.Config{})
