@@ -62,12 +62,13 @@ func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
 	_ = c.reconnect(ctx)
 	_, _ = api.PinTracker.Recover.Call(ctx, c.client, "", api.Nothing{})
 	if leader, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{}); err == nil && leader == c.host.ID() {
-		_ = c.reallocate(ctx)
+		_ = c.reallocate(ctx, members)
 	}
 }
 
-// reallocate has other peers keep what dead ones kept. Only the leader does it.
-func (c *Cluster) reallocate(ctx context.Context) error {
+// reallocate has other peers keep what those kept who are dead, or members no
+// more. Only the leader does it.
+func (c *Cluster) reallocate(ctx context.Context, members []peer.ID) error {
 	metrics, err := api.Monitor.Metrics.Call(ctx, c.client, "", api.Nothing{})
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func (c *Cluster) reallocate(ctx context.Context) error {
 	}
 	alive := make(map[peer.ID]bool)
 	for _, m := range metrics {
-		alive[m.Peer] = !m.Expired
+		alive[m.Peer] = !m.Expired && slices.Contains(members, m.Peer)
 	}
 	pins, err := api.Consensus.Pins.Call(ctx, c.client, "", api.Nothing{})
 	if err != nil {

@@ -49,13 +49,12 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 
 func (a *API) view(ctx context.Context) view {
 	v := view{Self: a.client.ID().String()}
+	var infos []api.PinInfo
 	peers, err := api.Cluster.Peers.Call(ctx, a.client, "", api.Nothing{})
 	if err == nil {
-		var infos []api.PinInfo
 		infos, err = api.Cluster.StatusAll.Call(ctx, a.client, "", api.Nothing{})
-		v.Pins = statusJSON(infos)
 	}
-	v.Peers = peersJSON(peers)
+	v.Peers, v.Pins = peersJSON(peers), statusJSON(infos)
 	if err != nil {
 		v.Error = err.Error()
 	}

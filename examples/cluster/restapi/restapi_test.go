@@ -147,12 +147,18 @@ func TestAddIsCutOff(t *testing.T) {
 	client, server := setup(t)
 	files := uploads(t, server)
 	body, rest := io.Pipe()
+	answer := make(chan error, 1)
 	go func() {
-		_, _ = rest.Write(make([]byte, 1_000_000))
-		_ = rest.CloseWithError(errors.New("the cat is on the keyboard"))
+		_, err := client.Add(t.Context(), "", 0, body, nil)
+		answer <- err
 	}()
-	if pin, err := client.Add(t.Context(), "", 0, body, nil); err == nil {
-		t.Fatalf("%+v", pin)
+	if _, err := rest.Write(make([]byte, 1_000_000)); err != nil {
+		t.Fatal(err)
+	}
+	server.Method("Adder", "Add").Wait(1)
+	_ = rest.CloseWithError(errors.New("the cat is on the keyboard"))
+	if err := <-answer; err == nil {
+		t.Fatal("no error")
 	}
 	server.Method("Adder", "Add").WaitDone(1)
 	select {

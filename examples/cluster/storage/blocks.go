@@ -62,7 +62,23 @@ func check(b api.Block) (blocks.Block, error) {
 	return blocks.NewBlockWithCid(b.Data, b.Cid)
 }
 
-func (c *Connector) touch(id cid.Cid) { c.touched[string(id.Hash())] = time.Now() }
+// touch has a block stay for a while. The connector is locked.
+func (c *Connector) touch(id cid.Cid) {
+	c.touched[string(id.Hash())] = time.Now()
+	if len(c.touched) > c.many {
+		c.forget()
+		c.many = 2*len(c.touched) + 1000
+	}
+}
+
+// forget forgets the blocks that nobody has touched for the time of grace.
+func (c *Connector) forget() {
+	for hash, at := range c.touched {
+		if time.Since(at) >= c.grace {
+			delete(c.touched, hash)
+		}
+	}
+}
 
 // sweep deletes the blocks that no pin needs, and nobody has touched for the
 // time of grace. The connector is locked.
@@ -71,12 +87,9 @@ func (c *Connector) sweep(ctx context.Context) error {
 	if err != nil {
 		return err // and nothing is deleted that may be needed
 	}
-	for hash, at := range c.touched {
-		if time.Since(at) >= c.grace {
-			delete(c.touched, hash)
-		} else {
-			needed[hash] = true
-		}
+	c.forget()
+	for hash := range c.touched {
+		needed[hash] = true
 	}
 	keys, err := c.blocks.AllKeysChan(ctx)
 	if err != nil {

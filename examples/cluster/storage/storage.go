@@ -47,6 +47,7 @@ type Connector struct {
 	pinned  map[cid.Cid]bool
 	pinning map[cid.Cid]int      // roots whose blocks are being fetched
 	touched map[string]time.Time // blocks that may be needed soon, by their hash
+	many    int                  // with how many touched blocks it is time to forget some
 }
 
 // New opens the store. The client is its way to the other components.
