@@ -48,9 +48,13 @@ func newVoter(t *testing.T, h host.Host, cfg consensus.Config) *voter {
 	return v
 }
 
-func newVoters(t *testing.T, n int) (voters []*voter) {
+func newVoters(t *testing.T, n int) []*voter {
 	t.Helper()
-	hosts := rpctest.MemoryHosts(t, n)
+	return newVotersAt(t, rpctest.MemoryHosts(t, n))
+}
+
+func newVotersAt(t *testing.T, hosts []host.Host) (voters []*voter) {
+	t.Helper()
 	var founders []peer.ID
 	for _, h := range hosts {
 		founders = append(founders, h.ID())
@@ -119,6 +123,35 @@ func TestCommitOnAnyPeer(t *testing.T) {
 		for _, other := range voters {
 			other.wait(t, false)
 		}
+	}
+}
+
+// Who writes does not notice that the leader has died.
+func TestCommitWhenTheLeaderHasDied(t *testing.T) {
+	t.Parallel()
+	hosts := rpctest.MemoryHosts(t, 3)
+	voters := newVotersAt(t, hosts)
+	if err := voters[0].commit(t.Context(), pin()); err != nil {
+		t.Fatal(err)
+	}
+	leader, err := api.Consensus.Leader.Call(t.Context(), voters[0].client, "", api.Nothing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range hosts {
+		if h.ID() == leader {
+			if err := errors.Join(h.Close(), voters[i].agreed.Close()); err != nil {
+				t.Fatal(err)
+			}
+			voters = slices.Delete(voters, i, i+1)
+			break
+		}
+	}
+	if err := voters[0].commit(t.Context(), unpin); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range voters {
+		v.wait(t, false)
 	}
 }
 

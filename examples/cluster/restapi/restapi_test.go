@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -146,19 +148,21 @@ func TestAddIsCutOff(t *testing.T) {
 	t.Parallel()
 	client, server := setup(t)
 	files := uploads(t, server)
-	body, rest := io.Pipe()
-	answer := make(chan error, 1)
-	go func() {
-		_, err := client.Add(t.Context(), "", 0, body, nil)
-		answer <- err
-	}()
-	if _, err := rest.Write(make([]byte, 1_000_000)); err != nil {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(client.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /add HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n%s", make([]byte, 1_000_000))
+	if err != nil {
 		t.Fatal(err)
 	}
 	server.Method("Adder", "Add").Wait(1)
-	_ = rest.CloseWithError(errors.New("the cat is on the keyboard"))
-	if err := <-answer; err == nil {
-		t.Fatal("no error")
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); err != nil || strings.Contains(string(answer), text) {
+		t.Fatalf("%q, %v", answer, err)
 	}
 	server.Method("Adder", "Add").WaitDone(1)
 	select {
