@@ -363,7 +363,7 @@ func TestPatientClient(t *testing.T) {
 // been served.
 func TestFirstWriteThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b := newPipe(100)
+		a, _ := newPipe(100)
 		c := newTestClient(&lazy{stream: a}, testLimits())
 		result := make(chan error, 1)
 		go func() {
