@@ -29,8 +29,9 @@ type ends struct {
 
 func newEnds(from, to reflect.Value, canceled, last <-chan struct{}) *ends {
 	e := &ends{stop: make(chan struct{})}
-	e.src.init(from, reflect.SelectRecv, e.stop, canceled, reflect.ValueOf(last))
-	e.dst.init(to, reflect.SelectSend, e.stop, canceled, reflect.Value{})
+	e.src.init(from, e.stop, canceled)
+	e.src.ch.lastOn(last)
+	e.dst.init(to, e.stop, canceled)
 	e.src.stop, e.dst.stop = e.halt, e.halt
 	return e
 }
@@ -53,8 +54,7 @@ func (e *ends) finish() {
 type chanEnd struct {
 	mu    sync.Mutex
 	over  bool
-	ch    reflect.Value
-	cases []reflect.SelectCase
+	ch    channel
 	stop  func()    // halts both ends
 	stats *recorder // of the side whose channel it is; local calls only
 }
@@ -63,22 +63,8 @@ func (c *chanEnd) halt() { c.stop() }
 
 func (c *chanEnd) record(r *recorder) { c.stats = r }
 
-// The order of the cases that an end waits on.
-const (
-	caseItem = iota
-	caseStop
-	caseCanceled
-	caseLast
-)
-
-func (c *chanEnd) init(ch reflect.Value, dir reflect.SelectDir, stop, canceled <-chan struct{}, last reflect.Value) {
-	c.ch = ch
-	c.cases = []reflect.SelectCase{
-		caseItem:     {Dir: dir, Chan: ch},
-		caseStop:     {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(stop)},
-		caseCanceled: {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(canceled)},
-		caseLast:     {Dir: reflect.SelectRecv, Chan: last},
-	}
+func (c *chanEnd) init(ch reflect.Value, stop, canceled <-chan struct{}) {
+	c.ch = newChannel(ch, stop, canceled)
 }
 
 // chanSource takes items from a channel until it is closed or, on a method's
@@ -95,59 +81,46 @@ func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 		return it, stateEnd, errStopped
 	}
 	for {
-		v, ok := c.ch.TryRecv()
+		it, ok, open := c.ch.tryReceive()
+		chosen := caseItem
 		switch {
-		case ok:
-			c.stats.out(v, nil)
-			return item{value: v}, stateItem, nil
-		case v.IsValid(): // closed
+		case !open || !ok && c.last:
 			return it, stateEnd, nil
-		case c.last:
-			return it, stateEnd, nil
-		case !wait:
+		case !ok && !wait:
 			return it, stateIdle, nil
+		case !ok:
+			it, chosen, open = c.ch.receive()
 		}
-		chosen, v, ok := reflect.Select(c.cases)
 		switch {
 		case chosen == caseLast:
 			c.last = true // what is left is taken without waiting
 			continue
 		case chosen != caseItem:
 			return it, stateEnd, errStopped
-		case !ok:
+		case !open:
 			return it, stateEnd, nil
 		}
-		c.stats.out(v, nil)
-		return item{value: v}, stateItem, nil
+		if c.stats != nil {
+			c.stats.out(it.reflected(), nil)
+		}
+		return it, stateItem, nil
 	}
 }
 
 // discard takes what comes and forgets it until last: a method whose caller
 // is gone must not wait for it.
-func (c *chanSource) discard(last <-chan struct{}) {
-	c.cases = []reflect.SelectCase{
-		{Dir: reflect.SelectRecv, Chan: c.ch},
-		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(last)},
-	}
-	for {
-		if chosen, _, ok := reflect.Select(c.cases); chosen == 1 || !ok {
-			<-last
-			return
-		}
-	}
-}
+func (c *chanSource) discard(last <-chan struct{}) { c.ch.discard(last) }
 
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
 	chanEnd
 }
 
-// lateOn makes put give up when ch, a channel of any type, has something.
-func (c *chanSink) lateOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
+func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
 
-func (c *chanSink) fresh() item { return newItem(c.ch.Type().Elem()) }
+func (c *chanSink) fresh() item { return c.ch.fresh() }
 
-// put returns errLate when its last case comes before there is room.
+// put returns errLate when it is late before there is room.
 func (c *chanSink) put(it item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,10 +132,8 @@ func (c *chanSink) put(it item) (err error) {
 			c.over, err = true, errClosed
 		}
 	}()
-	v := it.reflected()
-	if !c.ch.TrySend(v) {
-		c.cases[caseItem].Send = v
-		switch chosen, _, _ := reflect.Select(c.cases); chosen {
+	if !c.ch.trySend(it) {
+		switch c.ch.send(it) {
 		case caseItem:
 		case caseLast:
 			return errLate
@@ -170,7 +141,9 @@ func (c *chanSink) put(it item) (err error) {
 			return errStopped
 		}
 	}
-	c.stats.in(v, nil)
+	if c.stats != nil {
+		c.stats.in(it.reflected(), nil)
+	}
 	return nil
 }
 
@@ -183,9 +156,62 @@ func (c *chanSink) end() error {
 	if !c.over {
 		c.over = true
 		defer func() { _ = recover() }()
-		c.ch.Close()
+		c.ch.close()
 	}
 	return nil
+}
+
+// reflectChannel is a channel of any type.
+type reflectChannel struct {
+	ch    reflect.Value
+	cases []reflect.SelectCase
+}
+
+func newReflectChannel(ch reflect.Value, stop, canceled <-chan struct{}) *reflectChannel {
+	return &reflectChannel{ch, []reflect.SelectCase{
+		caseItem:     {Chan: ch},
+		caseStop:     {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(stop)},
+		caseCanceled: {Dir: reflect.SelectRecv, Chan: reflect.ValueOf(canceled)},
+		caseLast:     {Dir: reflect.SelectRecv},
+	}}
+}
+
+func (c *reflectChannel) tryReceive() (it item, ok, open bool) {
+	v, ok := c.ch.TryRecv()
+	return item{value: v}, ok, ok || !v.IsValid()
+}
+
+func (c *reflectChannel) receive() (it item, chosen int, open bool) {
+	c.cases[caseItem].Dir = reflect.SelectRecv
+	chosen, v, open := reflect.Select(c.cases)
+	return item{value: v}, chosen, open
+}
+
+func (c *reflectChannel) trySend(it item) bool { return c.ch.TrySend(it.reflected()) }
+
+func (c *reflectChannel) send(it item) (chosen int) {
+	c.cases[caseItem].Dir, c.cases[caseItem].Send = reflect.SelectSend, it.reflected()
+	chosen, _, _ = reflect.Select(c.cases)
+	return chosen
+}
+
+func (c *reflectChannel) fresh() item { return newItem(c.ch.Type().Elem()) }
+
+func (c *reflectChannel) close() { c.ch.Close() }
+
+func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
+
+func (c *reflectChannel) discard(last <-chan struct{}) {
+	cases := []reflect.SelectCase{
+		{Dir: reflect.SelectRecv, Chan: c.ch},
+		{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(last)},
+	}
+	for {
+		if chosen, _, ok := reflect.Select(cases); chosen == 1 || !ok {
+			<-last
+			return
+		}
+	}
 }
 
 // channelMethod is the ends of a method that has channels.
@@ -212,6 +238,15 @@ func (c *channelMethod) record(r *recorder) { c.src.stats, c.dst.stats = r, r }
 func (c *channelMethod) run(ctx context.Context) error {
 	return c.method.reflectCall(ctx, c.in, c.out)
 }
+
+// refused can tell the method nothing, until its context has ended.
+func (c *channelMethod) refused(error) <-chan struct{} { return closedChan }
+
+var closedChan = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 func (c *channelMethod) noMore(error) { _ = c.dst.end() }
 

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 // with, directly. Nothing is encoded, the method gets the argument itself, and
 // authorization is not asked. Otherwise a call behaves the same.
 //
-// Every call goes one way: its options and its deadline are settled, the
+// Every call goes one way: its options and its deadline are settled, and for
+// each attempt, of which there is one unless [CallRetry] says otherwise, the
 // stats handler and the interceptors see it, and a transport carries it.
 type Client struct {
 	host     host.Host
@@ -34,11 +36,13 @@ type Client struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
-	callTimeout  time.Duration
+	callOptions  []CallOption
+	options      *callConfig // what they say; nil without
 	multiBuffer  int
 	multiStall   time.Duration
 
 	handler Handler
+	spare   sync.Pool // local calls; the client's own, as a channel is of the synctest bubble it was made in
 	local   transport // nil without a server
 	remote  transport // nil without a host
 
@@ -58,10 +62,9 @@ func WithClientLimits(l Limits) ClientOption {
 
 // WithCallTimeout bounds the unary calls whose context has no deadline: after
 // d they fail as if it had been their deadline. Default 0: no bound, as in
-// v0.6. Streaming calls are not bounded by it.
-func WithCallTimeout(d time.Duration) ClientOption {
-	return func(c *Client) { c.callTimeout = d }
-}
+// v0.6. Streaming calls are not bounded by it. It is WithCallOptions with
+// [CallTimeout].
+func WithCallTimeout(d time.Duration) ClientOption { return WithCallOptions(CallTimeout(d)) }
 
 // WithClientSessions says whether a client carries its unary calls of one peer
 // on one stream, where the peer's server does too; see docs/session.md. Default
@@ -84,6 +87,10 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
+	if len(c.callOptions) > 0 {
+		c.options = new(callConfig)
+		c.options.applyDefaults(c.callOptions, true)
+	}
 	c.open.init(c)
 	c.sessions.init(c)
 	if h != nil {
@@ -170,16 +177,26 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	return err
 }
 
-// call makes a unary call.
+// call makes a unary call with the client's options.
 func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
-	call := c.newCall(dest, svc, method, Unary)
-	call.Args, call.Reply = args, reply
-	if e, ok := args.(*encodedArgs); ok {
-		call.Args, call.encoded = e.value, e
-	}
+	return c.callWith(ctx, nil, dest, svc, method, args, reply)
+}
+
+// callWith makes a unary call with options that are settled.
+func (c *Client) callWith(ctx context.Context, o *callConfig, dest peer.ID, svc, method string, args, reply any) error {
+	call := c.newUnary(o, dest, svc, method, args, reply)
 	err := c.do(ctx, call)
 	call.release()
 	return err
+}
+
+func (c *Client) newUnary(o *callConfig, dest peer.ID, svc, method string, args, reply any) *CallInfo {
+	call := c.newCall(dest, svc, method, Unary)
+	call.Args, call.Reply, call.options = args, reply, o
+	if e, ok := args.(*encodedArgs); ok {
+		call.Args, call.encoded = e.value, e
+	}
+	return call
 }
 
 // isLocal reports whether calls of dest stay in the process.
@@ -205,23 +222,28 @@ func (call *CallInfo) release() {
 
 // do is the way of every call.
 func (c *Client) do(ctx context.Context, call *CallInfo) error {
-	if c.callTimeout > 0 && call.Kind == Unary {
-		if _, has := ctx.Deadline(); !has {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, c.callTimeout)
-			defer cancel()
-		}
+	if call.options == nil {
+		call.options = c.options
 	}
-	return c.handler(ctx, call)
+	if call.options == nil {
+		return c.handler(ctx, call)
+	}
+	ctx, cancel := call.options.context(ctx, call)
+	defer cancel()
+	return c.attempts(ctx, call)
 }
 
 // carried is the end of the chain: the call is carried, and its error says
 // whose it is.
 func (c *Client) carried(ctx context.Context, call *CallInfo) error {
-	err := c.carry(ctx, call)
+	return call.told(c.carry(ctx, call))
+}
+
+func (call *CallInfo) told(err error) error {
 	if err == nil {
 		return nil
 	}
+	call.recognized(err)
 	return call.named(err)
 }
 
@@ -235,11 +257,12 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	}
 	switch {
 	case !call.Local:
-		return c.remote.carry(ctx, call)
+		return c.carryRemote(ctx, call)
 	case c.local == nil:
 		return clientError(CodeFailedPrecondition, call.ID(),
 			"the call is local, and the client has no server; make it with NewClientWithServer")
 	}
+	call.begun = call.Kind == Streaming
 	if call.Kind == Streaming && call.stats != nil {
 		call.stream.record(call.stats)
 	}

@@ -212,6 +212,7 @@ var anyType = reflect.TypeFor[any]()
 type fieldTypes struct {
 	byName map[string]reflect.Type
 	order  []reflect.Type
+	names  []string // in the same order
 }
 
 func isStruct(t reflect.Type) bool {
@@ -243,7 +244,7 @@ func fieldsOf(t reflect.Type) *fieldTypes {
 			continue // its fields are visible themselves
 		}
 		f.byName[name] = field.Type
-		f.order = append(f.order, field.Type)
+		f.order, f.names = append(f.order, field.Type), append(f.names, name)
 	}
 	stored, _ := fieldCache.LoadOrStore(t, f)
 	return stored.(*fieldTypes)

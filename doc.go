@@ -2,12 +2,31 @@
 // host, and by the other components of the same process, without generated
 // code.
 //
-// A [Server] takes receivers as net/rpc does, by reflection, and serves their
-// methods as a libp2p stream protocol. A [Client] calls them by peer ID. When
-// the destination is the host itself, or empty, the call stays in the process:
-// the method is called directly, and nothing is encoded. So a program made of
-// components can have them reach one another by RPC only, on their own peer
-// or on any other, with the same line of code.
+// A method is declared once, with its names and its types, and that value
+// serves both ends:
+//
+//	var Multiply = rpc.NewMethod[Args, int]("Arith", "Multiply")
+//
+//	server := rpc.NewServer(host1, "/arith/1.0")
+//	err := Multiply.Handle(server, func(ctx context.Context, args Args) (int, error) {
+//		return args.A * args.B, nil
+//	})
+//
+//	client := rpc.NewClient(host2, "/arith/1.0")
+//	product, err := Multiply.Call(ctx, client, host1.ID(), Args{6, 7})
+//
+// A [Server] serves methods as a libp2p stream protocol. A [Client] calls them
+// by peer ID. When the destination is the host itself, or empty, the call
+// stays in the process: the method is called directly, and nothing is encoded.
+// So a program made of components can have them reach one another by RPC only,
+// on their own peer or on any other, with the same line of code.
+//
+// Beside [Method] there are [ServerStream], [ClientStream] and [Duplex], for
+// many replies, many arguments, and both.
+//
+// A server takes receivers too, as net/rpc does, by reflection, and a client
+// calls by names. Either end may be the one or the other: they are the same
+// calls.
 //
 //	type Arith struct{}
 //
@@ -16,10 +35,8 @@
 //		return nil
 //	}
 //
-//	server := rpc.NewServer(host1, "/arith/1.0")
 //	err := server.Register(Arith{})
 //
-//	client := rpc.NewClient(host2, "/arith/1.0")
 //	var product int
 //	err = client.CallContext(ctx, host1.ID(), "Arith", "Multiply", Args{6, 7}, &product)
 //
@@ -49,7 +66,9 @@
 // need not: when it returns the call is over. Both channels are its own, and
 // are read and filled for it until it returns, whatever becomes of the caller.
 // Arguments are taken off the stream no faster than the method takes them, and
-// replies no faster than the caller does.
+// replies no faster than the caller does. A typed one has a [Receiver] and a
+// [Sender] in their place, which tell it of errors, and hold a few items so
+// that they are faster.
 //
 // Methods are called concurrently, each call in a goroutine. A panic in one
 // ends its call with [CodeInternal].
@@ -58,7 +77,8 @@
 //
 // [Client.Call], [Client.Go] and [Client.MultiCall] make unary calls, waiting,
 // not waiting, and of many peers at once. [Client.Stream] and
-// [Client.MultiStream] make streaming calls. A call is over when the method
+// [Client.MultiStream] make streaming calls. Those of typed methods are made by
+// the method. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
 // over nobody writes to the reply or the channels any more, and nothing of it
 // remains but a method that goes on though its context has ended.
@@ -76,10 +96,17 @@
 // read. Nothing that a peer sends is decoded before it has been found to be
 // whole and within the [Limits], which are in force unless lifted.
 //
+// # Testing
+//
+// Package rpctest tests components of such programs alone: it replaces what
+// they call by a few functions, makes it fail, hang or panic, and connects any
+// number of hosts in memory.
+//
 // # Compatibility
 //
 // The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol in
 // both roles; docs/migrating.md lists what is different, docs/wire.md is the
-// protocol's specification, and docs/operating.md is about limits, metrics
+// protocol's specification, docs/calling.md is about options, retries and calls
+// of many peers, and docs/operating.md about limits, metrics
 // and shutting down.
 package rpc

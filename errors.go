@@ -69,7 +69,10 @@ func (c Code) String() string {
 //	return &rpc.Error{Code: rpc.CodeNotFound, Message: "no such pin",
 //		Details: map[string]string{"cid": c.String()}}
 //
-// The errors that calls end with are of this type, unless a method made them. errors.Is(err,
+// The errors that calls end with are of this type, unless a method made them.
+// Those name peer, service and method, and errors.As finds a [DialError], a
+// [TransportError] or a [LimitError] in them where that is what failed; see
+// docs/errors.md. errors.Is(err,
 // context.Canceled) holds for one with [CodeCanceled], and likewise
 // [context.DeadlineExceeded] for [CodeDeadlineExceeded]. A v0.6 peer sees the
 // text and the [ErrorType].
@@ -85,6 +88,7 @@ type Error struct {
 	kind   ErrorType
 	cause  error
 	unsent bool
+	names  string // of declared errors, as they came
 }
 
 // Error returns the message, or the code where there is none.

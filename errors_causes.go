@@ -18,8 +18,10 @@ type DialError struct {
 	Err  error // what libp2p, or the context, said
 }
 
+// Error describes it.
 func (e *DialError) Error() string { return fmt.Sprintf("no stream to peer %v: %v", e.Peer, e.Err) }
 
+// Unwrap returns Err.
 func (e *DialError) Unwrap() error { return e.Err }
 
 // TransportError says that the stream or the session broke, or that the peer
@@ -30,6 +32,7 @@ type TransportError struct {
 	Err  error // what the stream said; nil if the peer is silent
 }
 
+// Error describes it.
 func (e *TransportError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("peer %v is silent", e.Peer)
@@ -37,6 +40,7 @@ func (e *TransportError) Error() string {
 	return fmt.Sprintf("the stream to peer %v broke: %v", e.Peer, e.Err)
 }
 
+// Unwrap returns Err.
 func (e *TransportError) Unwrap() error { return e.Err }
 
 // LimitError says that a limit was reached, on this side or, for an error of
@@ -48,8 +52,10 @@ type LimitError struct {
 	Err   error // more about it, if there is more in this process
 }
 
+// Error describes it.
 func (e *LimitError) Error() string { return "over the limit that " + e.Limit + " sets" }
 
+// Unwrap returns Err.
 func (e *LimitError) Unwrap() error { return e.Err }
 
 // limitOfLibp2p is a [LimitError]'s Limit.

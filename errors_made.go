@@ -54,6 +54,9 @@ func (e *Error) notSent(certain bool) *Error {
 // ofMethod is the error of a call whose method, or interceptor, returned err.
 // It may come from another call, whose request was not sent; this one's was.
 func ofMethod(err error) error {
+	if err == nil {
+		return nil // without the allocation
+	}
 	var e *Error
 	if !errors.As(err, &e) || !e.unsent {
 		return err

@@ -16,16 +16,18 @@ import (
 const (
 	detailUnsent = "rpc.unsent" // the call was turned away unread
 	detailLimit  = "rpc.limit"  // the Limit of a LimitError
+	detailErrors = "rpc.errors" // the names of the declared errors that it is, with commas between them
 )
 
 // ownDetails returns the details that a method may have set.
 func (e *Error) ownDetails() map[string]string {
 	own := e.Details
-	for _, key := range [...]string{detailUnsent, detailLimit} {
+	for _, key := range [...]string{detailUnsent, detailLimit, detailErrors} {
 		if _, claimed := own[key]; claimed {
 			own = maps.Clone(e.Details)
 			delete(own, detailUnsent)
 			delete(own, detailLimit)
+			delete(own, detailErrors)
 			break
 		}
 	}
@@ -91,6 +93,7 @@ func fromWire(r wire.Response) error {
 	}
 	e := &Error{Code: Code(r.Code), Message: r.Error, Details: r.Details, kind: ErrorType(r.ErrType)}
 	_, e.unsent = e.Details[detailUnsent]
+	e.names = e.Details[detailErrors]
 	if limit := e.Details[detailLimit]; limit != "" {
 		e.cause = &LimitError{Limit: limit}
 	}

@@ -44,7 +44,7 @@ func TestWrongArgumentIsTheSameErrorLocallyAndRemotely(t *testing.T) {
 			for _, err := range []error{here, there} {
 				checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc."+c.method, c.takes, c.given)
 			}
-			if fmt.Sprint(here) != fmt.Sprint(there) {
+			if local.words(here) != wire.words(there) {
 				t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
 			}
 			// A context that cannot end is another way through a local call.
@@ -54,7 +54,7 @@ func TestWrongArgumentIsTheSameErrorLocallyAndRemotely(t *testing.T) {
 			for _, s := range []setup{local, wire} {
 				done := make(chan *rpc.Call, 1)
 				_ = s.client.Go(s.dest, "Svc", c.method, c.args, reply(), done)
-				if err := take(t, "the call is over", done).Error; fmt.Sprint(err) != fmt.Sprint(here) {
+				if err := take(t, "the call is over", done).Error; s.words(err) != local.words(here) {
 					t.Errorf("by Go: %v", err)
 				}
 			}
@@ -148,7 +148,7 @@ func TestCallOfTheOtherKindSaysWhichItIs(t *testing.T) {
 		for _, err := range []error{here, there} {
 			checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Svc.", what)
 		}
-		if fmt.Sprint(here) != fmt.Sprint(there) {
+		if local.words(here) != wire.words(there) {
 			t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
 		}
 	}
@@ -166,7 +166,7 @@ func TestUnknownNamesAreTheSameErrorLocallyAndRemotely(t *testing.T) {
 		for _, err := range []error{here, there} {
 			checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "can't find")
 		}
-		if fmt.Sprint(here) != fmt.Sprint(there) {
+		if local.words(here) != wire.words(there) {
 			t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
 		}
 	}

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -82,6 +83,11 @@ type setup struct {
 	dest   peer.ID
 	sender peer.ID // whom the server takes the client for
 	host   host.Host
+}
+
+// words are an error's, whichever peer it names.
+func (s setup) words(err error) string {
+	return strings.ReplaceAll(fmt.Sprint(err), s.dest.String(), "DEST")
 }
 
 // options configure both sides of a setup.

@@ -50,7 +50,13 @@ type CallInfo struct {
 	// Reply points to a unary call's reply, which is there when the next
 	// handler has returned, beside an error too. nil for a streaming call.
 	Reply any
+	// Attempt counts, in a client, the attempts of a call that is retried
+	// ([CallRetry]), from 0. An interceptor sees each as a call, and so does a
+	// stats handler.
+	Attempt int
 
+	options *callConfig  // in a client; nil where nothing is set
+	begun   bool         // in a client: of a stream's items some may be gone
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	into    reflect.Type // in a server, of a local call: the caller's Reply
@@ -60,6 +66,8 @@ type CallInfo struct {
 	conn    *serverConn  // the same, if the call has a stream of its own
 	local   *localCall   // in a client, of a local call
 	frame   localFrame   // has the argument and the reply of a local typed call
+
+	errorNames string // in a server, of a remote call: what the method's error is declared as
 }
 
 // ID returns the call's service and method together.

@@ -19,10 +19,8 @@ type localCall struct {
 	used   bool
 	ended  chan error // of the method's goroutine
 	left   bool       // the method may be using this still
-	pooled bool
+	spare  *sync.Pool // where it came from, if it is to be used again
 }
-
-var localCalls = sync.Pool{New: func() any { return &localCall{pooled: true} }}
 
 // newLocalCall returns one to be given back by release. One that interceptors
 // or a stats handler see is theirs to look at for as long as they like, and is
@@ -31,15 +29,19 @@ func (c *Client) newLocalCall() *localCall {
 	if c.watched || c.server == nil || c.server.watched {
 		return new(localCall)
 	}
-	return localCalls.Get().(*localCall)
+	l, _ := c.spare.Get().(*localCall)
+	if l == nil {
+		l = &localCall{spare: &c.spare}
+	}
+	return l
 }
 
 func (c *localCall) release() {
-	if c.pooled && !c.left {
-		ended := c.ended
+	if c.spare != nil && !c.left {
+		ended, spare := c.ended, c.spare
 		*c = localCall{}
-		c.ended, c.pooled = ended, true
-		localCalls.Put(c)
+		c.ended, c.spare = ended, spare
+		spare.Put(c)
 	}
 }
 

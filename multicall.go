@@ -138,7 +138,7 @@ type branch struct {
 func newBranch(ctx context.Context, arg, reply reflect.Type, buffer int) *branch {
 	b := &branch{args: makeChan(arg, buffer), replies: makeChan(reply, 0), over: make(chan struct{})}
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
-	b.feed.init(b.args, reflect.SelectSend, b.over, b.ctx.Done(), reflect.Value{})
+	b.feed.init(b.args, b.over, b.ctx.Done())
 	return b
 }
 
@@ -149,7 +149,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error 
 	go func() {
 		defer close(passed)
 		var from chanSource
-		from.init(b.replies, reflect.SelectRecv, nil, nil, reflect.Value{})
+		from.init(b.replies, nil, nil)
 		if err := pump(&from, passOn{to}); err != nil {
 			b.cancel(err)
 			from.discard(b.over)

@@ -54,6 +54,8 @@ type Server struct {
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
+	sentinels    sentinels
+	describes    bool
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -74,7 +76,8 @@ type ServerOption func(*Server)
 
 // WithStreamBufferSize sets how many arguments, and how many replies, of a
 // streaming call a server holds between the stream and the method's channels.
-// Default 0: an item is received when the method takes it.
+// Default 0: an item is received when the method takes it. Typed methods hold
+// more than that by themselves; see [Sender.Send].
 func WithStreamBufferSize(size int) ServerOption {
 	return func(s *Server) { s.streamBuffer = size }
 }
@@ -129,13 +132,18 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
 
+	if s.describes {
+		s.registerDescriptions()
+	}
 	if h != nil {
 		s.id = h.ID()
-		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		// The best comes first: peers are told of each as it is set, and choose
+		// among what they have been told of.
 		if !s.noSessions {
 			h.SetStreamHandler(sessions(p), s.serveSession)
 		}
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
+		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
 	}
 	return s
 }
@@ -291,6 +299,7 @@ func (s *Server) prepared(next Handler) Handler {
 			return err
 		}
 		err := ofMethod(sound(next(ctx, call)))
+		s.nameErrors(call, err)
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
@@ -340,6 +349,9 @@ type methodEnds interface {
 	replies() source
 	// run runs the method. Nothing more is replied when it has returned.
 	run(ctx context.Context) error
+	// refused makes the method see, after the arguments that are there, why the
+	// next cannot be taken. The channel is closed when it has.
+	refused(err error) <-chan struct{}
 	// noMore ends the arguments, well with a nil err.
 	noMore(err error)
 	// halt makes every wait of the two ends end at once.
@@ -367,14 +379,17 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	go func() {
 		err := pump(call.stream.in, call.patiently(own.args()))
 		if err != nil {
+			if isCallError(err) {
+				call.await(ctx, own.refused(err), returned)
+			}
 			call.stopWriting(err, returned)
-			call.callerLeft(parent, cancel, err) // before the method sees its arguments end
+			call.callerLeft(parent, ctx, cancel, err) // before the method sees its arguments end
 		}
 		own.noMore(err)
 		if err == nil && call.conn != nil {
 			if err = call.conn.watchStream(returned); err != nil {
 				call.stopWriting(err, returned)
-				call.callerLeft(parent, cancel, err)
+				call.callerLeft(parent, ctx, cancel, err)
 			}
 		}
 		received <- err
@@ -384,7 +399,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		if err != nil {
 			// The call is over; the method learns it by its context, and by
 			// the end of its arguments.
-			call.callerLeft(parent, cancel, err)
+			call.callerLeft(parent, ctx, cancel, err)
 			if call.conn != nil && isCallError(err) {
 				_ = call.conn.respond(call, err)
 			}
@@ -420,13 +435,14 @@ func (call *CallInfo) stopWriting(err error, returned <-chan struct{}) {
 	}
 }
 
-// callerLeft cancels the context of a method whose caller is gone, unless its
-// parent has ended: then it ends too, and with that error.
-func (call *CallInfo) callerLeft(parent context.Context, cancel context.CancelCauseFunc, err error) {
+// callerLeft ends the context of a method whose caller is gone: if its parent
+// has ended, with that error.
+func (call *CallInfo) callerLeft(parent, ctx context.Context, cancel context.CancelCauseFunc, err error) {
 	if call.conn != nil {
 		call.conn.awaitDeadline(err)
 	}
 	if parent.Err() == nil {
 		cancel(err)
 	}
+	<-ctx.Done()
 }

@@ -51,19 +51,20 @@ type service struct {
 
 // method is all that a call of it needs to know, found out once.
 type method struct {
-	id       ServiceID
-	kind     Kind
-	rcvr     reflect.Value // a pointer to the receiver; not valid for a function
-	fn       reflect.Value // takes the receiver first, if there is one
-	direct   direct        // fn, for most unary methods
-	typed    typedFunc     // in place of rcvr and fn
-	handler  any           // what typed calls
-	stream   typedEnds     // the same, of a streaming method
-	zero     any           // of type arg, where an interface points to its value
-	arg      reflect.Type  // as the method declares it
-	reply    reflect.Type  // what the reply points to; a stream's element
-	replyPtr reflect.Type  // a unary method's, as it declares it
-	ok       []byte        // the encoded header of a reply without error
+	id        ServiceID
+	kind      Kind
+	rcvr      reflect.Value // a pointer to the receiver; not valid for a function
+	fn        reflect.Value // takes the receiver first, if there is one
+	direct    direct        // fn, for most unary methods
+	typed     typedFunc     // in place of rcvr and fn
+	handler   any           // what typed calls
+	stream    typedEnds     // the same, of a streaming method
+	zero      any           // of type arg, where an interface points to its value
+	arg       reflect.Type  // as the method declares it
+	reply     reflect.Type  // what the reply points to; a stream's element
+	replyPtr  reflect.Type  // a unary method's, as it declares it
+	sentinels sentinels     // that its value declares
+	ok        []byte        // the encoded header of a reply without error
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

@@ -84,7 +84,7 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 	return s.handle(&method{
 		id: m.id, kind: Unary,
 		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
-		handler: f,
+		handler: f, sentinels: sentinelsOf(&m.config),
 		typed: func(ctx context.Context, arg, reply any) error {
 			a, _ := arg.(A) // nil, for an A that is an interface
 			r, err := f(ctx, a)
@@ -100,14 +100,15 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 // returns at once. opts hold for this call; those of the method and of the
 // client hold where they say nothing.
 func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) (R, error) {
-	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched {
+	o := c.settled(m.config.calls, opts)
+	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
 		var reply R
-		err := c.call(ctx, dest, m.id.Name, m.id.Method, arg, &reply)
+		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
 		return reply, err
 	}
 	call := c.newCall(dest, m.id.Name, m.id.Method, Unary)
 	f := &typedFrame[A, R]{of: m, arg: arg}
-	call.frame = f
+	call.frame, call.options = f, o
 	err := c.do(ctx, call)
 	f, _ = call.frame.(*typedFrame[A, R])
 	call.release()

@@ -61,6 +61,14 @@ func (m *typedMethod[A, R]) run(ctx context.Context) error {
 	return noTypedNil(m.f(ctx, &Receiver[A]{&m.in}, &Sender[R]{&m.out}))
 }
 
+func (m *typedMethod[A, R]) refused(err error) <-chan struct{} {
+	told := m.in.refuse(err)
+	if m.one { // who has the one does not come back
+		return closedChan
+	}
+	return told
+}
+
 func (m *typedMethod[A, R]) noMore(err error) {
 	switch {
 	case err == nil:
@@ -109,10 +117,11 @@ type typedCall[A, R any] struct {
 	replies pipe[R]
 	cancel  context.CancelFunc
 	over    chan struct{} // closed when it is
+	peer    peer.ID
 }
 
 // openStream starts a streaming call.
-func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, _ *methodConfig, _ []CallOption) *typedCall[A, R] {
+func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption) *typedCall[A, R] {
 	t := &typedCall[A, R]{over: make(chan struct{})}
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.args.init(id, 0, firstSize(c.isLocal(dest)))
@@ -121,6 +130,8 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	t.replies.call = ctx.Done() // what is there is received all the same
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
+	call.options = c.settled(config.calls, opts)
+	t.peer = call.Peer
 	call.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies}, out: callerReplies[R]{&t.replies},
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
@@ -158,17 +169,23 @@ func (t *typedCall[A, R]) close() error {
 
 // only returns the reply of a method that replies once.
 func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
-	id := t.replies.id
 	if reply, err = t.replies.receive(ctx); err == io.EOF {
-		err = clientError(CodeInternal, id, "the method ended without a reply, and one is expected")
+		err = t.failed("the method ended without a reply, and one is expected")
 	} else if err == nil {
 		if _, err = t.replies.receive(ctx); err == nil {
-			return reply, clientError(CodeInternal, id, "the method replied more than once, and one reply is expected; a Duplex takes several")
+			return reply, t.failed("the method replied more than once, and one reply is expected; a Duplex takes several")
 		} else if err == io.EOF {
 			err = nil
 		}
 	}
 	return reply, err
+}
+
+// failed is the error of a method that does not reply as it should.
+func (t *typedCall[A, R]) failed(what string) error {
+	id := t.replies.id
+	call := CallInfo{Service: id.Name, Method: id.Method, Peer: t.peer}
+	return call.named(clientError(CodeInternal, id, "%s", what))
 }
 
 // callerArgs is the source of a caller's arguments. As with channels, to halt

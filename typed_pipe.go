@@ -14,7 +14,7 @@ import (
 // together when they are encoded, and one at least.
 const (
 	pipeItems = 64
-	pipeBytes = 64 << 10
+	pipeBytes = 256 << 10
 )
 
 // pipe is one direction of a streaming call between a typed end, which the
@@ -33,9 +33,10 @@ type pipe[T any] struct {
 	mu       sync.Mutex
 	ring     []T // of a power of two
 	first, n int
-	size     int   // of an item, encoded, as far as is known
-	ended    error // comes after the last item; nil while more may come
-	halted   bool  // nobody takes items any more
+	size     int           // of an item, encoded, as far as is known
+	ended    error         // comes after the last item; nil while more may come
+	halted   bool          // nobody takes items any more
+	told     chan struct{} // see refuse
 	takers   waiters
 	putters  waiters
 
@@ -43,7 +44,7 @@ type pipe[T any] struct {
 	// encoded.
 	in, out         T
 	inSize, outSize int
-	pointer         bool // T is one
+	kind            reflect.Kind // T's
 }
 
 // init prepares the pipe for at most so many items (or pipeItems) of, to begin
@@ -51,7 +52,7 @@ type pipe[T any] struct {
 func (p *pipe[T]) init(id ServiceID, most, size int) {
 	p.id, p.most, p.size = id, max(most, pipeItems), size
 	p.takers.wake, p.putters.wake = make(chan struct{}, 1), make(chan struct{}, 1)
-	p.pointer = reflect.TypeFor[T]().Kind() == reflect.Pointer
+	p.kind = reflect.TypeFor[T]().Kind()
 }
 
 // waiters are those who wait for a pipe to change.
@@ -181,17 +182,23 @@ func (p *pipe[T]) receive(ctx context.Context) (v T, err error) {
 		p.mu.Lock()
 	}
 	for p.n == 0 && p.ended == nil {
-		switch p.wait(&p.takers, ctx.Done(), p.done, nil) {
-		case errEnded:
+		err = p.wait(&p.takers, ctx.Done(), p.done, nil)
+		switch {
+		case err == nil || p.n > 0 || p.ended != nil: // that counts
+		case err == errEnded:
 			return v, contextError(ctx, p.id)
-		case errStopped:
+		default:
 			return v, p.gave()
 		}
 	}
-	if p.n == 0 {
-		return v, p.ended
+	if p.n > 0 {
+		return p.pop(), nil
 	}
-	return p.pop(), nil
+	if p.told != nil {
+		close(p.told)
+		p.told = nil
+	}
+	return v, p.ended
 }
 
 // close ends what is put; what is there is still taken. Of several reasons the
@@ -204,6 +211,17 @@ func (p *pipe[T]) close(reason error) {
 		p.takers.wakeAll()
 		p.putters.wakeAll()
 	}
+}
+
+// refuse is close that returns a channel, which is closed when the typed end has
+// come to the reason.
+func (p *pipe[T]) refuse(reason error) <-chan struct{} {
+	told := make(chan struct{})
+	p.mu.Lock()
+	p.told = told
+	p.mu.Unlock()
+	p.close(reason)
+	return told
 }
 
 // halt makes whatever is put, or taken by a pump, an error from now on.
@@ -232,7 +250,7 @@ func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.outSize > 0 {
-		p.size = p.outSize
+		p.size, p.outSize = p.outSize, 0
 	}
 	for {
 		switch {
@@ -240,13 +258,17 @@ func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
 			return it, stateEnd, errStopped
 		case p.n > 0:
 			p.out = p.pop()
-			return item{ptr: &p.out, size: &p.outSize}, stateItem, nil
+			it = item{ptr: &p.out, size: &p.outSize}
+			if p.kind == reflect.Interface { // what it holds is the item
+				it.value = reflect.ValueOf(&p.out).Elem()
+			}
+			return it, stateItem, nil
 		case p.ended != nil:
 			return it, stateEnd, nil
 		case !wait:
 			return it, stateIdle, nil
 		}
-		if p.wait(&p.takers, p.call, nil, nil) != nil {
+		if p.wait(&p.takers, p.call, nil, nil) != nil && p.n == 0 && p.ended == nil {
 			return it, stateEnd, errStopped
 		}
 	}
@@ -254,7 +276,7 @@ func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
 
 // fresh returns an item to decode into, and to put.
 func (p *pipe[T]) fresh() item {
-	if p.pointer { // never to nil
+	if p.kind == reflect.Pointer { // never to nil
 		it := newItem(reflect.TypeFor[T]())
 		it.size = &p.inSize
 		return it
@@ -267,6 +289,9 @@ func (p *pipe[T]) fresh() item {
 // put hands an item to the typed end. It returns errLate when it is late
 // before there is room.
 func (p *pipe[T]) put(it item) error {
+	if p.inSize == 0 {
+		p.inSize = sizeOf(it.ptr) // it comes from no stream
+	}
 	err := p.give(p.valueOf(it))
 	if err == nil && p.stats != nil {
 		p.stats.in(it.reflected(), nil)
@@ -278,7 +303,7 @@ func (p *pipe[T]) give(v T) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inSize > 0 {
-		p.size = p.inSize
+		p.size, p.inSize = p.inSize, 0
 	}
 	for p.ended == nil && !p.halted {
 		if p.n < p.limit() {
@@ -298,7 +323,7 @@ func (p *pipe[T]) valueOf(it item) T {
 	if own, ok := it.ptr.(*T); ok {
 		return *own
 	}
-	if p.pointer {
+	if p.kind == reflect.Pointer {
 		if own, ok := it.ptr.(T); ok {
 			return own
 		}

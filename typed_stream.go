@@ -9,7 +9,7 @@ import (
 )
 
 // ServerStream is a streaming method as a value, as [Method] is a unary one:
-// it takes one argument and replies with any number of items.
+// it takes one argument and replies any number of times.
 //
 //	var List = rpc.NewServerStream[string, Entry]("Store", "List")
 //
@@ -51,7 +51,7 @@ func (m *ServerStream[A, R]) String() string { return m.id.String() }
 // it returns, the call is over, with the error of f. A caller that sends no
 // argument, or a second one, gets an error that says so.
 func (m *ServerStream[A, R]) Handle(s *Server, f func(ctx context.Context, arg A, out *Sender[R]) error) error {
-	return handleStream(s, m.id, true, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
+	return handleStream(s, m.id, &m.config, true, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
 		arg, err := in.only(ctx)
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (m *ClientStream[A, R]) String() string { return m.id.String() }
 // receives the arguments from in, and need not take all of them: when it
 // returns, the call is over. What it returns beside an error is not sent.
 func (m *ClientStream[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receiver[A]) (R, error)) error {
-	return handleStream(s, m.id, false, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
+	return handleStream(s, m.id, &m.config, false, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
 		r, err := f(ctx, in)
 		if err = noTypedNil(err); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (m *Duplex[A, R]) String() string { return m.id.String() }
 // receives the arguments from in and sends the replies to out, at will. When
 // it returns, the call is over, with the error of f.
 func (m *Duplex[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receiver[A], out *Sender[R]) error) error {
-	return handleStream(s, m.id, false, f)
+	return handleStream(s, m.id, &m.config, false, f)
 }
 
 // Open calls the method on dest and returns the call. It does not wait: how
@@ -252,11 +252,12 @@ func (c *DuplexCall[A, R]) Close() error { return c.call.close() }
 // use.
 type Sender[T any] struct{ pipe *pipe[T] }
 
-// Send sends an item. It waits only where the other side is behind: a number
-// of items, up to 64, or as many as are 64 KiB together, are on their way at a
-// time, and go out as soon as nothing else does. The item belongs to the call
-// then: what it points to must not be changed. That Send returns nil does not
-// say that it has arrived.
+// Send sends an item. It waits only where the other side is behind: up to 64
+// items are held (or [WithStreamBufferSize] in a server, if that is more), and
+// no more than make 256 KiB, but always one. They go out at once, together
+// when several have come meanwhile. The item belongs to the call then: what it
+// points to must not be changed. That Send returns nil does not say that it
+// has arrived.
 //
 // Send returns an error when the call is over: that of the method's context
 // if this has ended, and else io.EOF; or when ctx ends while it waits. The
@@ -283,9 +284,10 @@ func (r *Receiver[T]) All(ctx context.Context) iter.Seq2[T, error] { return all(
 
 // handleStream registers a streaming method; one says that it takes no more
 // than one argument.
-func handleStream[A, R any](s *Server, id ServiceID, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) error {
+func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) error {
 	return s.handle(&method{
 		id: id, kind: Streaming, arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](),
+		sentinels: sentinelsOf(config),
 		stream: func(ctx context.Context, call *CallInfo, buffer int) methodEnds {
 			return newTypedMethod(ctx, call, buffer, one, f)
 		},

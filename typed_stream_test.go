@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -194,6 +196,127 @@ func TestTypedDuplex(t *testing.T) {
 		replies, err := stream(ctx, t, s, "Divides", args, Quotient{})
 		if err == nil || err.Error() != errDivide.Error() || !slices.Equal(replies, []Quotient{{3, 1}}) {
 			t.Errorf("by name: %v, %v", replies, err)
+		}
+	})
+}
+
+func TestStatsTellOfTypedStreams(t *testing.T) {
+	t.Parallel()
+	doubles := rpc.NewDuplex[int, int]("Svc", "Doubles")
+	for _, tr := range transports[:2] {
+		for _, by := range []string{"typed", "receiver"} {
+			t.Run(tr.name+"/"+by, func(t *testing.T) {
+				t.Parallel()
+				server := &statsLog{t: t, encoded: !tr.local}
+				client := &statsLog{t: t, encoded: !tr.local, client: true}
+				s := tr.setup(t, options{
+					[]rpc.ServerOption{rpc.WithServerStatsHandler(server)}, []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
+				})
+				var err error
+				if by == "receiver" {
+					err = s.server.RegisterName("Svc", told{oneStart()})
+				} else {
+					err = doubles.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
+						for n, err := range in.All(ctx) {
+							if err != nil {
+								return err
+							}
+							_ = out.Send(ctx, 2*n)
+						}
+						return nil
+					})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx := testContext(t)
+				call := doubles.Open(ctx, s.client, s.dest)
+				for i := range 3 {
+					_ = call.Send(ctx, i+1)
+				}
+				_ = call.CloseSend()
+				if all, err := received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
+					t.Fatal(all, err)
+				}
+				if err := s.server.Shutdown(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for want, at := range map[string]*statsCall{
+					"begin, out 1, out 2, out 3, in 2, in 4, in 6, end": client.only(t),
+					"begin, out 2, out 4, out 6, in 1, in 2, in 3, end": server.only(t),
+				} {
+					if got := strings.Join(at.sorted(), ", "); got != want {
+						t.Errorf("%s, not %s", got, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestTypedStreamsOfEveryType(t *testing.T) {
+	t.Parallel()
+	t.Run("int", func(t *testing.T) { echoed(t, -7) })
+	t.Run("string", func(t *testing.T) { echoed(t, "seven") })
+	t.Run("bytes", func(t *testing.T) { echoed(t, []byte{7}) })
+	t.Run("large bytes", func(t *testing.T) { echoed(t, make([]byte, 300<<10)) })
+	t.Run("struct", func(t *testing.T) { echoed(t, Args{6, 7}) })
+	t.Run("pointer", func(t *testing.T) { echoed(t, &Args{6, 7}) })
+	t.Run("slice", func(t *testing.T) { echoed(t, []string{"a", "b"}) })
+	t.Run("map", func(t *testing.T) { echoed(t, map[string]int{"a": 1}) })
+	t.Run("struct of all", func(t *testing.T) { echoed(t, holder3{A: int64(3), M: map[string]int{"a": 1}}) })
+	t.Run("any", func(t *testing.T) { echoed[any](t, int64(7)) })
+	t.Run("nothing", func(t *testing.T) { echoed(t, struct{}{}) })
+}
+
+// echoed sends an item to and fro, by typed ends and by channels, and checks
+// that items do not share what they point to.
+func echoed[T any](t *testing.T, item T) {
+	t.Parallel()
+	echo := rpc.NewDuplex[T, T]("Svc", "Echo")
+	typed := func(s *rpc.Server) error {
+		return echo.Handle(s, func(ctx context.Context, in *rpc.Receiver[T], out *rpc.Sender[T]) error {
+			for {
+				v, err := in.Receive(ctx)
+				if err == io.EOF {
+					return nil
+				}
+				if err == nil {
+					err = out.Send(ctx, v)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	forEachServing(t, habits[T]{}, typed, options{}, func(t *testing.T, s setup) {
+		ctx := testContext(t)
+		call := echo.Open(ctx, s.client, s.dest)
+		sent := inBackground(func() error {
+			for range 20 {
+				if err := call.Send(ctx, item); err != nil {
+					return err
+				}
+			}
+			return call.CloseSend()
+		})
+		all, err := received(ctx, t, call)
+		if err := errors.Join(err, take(t, "all is sent", sent)); err != nil || len(all) != 20 {
+			t.Fatal(len(all), err)
+		}
+		for _, v := range all {
+			if !reflect.DeepEqual(v, item) {
+				t.Fatalf("got %v", v)
+			}
+		}
+		if v := reflect.ValueOf(all[0]); v.Kind() == reflect.Pointer && s.dest != s.sender && v.Pointer() == reflect.ValueOf(all[1]).Pointer() {
+			t.Error("two items are one")
+		}
+		args := make(chan T)
+		sendAll(ctx, args, item, item)
+		if all, err := stream(ctx, t, s, "Echo", args, item); err != nil || len(all) != 2 || !reflect.DeepEqual(all[1], item) {
+			t.Errorf("by name: %v, %v", all, err)
 		}
 	})
 }

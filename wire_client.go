@@ -30,6 +30,7 @@ type clientConn struct {
 	st     network.Stream
 	client *Client
 	call   *CallInfo
+	ctx    context.Context // the call's
 	wire.Conn
 	failed atomic.Pointer[Error] // why the call was ended from outside
 }
@@ -109,7 +110,7 @@ func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body enco
 // carryOn makes the call on a stream.
 func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body encodedValue, st network.Stream) error {
 	c := t.client
-	conn := &clientConn{st: st, client: c, call: call}
+	conn := &clientConn{st: st, client: c, call: call, ctx: ctx}
 	if err := conn.open(ctx); err != nil {
 		_ = st.Reset()
 		return err
@@ -131,6 +132,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 	conn.W.B = wire.AppendHeader(conn.W.B, conn.header(ctx))
 	var err error
 	if call.Kind == Streaming {
+		call.begun = true
 		err = conn.stream()
 	} else {
 		err = conn.unary(body)
@@ -167,7 +169,7 @@ func (c *clientConn) done() {
 }
 
 // abort ends every wait of the call.
-func (c *clientConn) abort() { c.giveUp(CodeOK) }
+func (c *clientConn) abort() { c.giveUp(CodeOf(c.ctx.Err())) }
 
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather

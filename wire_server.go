@@ -404,6 +404,28 @@ func (s *patientSink) end() error {
 	return s.lateSink.end()
 }
 
+// await waits for a or b, or the end of the call.
+func (call *CallInfo) await(ctx context.Context, a, b <-chan struct{}) {
+	var tick <-chan time.Time
+	if call.conn != nil {
+		t := time.NewTicker(pollTime)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-a:
+		case <-b:
+		case <-ctx.Done():
+		case <-tick:
+			if call.conn.callerGone() == nil {
+				continue
+			}
+		}
+		return
+	}
+}
+
 // callerGone asks the muxer, without reading anything.
 func (c *serverConn) callerGone() error {
 	_ = c.st.SetReadDeadline(wire.Past)
@@ -488,6 +510,9 @@ func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users
 	}
 	r := toWire(err)
 	r.Service, r.Method = call.Service, call.Method
+	if call.errorNames != "" {
+		r.Details = withDetail(r.Details, detailErrors, call.errorNames)
+	}
 	b = wire.AppendResponse(b, &r)
 	head := len(b)
 	var failed error

@@ -2,102 +2,139 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
+	"fmt"
 	"sync"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
 const (
-	protocol      = "/bench/rpc"
-	bufferedProto = "/bench/buffered" // the same, with buffers for streams
-	rawProtocol   = "/bench/raw"      // echoes one message a stream
-	pipeProtocol  = "/bench/pipe"     // echoes messages of one stream
-	flushProtocol = "/bench/flush"    // echoes items as v0.6 does, flushing each
+	overTCP  = "/ip4/127.0.0.1/tcp/0"
+	overQUIC = "/ip4/127.0.0.1/udp/0/quic-v1"
 )
 
-// Echo is the service that all cells call.
-type Echo struct{}
-
-// Bytes replies with what it was sent.
-func (Echo) Bytes(_ context.Context, in []byte, out *[]byte) error {
-	*out = in
-	return nil
-}
-
-// Multiply takes a pointer, as most methods do.
-func (Echo) Multiply(_ context.Context, args *Args, product *int) error {
-	*product = args.A * args.B
-	return nil
-}
-
-// Divide takes a value.
-func (Echo) Divide(_ context.Context, args Args, quotient *int) error {
-	*quotient = args.A / args.B
-	return nil
-}
-
-// Args is a small argument.
-type Args struct{ A, B int }
-
-// Stream replies with each item.
-func (Echo) Stream(_ context.Context, in <-chan []byte, out chan<- []byte) error {
-	for item := range in {
-		out <- item
+// newHost makes a host without limits: the cells with many callers want more
+// streams, and those with many peers more connections, than libp2p allows by
+// default.
+func newHost(addr string, more ...libp2p.Option) (host.Host, error) {
+	limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits))
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return libp2p.New(append([]libp2p.Option{libp2p.ListenAddrStrings(addr), libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(connmgr.NullConnMgr{})}, more...)...)
+}
+
+// newHosts makes n hosts for TCP alone, without what only a node of a public
+// network needs: up to a thousand of them are in this process.
+func newHosts(n int) ([]host.Host, error) {
+	hosts := make([]host.Host, n)
+	err := each(n, func(i int) (err error) {
+		hosts[i], err = newHost(overTCP, libp2p.Transport(tcp.NewTCPTransport), libp2p.DisableRelay(),
+			libp2p.DisableMetrics(), libp2p.DisableIdentifyAddressDiscovery())
+		return err
+	})
+	if err != nil {
+		closeHosts(hosts)
+		return nil, err
+	}
+	return hosts, nil
+}
+
+func closeHosts(hosts []host.Host) {
+	_ = each(len(hosts), func(i int) error {
+		if hosts[i] == nil {
+			return nil
+		}
+		return hosts[i].Close()
+	})
+}
+
+// each does n things, some at once.
+func each(n int, do func(i int) error) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	slots := make(chan struct{}, 16)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := do(i); err != nil {
+				mu.Lock()
+				first = errors.Join(first, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+func connect(ctx context.Context, from, to host.Host) error {
+	return from.Connect(ctx, peer.AddrInfo{ID: to.ID(), Addrs: to.Addrs()})
+}
+
+// serving is what answers at one host: all systems and the floors.
+type serving struct {
+	closers []func()
+}
+
+// raised are limits that no cell meets.
+var raised = rpc.Limits{CallsPerPeer: 1 << 20, Calls: 1 << 20}
+
+func serveAll(h host.Host) (*serving, error) {
+	s := &serving{}
+	serveRaw(h)
+	for _, serve := range []func(host.Host) (func(), error){serveRPC, serveGRPC, serveDRPC, serveNetRPC} {
+		done, err := serve(h)
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.closers = append(s.closers, done)
+	}
+	return s, nil
+}
+
+func (s *serving) close() {
+	for _, done := range s.closers {
+		done()
+	}
 }
 
 // pair is two connected hosts, of which the second serves.
 type pair struct {
-	a, b   host.Host
-	server *rpc.Server
-	client *rpc.Client
-
-	bufferedServer *rpc.Server
-	bufferedClient *rpc.Client
+	a, b    host.Host
+	serving *serving
 }
 
-// newPair connects two hosts over the given address, without limits: the
-// cells with many callers want more streams than libp2p allows by default.
+// newPair connects two hosts over the given address. There is one connection
+// between them, which everything that is compared shares.
 func newPair(ctx context.Context, addr string) (*pair, error) {
-	var hosts [2]host.Host
-	for i := range hosts {
-		limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits))
-		if err != nil {
-			return nil, err
-		}
-		if hosts[i], err = libp2p.New(libp2p.ListenAddrStrings(addr), libp2p.ResourceManager(limits)); err != nil {
-			return nil, err
-		}
+	p := new(pair)
+	var err error
+	if p.a, err = newHost(addr); err != nil {
+		return nil, err
 	}
-	p := &pair{a: hosts[0], b: hosts[1]}
-	p.server = rpc.NewServer(p.b, protocol)
-	p.client = rpc.NewClient(p.a, protocol)
-	p.bufferedServer = rpc.NewServer(p.b, bufferedProto, rpc.WithStreamBufferSize(64))
-	p.bufferedClient = rpc.NewClient(p.a, bufferedProto)
-	p.b.SetStreamHandler(rawProtocol, func(st network.Stream) {
-		if echoMessage(st) != nil {
-			_ = st.Reset()
-			return
-		}
-		_ = st.Close()
-	})
-	p.b.SetStreamHandler(pipeProtocol, func(st network.Stream) {
-		for echoMessage(st) == nil {
-		}
-		_ = st.Close()
-	})
-	p.b.SetStreamHandler(flushProtocol, echoFlushing)
-	err := errors.Join(p.server.Register(Echo{}), p.bufferedServer.Register(Echo{}), p.a.Connect(ctx, peer.AddrInfo{ID: p.b.ID(), Addrs: p.b.Addrs()}))
+	if p.b, err = newHost(addr); err != nil {
+		_ = p.a.Close()
+		return nil, err
+	}
+	if p.serving, err = serveAll(p.b); err == nil {
+		err = connect(ctx, p.a, p.b)
+	}
+	if n := len(p.a.Network().ConnsToPeer(p.b.ID())); err == nil && n != 1 {
+		err = fmt.Errorf("%d connections, not 1", n)
+	}
 	if err != nil {
 		p.close()
 		return nil, err
@@ -106,57 +143,9 @@ func newPair(ctx context.Context, addr string) (*pair, error) {
 }
 
 func (p *pair) close() {
-	_ = p.client.Close()
-	_ = p.bufferedClient.Close()
-	_ = p.bufferedServer.Close()
-	_ = p.server.Close()
+	if p.serving != nil {
+		p.serving.close()
+	}
 	_ = p.a.Close()
 	_ = p.b.Close()
-}
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// buffer returns one of n bytes, and what gives it back.
-func buffer(n int) ([]byte, func()) {
-	b := buffers.Get().(*[]byte)
-	if cap(*b) < n {
-		*b = make([]byte, n)
-	}
-	return (*b)[:n], func() { buffers.Put(b) }
-}
-
-// echoMessage reads a message, with its length before it, and writes it back.
-func echoMessage(st network.Stream) error {
-	b, done := buffer(512 << 10)
-	defer done()
-	if _, err := io.ReadFull(st, b[:4]); err != nil {
-		return err
-	}
-	n := binary.BigEndian.Uint32(b)
-	if _, err := io.ReadFull(st, b[4:4+n]); err != nil {
-		return err
-	}
-	_, err := st.Write(b[:4+n])
-	return err
-}
-
-// message is what echoMessage takes.
-func message(size int) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, uint32(size)), make([]byte, size)...)
-}
-
-// echoRaw opens a stream, and sends and receives a message on it.
-func (p *pair) echoRaw(ctx context.Context, msg []byte) error {
-	st, err := p.a.NewStream(ctx, p.b.ID(), rawProtocol)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	if _, err := st.Write(msg); err != nil {
-		return err
-	}
-	b, done := buffer(len(msg))
-	defer done()
-	_, err = io.ReadFull(st, b)
-	return err
 }

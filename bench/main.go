@@ -1,219 +1,273 @@
-// Bench compares the library with what it is built on, side by side: in every
-// round each contestant of a cell takes its turn, over the same connection, in
-// another order, and medians over the rounds are compared. One machine's
-// figures mean little; their ratios, taken in one run, mean something.
+// Bench compares the library with others and with what it is built on, side by
+// side: in every round each contestant of a cell takes its turn, over the same
+// libp2p connection, in another order, and medians over the rounds are
+// compared. One machine's figures mean little; their ratios, taken in one run,
+// mean something.
+//
+//	go run ./bench                    all tables, in Markdown
+//	go run ./bench -run 'TCP 64 B'    some of them
+//	go run ./bench -run '4 KiB, 64' -of session -cpuprofile cpu.prof
+//	go run ./bench -draw              all tables, and the charts in docs/
+//	go run ./bench -write             the same, and the tables into docs/benchmarks.md
+//
+// Charts and the document are of whole runs only, and of a run with -quick only
+// in a directory that -docs names, so that docs/ keeps what means something.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/pprof"
-	"slices"
+	"strings"
 	"time"
 )
 
 func main() {
+	if isChild() {
+		child()
+		return
+	}
 	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// contestant does n operations, and returns what went wrong.
-type contestant struct {
-	name string
-	run  func(ctx context.Context, n int) error
-}
-
-// cell is one comparison. The first contestant is what the others are
-// compared with.
-type cell struct {
-	name        string
-	bytes       int // of payload an operation moves one way; 0 where that is not the point
-	contestants []contestant
-}
-
-// group makes cells that share a set-up, which close takes down.
-type group struct {
-	name string
-	make func(ctx context.Context) (cells []cell, close func(), err error)
-}
-
 type config struct {
 	rounds  int
 	time    time.Duration // of a contestant's turn
 	only    *regexp.Regexp
+	of      *regexp.Regexp // contestants; nil for all
 	callers int
+
+	waiting int   // calls that wait on one peer
+	idle    int   // peers with an idle session each
+	fanOut  []int // destinations
+	growth  []int // destinations, of which memory is measured too
+}
+
+func defaults() config {
+	return config{callers: 64, waiting: 10_000, idle: 100, fanOut: []int{1, 10, 100}, growth: []int{10, 30, 100, 300, 1000}}
+}
+
+// quick makes turns so short, and numbers so small, that figures mean nothing.
+func (c *config) quick() {
+	c.rounds, c.time = 2, 5*time.Millisecond
+	c.waiting, c.idle, c.fanOut, c.growth = 200, 5, []int{1, 10}, []int{5, 10}
+}
+
+// bench is one run: what it measured is kept for the charts and the targets.
+type bench struct {
+	config
+	out          io.Writer
+	machine      string
+	cells        map[string][]cellResult // by group
+	growths      []growthResult
+	waits        []waitResult
+	idles        []idleResult
+	latencies    map[string][]latencyResult // by section
+	registerings []registeringResult
+}
+
+// section is a part of a run that makes tables of its own form.
+type section struct {
+	name string
+	run  func(b *bench, ctx context.Context, name string) error
+}
+
+const (
+	latencyTCP  = "Latency beside large replies over TCP"
+	latencyQUIC = "Latency beside large replies over QUIC"
+)
+
+func sections() []section {
+	return []section{
+		{fanOutTCP, (*bench).fanOutCells},
+		{"Growth of MultiCall", (*bench).growthOfMultiCall},
+		{"Goroutines while calls wait", (*bench).goroutines},
+		{"Memory of waiting calls", (*bench).waitingCalls},
+		{"Memory of idle sessions", (*bench).idleSessions},
+		{latencyTCP, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overTCP) }},
+		{latencyQUIC, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overQUIC) }},
+		{"Registering while callers call", (*bench).registering},
+	}
+}
+
+// options are the command's, but for the config.
+type options struct {
+	quick, draw, write bool
+	docs               string
+	cpu, mem           string
+}
+
+func parse(args []string) (cfg config, o options, err error) {
+	cfg = defaults()
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&cfg.rounds, "rounds", 9, "how many turns each contestant has")
+	flags.DurationVar(&cfg.time, "time", 150*time.Millisecond, "how long a turn is")
+	only := flags.String("run", "", "run what this regular expression matches: a cell's group and name, a section's name")
+	of := flags.String("of", "", "of cells and latencies, only the contestants that this regular expression matches: for profiles; no targets then")
+	flags.BoolVar(&o.quick, "quick", false, "turns so short that the figures mean nothing: to see that all runs")
+	flags.BoolVar(&o.draw, "draw", false, "draw the charts into docs/")
+	flags.BoolVar(&o.write, "write", false, "write the tables into docs/benchmarks.md, between its markers, and draw the charts")
+	flags.StringVar(&o.docs, "docs", "", "use this directory in place of the project's docs")
+	flags.StringVar(&o.cpu, "cpuprofile", "", "write a CPU profile to this file")
+	flags.StringVar(&o.mem, "memprofile", "", "write a profile of all allocations to this file")
+	if err = flags.Parse(args); err != nil {
+		return cfg, o, err
+	}
+	if cfg.only, err = regexp.Compile(*only); err != nil {
+		return cfg, o, fmt.Errorf("-run: %w", err)
+	}
+	if *of != "" {
+		if cfg.of, err = regexp.Compile(*of); err != nil {
+			return cfg, o, fmt.Errorf("-of: %w", err)
+		}
+	}
+	cfg.rounds = max(cfg.rounds, 1)
+	if o.quick {
+		cfg.quick()
+	}
+	if !o.draw && !o.write {
+		return cfg, o, nil
+	}
+	switch {
+	case *only != "" || *of != "":
+		err = errors.New("-draw and -write are of whole runs, without -run and -of")
+	case o.docs != "":
+	case o.quick:
+		err = errors.New("the figures of -quick mean nothing; name a directory with -docs")
+	default:
+		o.docs, err = findDocs()
+	}
+	return cfg, o, err
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	rounds := flags.Int("rounds", 11, "how many turns each contestant has")
-	turn := flags.Duration("time", 300*time.Millisecond, "how long a turn is")
-	only := flags.String("run", "", "run the cells whose names match this regular expression")
-	quick := flags.Bool("quick", false, "turns so short that the figures mean nothing: to see that all runs")
-	cpu := flags.String("cpuprofile", "", "write a CPU profile to this file")
-	if err := flags.Parse(args); err != nil {
+	cfg, o, err := parse(args)
+	if err != nil {
 		return err
 	}
-	re, err := regexp.Compile(*only)
+	stop, err := profile(o)
 	if err != nil {
-		return fmt.Errorf("-run: %w", err)
+		return err
 	}
-	cfg := config{rounds: max(*rounds, 1), time: *turn, only: re, callers: 64}
-	if *quick {
-		cfg.rounds, cfg.time = 2, 5*time.Millisecond
+	var figures bytes.Buffer
+	b := &bench{
+		config: cfg, out: io.MultiWriter(out, &figures),
+		cells: make(map[string][]cellResult), latencies: make(map[string][]latencyResult),
+		machine: fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+			runtime.GOMAXPROCS(0), cfg.rounds, cfg.time),
 	}
-	if *cpu != "" {
-		f, err := os.Create(*cpu)
-		if err != nil {
+	if err := errors.Join(b.all(ctx), stop()); err != nil {
+		return err
+	}
+	if o.draw || o.write {
+		if err := b.draw(o.docs); err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
 	}
-	fmt.Fprintf(out, "%s, %s/%s, %d processors, %d rounds of %v\n", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.GOMAXPROCS(0), cfg.rounds, cfg.time)
-	for _, g := range groups(cfg) {
-		if err := runGroup(ctx, out, cfg, g); err != nil {
+	if o.write {
+		return writeFigures(filepath.Join(o.docs, "benchmarks.md"), figures.Bytes())
+	}
+	return nil
+}
+
+// all measures what was asked for.
+func (b *bench) all(ctx context.Context) error {
+	fmt.Fprintln(b.out, b.machine)
+	for _, g := range groups(b.config) {
+		if err := b.group(ctx, g); err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	if cfg.only.MatchString("registering") {
-		return registering(ctx, out, cfg)
-	}
-	return nil
-}
-
-func runGroup(ctx context.Context, out io.Writer, cfg config, g group) error {
-	cells, done, err := g.make(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	printed := false
-	for _, c := range cells {
-		if !cfg.only.MatchString(g.name + " " + c.name) {
+	for _, s := range sections() {
+		if !b.only.MatchString(s.name) {
 			continue
 		}
-		results, err := c.measure(ctx, cfg)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+		if err := s.run(b, ctx, s.name); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		if !printed {
-			fmt.Fprintf(out, "\n### %s\n\n| | | time | ratio | MB/s | allocations | bytes |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n", g.name)
-			printed = true
-		}
-		for i, r := range results {
-			rate := ""
-			if c.bytes > 0 {
-				rate = fmt.Sprintf("%.0f", float64(c.bytes)*1e3/r.ns)
-			}
-			fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %.0f | %.0f |\n", c.name, c.contestants[i].name,
-				timeText(r.ns), ratioText(r.ns/results[0].ns), rate, r.allocs, r.bytes)
-		}
+	}
+	if b.of == nil {
+		b.printTargets()
 	}
 	return nil
 }
 
-// result is the medians of a contestant's turns, an operation each.
-type result struct {
-	ns, allocs, bytes float64
-}
-
-// measure lets all contestants take their turns.
-func (c cell) measure(ctx context.Context, cfg config) ([]result, error) {
-	n := make([]int, len(c.contestants))
-	for i, con := range c.contestants { // warm up, and find out how many make a turn
-		var err error
-		if n[i], err = calibrate(ctx, con, cfg.time); err != nil {
-			return nil, fmt.Errorf("%s: %w", con.name, err)
+// profile starts what was asked for, which stop ends.
+func profile(o options) (stop func() error, err error) {
+	var cpu *os.File
+	if o.cpu != "" {
+		if cpu, err = os.Create(o.cpu); err != nil {
+			return nil, err
+		}
+		if err := pprof.StartCPUProfile(cpu); err != nil {
+			return nil, errors.Join(err, cpu.Close())
 		}
 	}
-	turns := make([][]result, len(c.contestants))
-	for round := range cfg.rounds {
-		for k := range c.contestants {
-			i := (round + k) % len(c.contestants)
-			r, err := turn(ctx, c.contestants[i], n[i])
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.contestants[i].name, err)
+	return func() error {
+		if cpu != nil {
+			pprof.StopCPUProfile()
+			if err := cpu.Close(); err != nil {
+				return err
 			}
-			turns[i] = append(turns[i], r)
+		}
+		if o.mem == "" {
+			return nil
+		}
+		f, err := os.Create(o.mem)
+		if err != nil {
+			return err
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+	}, nil
+}
+
+// findDocs finds the project's docs from its root or from the module.
+func findDocs() (string, error) {
+	for _, at := range []string{".", ".."} {
+		if _, err := os.Stat(filepath.Join(at, "bench", "go.mod")); err != nil {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(at, "docs")); err == nil && info.IsDir() {
+			return filepath.Join(at, "docs"), nil
 		}
 	}
-	medians := make([]result, len(turns))
-	for i, t := range turns {
-		medians[i] = result{
-			ns:     median(t, func(r result) float64 { return r.ns }),
-			allocs: median(t, func(r result) float64 { return r.allocs }),
-			bytes:  median(t, func(r result) float64 { return r.bytes }),
+	return "", errors.New("there is no docs directory here; name one with -docs")
+}
+
+// table prints a heading, what is to be said about it, and a table's head.
+// Columns are aligned right, but for the first, one without a name, and one
+// whose name begins with a colon.
+func (b *bench) table(name, about string, columns ...string) {
+	fmt.Fprintf(b.out, "\n### %s\n\n", name)
+	if about != "" {
+		fmt.Fprintf(b.out, "%s\n\n", about)
+	}
+	rule := make([]string, len(columns))
+	for i, c := range columns {
+		rule[i] = "---:"
+		if i == 0 || c == "" || c[0] == ':' {
+			rule[i] = "---"
 		}
+		columns[i] = strings.TrimPrefix(c, ":")
 	}
-	return medians, nil
+	b.row(columns...)
+	b.row(rule...)
 }
 
-func calibrate(ctx context.Context, con contestant, d time.Duration) (int, error) {
-	for n := 1; ; n *= 4 {
-		start := time.Now()
-		if err := con.run(ctx, n); err != nil {
-			return 0, err
-		}
-		if took := time.Since(start); took >= d/4 {
-			return max(1, int(float64(n)*float64(d)/float64(took))), nil
-		}
+func (b *bench) row(fields ...string) {
+	for _, f := range fields {
+		fmt.Fprintf(b.out, "| %s ", f)
 	}
-}
-
-// turn runs n operations. Both ends are in this process: their allocations
-// are counted together.
-func turn(ctx context.Context, con contestant, n int) (result, error) {
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	err := con.run(ctx, n)
-	took := time.Since(start)
-	runtime.ReadMemStats(&after)
-	return result{
-		ns:     float64(took) / float64(n),
-		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
-		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
-	}, err
-}
-
-func median(rs []result, value func(result) float64) float64 {
-	all := make([]float64, len(rs))
-	for i, r := range rs {
-		all[i] = value(r)
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
-}
-
-func timeText(ns float64) string {
-	switch {
-	case ns < 10:
-		return fmt.Sprintf("%.1f ns", ns)
-	case ns < 10e3:
-		return fmt.Sprintf("%.0f ns", ns)
-	case ns < 10e6:
-		return fmt.Sprintf("%.0f µs", ns/1e3)
-	}
-	return fmt.Sprintf("%.0f ms", ns/1e6)
-}
-
-func ratioText(r float64) string {
-	if r < 10 {
-		return fmt.Sprintf("%.2f", r)
-	}
-	return fmt.Sprintf("%.0f", r)
+	fmt.Fprintln(b.out, "|")
 }

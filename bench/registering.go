@@ -3,61 +3,89 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	protocolid "github.com/libp2p/go-libp2p/core/protocol"
-
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
-func pid(s string) protocolid.ID { return protocolid.ID(s) }
+const registerProto = "/bench/registering"
+
+const (
+	registerNot       = "nothing is registered"
+	registerElsewhere = "elsewhere, a service a millisecond"
+	registerHere      = "here, a service a millisecond"
+)
+
+// registeringResult counts calls, and those that took over 10 ms: in all, and
+// in the median turn.
+type registeringResult struct {
+	over, mode           string
+	calls, slow, typical int
+}
 
 // registering measures calls by many callers while services are registered
 // all the time, beside calls while none are.
-func registering(ctx context.Context, out io.Writer, cfg config) error {
-	p, err := newPair(ctx, "/ip4/127.0.0.1/tcp/0")
+func (b *bench) registering(ctx context.Context, name string) error {
+	cfg := b.config
+	p, err := newPair(ctx, overTCP)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	local := rpc.NewClientWithServer(p.b, protocol, p.server)
+	server := rpc.NewServer(p.b, registerProto)
+	defer server.Close()
+	if err := server.Register(Echo{}); err != nil {
+		return err
+	}
+	local, remote := rpc.NewClientWithServer(p.b, registerProto, server), rpc.NewClient(p.a, registerProto)
 	defer local.Close()
-	fmt.Fprintf(out, "\n### Registering while %d callers call\n\n", cfg.callers)
-	fmt.Fprintln(out, "| | | median | p99 | longest | over 10 ms |\n| --- | --- | ---: | ---: | ---: | ---: |")
-	elsewhere := rpc.NewServer(nil, protocol)
+	defer remote.Close()
+	b.table(name, callersText(cfg.callers)+".", "", "", "median", "p99", "longest", "over 10 ms", "in the median turn")
+	elsewhere := rpc.NewServer(nil, registerProto)
 	names := 0
 	for _, c := range []struct {
 		name   string
 		client *rpc.Client
-	}{{"local", local}, {"over TCP", p.client}} {
+	}{{"local", local}, {"over TCP", remote}} {
 		modes := []struct {
 			name string
 			at   *rpc.Server
-		}{{"nothing is registered", nil}, {"elsewhere, a service a millisecond", elsewhere}, {"here, a service a millisecond", p.server}}
+		}{{registerNot, nil}, {registerElsewhere, elsewhere}, {registerHere, server}}
 		trips := make([][]time.Duration, len(modes))
+		slow := make([][]int, len(modes)) // in each turn
 		for round := range cfg.rounds {
-			for k := range modes {
-				i := (round + k) % len(modes)
+			for _, i := range order(round, len(modes)) {
 				t, err := callWhile(ctx, cfg, p, c.client, modes[i].at, &names)
 				if err != nil {
 					return err
 				}
 				trips[i] = append(trips[i], t...)
+				slow[i] = append(slow[i], countSlow(t))
 			}
 		}
 		for i, t := range trips {
+			r := registeringResult{c.name, modes[i].name, len(t), countSlow(t), int(median(slow[i], func(n int) float64 { return float64(n) }))}
 			slices.Sort(t)
-			slow, _ := slices.BinarySearch(t, 10*time.Millisecond)
-			fmt.Fprintf(out, "| %s | %s | %v | %v | %v | %d of %d |\n", c.name, modes[i].name,
-				t[len(t)/2], t[len(t)*99/100], t[len(t)-1], len(t)-slow, len(t))
+			b.row(r.over, r.mode, durationText(quantile(t, 50)), durationText(quantile(t, 99)), durationText(quantile(t, 100)),
+				fmt.Sprintf("%d of %d", r.slow, r.calls), fmt.Sprint(r.typical))
+			b.registerings = append(b.registerings, r)
 		}
 	}
 	return nil
+}
+
+func countSlow(trips []time.Duration) int {
+	n := 0
+	for _, t := range trips {
+		if t > 10*time.Millisecond {
+			n++
+		}
+	}
+	return n
 }
 
 func callWhile(ctx context.Context, cfg config, p *pair, client *rpc.Client, at *rpc.Server, names *int) ([]time.Duration, error) {

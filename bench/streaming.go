@@ -2,61 +2,106 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/ugorji/go/codec"
+	protocolid "github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
+const (
+	itemWrites    = "floor: raw bytes, an item a write"
+	itemCoalesced = "floor: raw bytes, coalesced"
+	itemOurs      = "this library, Stream"
+	itemBuffered  = "this library, Stream, buffers of 64"
+	itemTyped     = "this library, typed"
+	itemFlushing  = "flushing each item, as v0.6"
+	itemGRPC      = "gRPC, stream both ways"
+	itemDRPC      = "DRPC, stream both ways"
+)
+
 // streaming compares the items of one streaming call, echoed, with raw bytes
 // echoed on one stream, and with flushing each item.
-func streaming(ctx context.Context, addr string) ([]cell, func(), error) {
-	p, err := newPair(ctx, addr)
+func streaming(ctx context.Context) ([]cell, func(), error) {
+	p, err := newPair(ctx, overTCP)
 	if err != nil {
 		return nil, nil, err
 	}
+	client, buffered := rpc.NewClient(p.a, protocol), rpc.NewClient(p.a, bufferedProto)
+	grpcConn, err := dialGRPC(p.a, p.b.ID())
+	if err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	drpcConn, drpcClose := dialDRPC(ctx, p.a, p.b.ID())
 	var cells []cell
 	for _, size := range []int{64, 64 << 10} {
-		cells = append(cells, cell{"items of " + bytesText(size), size, []contestant{
-			{"raw bytes, an item a write", func(ctx context.Context, n int) error { return p.pipe(ctx, message(size), n) }},
-			{"Stream", func(ctx context.Context, n int) error { return p.stream(ctx, p.client, size, 0, n) }},
-			{"Stream, buffers of 64 on both sides", func(ctx context.Context, n int) error { return p.stream(ctx, p.bufferedClient, size, 64, n) }},
-			{"flushing each item", func(ctx context.Context, n int) error { return p.flushing(ctx, size, n) }},
-		}})
-	}
-	return cells, p.close, nil
-}
-
-// stream echoes n items in one call.
-func (p *pair) stream(ctx context.Context, client *rpc.Client, size, buffer, n int) error {
-	args, replies := make(chan []byte, buffer), make(chan []byte, buffer)
-	go func() {
-		defer close(args)
-		item := make([]byte, size)
-		for range n {
-			select {
-			case args <- item:
-			case <-ctx.Done():
-				return
-			}
+		m := newMessage(size)
+		item := m.body()
+		type streamer func(ctx context.Context, n int, check func([]byte) error) error
+		add := func(c *cell, name string, floor bool, run streamer) {
+			c.contestants = append(c.contestants, contestant{
+				name: name, floor: floor,
+				run: func(ctx context.Context, n int) error {
+					return run(ctx, n, func(reply []byte) error {
+						if len(reply) != len(item) || reply[0] != item[0] || reply[len(reply)-1] != item[len(item)-1] {
+							return fmt.Errorf("a wrong item of %d bytes", len(reply))
+						}
+						return nil
+					})
+				},
+				verify: func(ctx context.Context) error {
+					right := 0
+					err := run(ctx, 3, func(reply []byte) error {
+						if bytes.Equal(reply, item) {
+							right++
+						}
+						return nil
+					})
+					return errors.Join(err, complete(right, 3))
+				},
+			})
 		}
-	}()
-	result := make(chan error, 1)
-	go func() { result <- client.Stream(ctx, p.b.ID(), "Echo", "Stream", args, replies) }()
-	got := 0
-	for item := range replies {
-		if len(item) == size {
-			got++
-		}
+		c := cell{name: "items of " + bytesText(size), bytes: size}
+		add(&c, itemWrites, true, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.pipe(ctx, pipeProtocol, 0, m, n, check)
+		})
+		add(&c, itemCoalesced, true, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.pipe(ctx, itemsProtocol, itemsBuffer, m, n, check)
+		})
+		add(&c, itemOurs, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.stream(ctx, client, item, 0, n, check)
+		})
+		add(&c, itemBuffered, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.stream(ctx, buffered, item, 64, n, check)
+		})
+		add(&c, itemTyped, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.typed(ctx, client, item, n, check)
+		})
+		add(&c, itemFlushing, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return p.flushing(ctx, item, n, check)
+		})
+		add(&c, itemGRPC, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return streamGRPC(ctx, grpcConn, item, n, check)
+		})
+		add(&c, itemDRPC, false, func(ctx context.Context, n int, check func([]byte) error) error {
+			return streamDRPC(ctx, drpcConn, item, n, check)
+		})
+		cells = append(cells, c)
 	}
-	if err := <-result; err != nil {
-		return err
-	}
-	return complete(got, n)
+	return cells, func() {
+		_ = client.Close()
+		_ = buffered.Close()
+		_ = grpcConn.Close()
+		drpcClose()
+		p.close()
+	}, nil
 }
 
 func complete(got, n int) error {
@@ -66,104 +111,147 @@ func complete(got, n int) error {
 	return nil
 }
 
-// pipe echoes n raw messages on one stream.
-func (p *pair) pipe(ctx context.Context, msg []byte, n int) error {
-	return p.both(ctx, pipeProtocol, func(st network.Stream) error {
-		for range n {
-			if _, err := st.Write(msg); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, func(st network.Stream) error {
-		b := make([]byte, len(msg))
-		for range n {
-			if _, err := io.ReadFull(st, b); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// both writes and reads a new stream at once.
-func (p *pair) both(ctx context.Context, proto string, write, read func(network.Stream) error) error {
-	st, err := p.a.NewStream(ctx, p.b.ID(), pid(proto))
-	if err != nil {
-		return err
-	}
-	defer st.Close()
+// duplex sends and receives at once. When receiving fails, abort ends sending.
+func duplex(send, receive func() error, abort func()) error {
 	sent := make(chan error, 1)
-	go func() {
-		err := write(st)
-		if err == nil {
-			err = st.CloseWrite()
-		}
-		sent <- err
-	}()
-	if err := read(st); err != nil {
-		_ = st.Reset()
-		<-sent
+	go func() { sent <- send() }()
+	err := receive()
+	if err != nil {
+		abort()
+		<-sent // fails because of that
 		return err
 	}
 	return <-sent
 }
 
-// oldHandle is the codec's as v0.6 has it, but for a buffer without which this
-// release of the codec keeps all that it has read.
-func oldHandle() *codec.MsgpackHandle {
-	h := new(codec.MsgpackHandle)
-	h.ReaderBufferSize = 4 << 10
-	return h
-}
-
-// flushing echoes n items the way that v0.6 does: a header before each reply,
-// everything through the codec, and a flush after each item.
-func (p *pair) flushing(ctx context.Context, size, n int) error {
-	return p.both(ctx, flushProtocol, func(st network.Stream) error {
-		w := bufio.NewWriter(st)
-		enc := codec.NewEncoder(w, oldHandle())
-		item := make([]byte, size)
+// stream echoes n items in one call.
+func (p *pair) stream(ctx context.Context, client *rpc.Client, item []byte, buffer, n int, check func([]byte) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	args, replies := make(chan []byte, buffer), make(chan []byte, buffer)
+	result := make(chan error, 1)
+	go func() { result <- client.Stream(ctx, p.b.ID(), "Echo", "Stream", args, replies) }()
+	err := duplex(func() error {
+		defer close(args)
 		for range n {
-			if err := enc.Encode(item); err != nil {
+			select {
+			case args <- item:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}, func() error {
+		got := 0
+		for reply := range replies {
+			if err := check(reply); err != nil {
 				return err
 			}
-			if err := w.Flush(); err != nil {
+			got++
+		}
+		return complete(got, n)
+	}, cancel)
+	return errors.Join(err, <-result)
+}
+
+// typed echoes n items in one call of a typed method.
+func (p *pair) typed(ctx context.Context, client *rpc.Client, item []byte, n int, check func([]byte) error) error {
+	call := typedStream.Open(ctx, client, p.b.ID())
+	err := duplex(func() error {
+		for range n {
+			if err := call.Send(ctx, item); err != nil {
+				return err
+			}
+		}
+		return call.CloseSend()
+	}, func() error {
+		got := 0
+		for reply, err := range call.All(ctx) {
+			if err == nil {
+				err = check(reply)
+			}
+			if err != nil {
+				return err
+			}
+			got++
+		}
+		return complete(got, n)
+	}, func() { _ = call.Close() })
+	return errors.Join(err, call.Close())
+}
+
+// both writes and reads a new stream at once.
+func (p *pair) both(ctx context.Context, proto protocolid.ID, write, read func(network.Stream) error) error {
+	st, err := p.a.NewStream(ctx, p.b.ID(), proto)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return duplex(func() error {
+		if err := write(st); err != nil {
+			return err
+		}
+		return st.CloseWrite()
+	}, func() error { return read(st) }, func() { _ = st.Reset() })
+}
+
+// itemsBuffer is how many bytes of items are coalesced.
+const itemsBuffer = 32 << 10
+
+// pipe echoes n raw messages on one stream, through a buffer or an item a
+// write.
+func (p *pair) pipe(ctx context.Context, proto protocolid.ID, buffer int, msg message, n int, check func([]byte) error) error {
+	return p.both(ctx, proto, func(st network.Stream) error {
+		var w io.Writer = st
+		flush := func() error { return nil }
+		if buffer > 0 {
+			buffered := bufio.NewWriterSize(st, buffer)
+			w, flush = buffered, buffered.Flush
+		}
+		for range n {
+			if _, err := w.Write(msg); err != nil {
+				return err
+			}
+		}
+		return flush()
+	}, func(st network.Stream) error {
+		r := bufio.NewReaderSize(st, itemsBuffer)
+		b := make([]byte, len(msg))
+		for range n {
+			if _, err := io.ReadFull(r, b); err != nil {
+				return err
+			}
+			if err := check(b[4:]); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func(st network.Stream) error {
-		dec := codec.NewDecoder(st, oldHandle())
-		var head rpc.Response
-		got := 0
-		for range n {
-			var item []byte
-			if err := dec.Decode(&head); err != nil {
-				return err
-			}
-			if err := dec.Decode(&item); err != nil {
-				return err
-			}
-			if len(item) == size {
-				got++
-			}
-		}
-		return complete(got, n)
 	})
 }
 
-// echoFlushing is the other side of flushing.
-func echoFlushing(st network.Stream) {
-	dec := codec.NewDecoder(st, oldHandle())
-	w := bufio.NewWriter(st)
-	enc := codec.NewEncoder(w, oldHandle())
-	head := map[string]any{"Service": map[string]string{"Name": "Echo", "Method": "Stream"}}
+// echoItems answers items, and flushes when there is none to read.
+func echoItems(st network.Stream) error {
+	r, w := bufio.NewReaderSize(st, itemsBuffer), bufio.NewWriterSize(st, itemsBuffer)
+	var item []byte
 	for {
-		var item []byte
-		if dec.Decode(&item) != nil || enc.Encode(head) != nil || enc.Encode(item) != nil || w.Flush() != nil {
-			break
+		if r.Buffered() < 4 {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		head, err := r.Peek(4)
+		if err != nil {
+			return ignoreEOF(err)
+		}
+		n := 4 + int(binary.BigEndian.Uint32(head))
+		if cap(item) < n {
+			item = make([]byte, n)
+		}
+		if _, err := io.ReadFull(r, item[:n]); err != nil {
+			return err
+		}
+		if _, err := w.Write(item[:n]); err != nil {
+			return err
 		}
 	}
-	_ = st.Close()
 }

@@ -61,6 +61,12 @@
 // calls to end, and [Server.Until] for whatever the test can tell from them: no
 // test needs to sleep.
 //
+// # Time
+//
+// [Local], [Pair] and [MemoryHosts] work in a bubble of testing/synctest, where
+// timeouts of hours pass at once. Clients, servers and hosts must be made in
+// the bubble, and belong to its test: synctest.Test has it end, and close them.
+//
 // # Failing
 //
 // What the package finds wrong in the goroutines of calls fails the test and

@@ -25,6 +25,7 @@ type fakeT struct {
 	stopped  bool // by FailNow
 	over     bool
 	errors   []string
+	late     []string // what it was told after its end
 	cleanups []func()
 }
 
@@ -43,6 +44,7 @@ func (t *fakeT) mustRun(what string, args []any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
+		t.late = append(t.late, what)
 		panic(fmt.Sprint(what, " after the test has ended: ", args))
 	}
 }

@@ -188,8 +188,8 @@ func TestACallAfterTheTestsEndIsNoPanic(t *testing.T) {
 	if err := client.Call("", "Connector", "Unpin", Pin{}, &n); err == nil {
 		t.Error("a server of a test that has ended takes calls")
 	}
-	if ft.Failed() {
-		t.Errorf("the test failed: %s", ft.output())
+	if ft.Failed() || len(ft.late) > 0 {
+		t.Errorf("failed %t: %s; told after its end: %q", ft.Failed(), ft.output(), ft.late)
 	}
 }
 
@@ -285,6 +285,48 @@ func TestTheUsersOwnOptionsAndReceiversStay(t *testing.T) {
 	if calls := server.Calls(); len(calls) != 2 || calls[0].Err.Error() != "changed" || calls[1].Reply != 8 {
 		t.Errorf("recorded %v", calls)
 	}
+}
+
+var triple = rpc.NewMethod[int, int]("Typed", "Triple")
+
+func TestTypedMethodsCanBeServedRecordedAndScripted(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start starter) {
+		client, server := start(t)
+		if err := triple.Handle(server.Server, func(_ context.Context, n int) (int, error) { return 3 * n, nil }); err != nil {
+			t.Fatal(err)
+		}
+		server.Mock("Typed", rpctest.Methods{"Double": real{}.Double})
+		m := server.Method("Typed", "Triple")
+		m.Fail(1, errDisk)
+		if _, err := triple.Call(testContext(t), client, server.ID(), 2); err == nil || err.Error() != errDisk.Error() {
+			t.Errorf("scripted to fail: %v", err)
+		}
+		if n, err := triple.Call(testContext(t), client, server.ID(), 2); err != nil || n != 6 {
+			t.Errorf("%d, %v", n, err)
+		}
+		double := rpc.NewMethod[int, int]("Typed", "Double") // a function is one too
+		if n, err := double.Call(testContext(t), client, server.ID(), 2); err != nil || n != 4 {
+			t.Errorf("%d, %v", n, err)
+		}
+		if calls := m.Calls(); len(calls) != 2 || calls[1].Args != 2 || calls[1].Reply != 6 {
+			t.Errorf("recorded %+v", calls)
+		}
+		if calls := server.Calls(); len(calls) != 3 || calls[2].Args != 2 || calls[2].Reply != 4 {
+			t.Errorf("recorded %+v", calls)
+		}
+	})
+}
+
+func TestUnexpectedTypedCallsFailTheTest(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, start starter) {
+		ft := runFake(func(ft testing.TB) {
+			client, server := start(ft)
+			_, _ = triple.Call(context.Background(), client, server.ID(), 42)
+		})
+		says(t, ft.output(), "unexpected call of Typed.Triple", "nothing is mocked", "argument: 42")
+	})
 }
 
 type real struct{}

@@ -355,3 +355,63 @@ func TestPlaceIsFreeWhenTheReplyArrives(t *testing.T) {
 		}
 	})
 }
+
+// What is started is told of once, whatever comes first.
+func TestStartedCallsAreToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c, s := newSession(testLimits(), func(in *Incoming) {
+			<-release
+			echo(in)
+		})
+		type end struct {
+			reply string
+			err   error
+		}
+		start := func(ctx context.Context, request string) <-chan end {
+			told := make(chan end, 2)
+			c.Start(ctx, []byte(request), nil, 0, nobody, func(r Reply, err error) {
+				if err != nil {
+					told <- end{err: err}
+					return
+				}
+				told <- end{reply: string(r.Bytes())}
+				r.Release()
+			})
+			return told
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		over, canceled := context.WithCancel(t.Context())
+		canceled()
+		answered, late := start(t.Context(), "answered"), start(ctx, "late")
+		given, large := start(over, "given up"), start(t.Context(), strings.Repeat("large", 1<<16))
+		synctest.Wait()
+		if e := <-given; e.err != context.Canceled {
+			t.Errorf("of an ended context: %+v", e)
+		}
+		cancel()
+		if e := <-late; e.err != context.Canceled {
+			t.Errorf("cancelled: %+v", e)
+		}
+		close(release)
+		if e := <-answered; e.reply != "answered" || e.err != nil {
+			t.Errorf("answered: %+v", e)
+		}
+		if e := <-large; len(e.reply) != 5<<16 || e.err != nil {
+			t.Errorf("large: %d bytes, %v", len(e.reply), e.err)
+		}
+		c.Close(ErrIdle)
+		var ended *EndedError
+		if e := <-start(t.Context(), "too late"); !errors.As(e.err, &ended) || ended.Sent {
+			t.Errorf("too late: %+v", e)
+		}
+		synctest.Wait()
+		for _, told := range []<-chan end{answered, late, given, large} {
+			if len(told) > 0 {
+				t.Errorf("told twice: %+v", <-told)
+			}
+		}
+		c.check(t)
+		s.check(t)
+	})
+}

@@ -39,6 +39,11 @@ type call struct {
 	reply bool // it has begun
 	gone  bool // nobody waits
 	over  bool // done was sent to
+
+	// Of one that nobody waits for: what is told of its end, and what ends the
+	// watch for its context's.
+	told  func(Reply, error)
+	watch func() bool
 }
 
 // NewClient begins a session. ended is called once, when it is over, in a
@@ -87,6 +92,9 @@ func (r Reply) Release() {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	r.c.drop(&r.call.in)
+	if r.call.told != nil {
+		return
+	}
 	*r.call = call{done: r.call.done}
 	if len(r.c.free) < maxFree {
 		r.c.free = append(r.c.free, r.call)
@@ -111,11 +119,7 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		c.mu.Unlock()
 		return Reply{}, err
 	}
-	if c.waiting.first != nil || c.entered >= c.limit {
-		c.wait(k, &c.waiting)
-	} else {
-		c.enter(k)
-	}
+	c.make(k)
 	c.kick(true, done != nil)
 	c.mu.Unlock()
 
@@ -135,6 +139,46 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		return Reply{}, k.err
 	}
 	return Reply{c, k}, nil
+}
+
+// Start is Call for those who do not wait: told is called with what Call would
+// return, once, in a goroutine that is made for it. The parts must not be
+// touched before.
+func (c *Client) Start(ctx context.Context, head, body []byte, owned int, reason func() uint64, told func(Reply, error)) {
+	k := &call{told: told}
+	k.message.call = k
+	k.set(kindRequest, head, body)
+	k.owned = owned
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refuses(k); err != nil {
+		go told(Reply{}, err)
+		return
+	}
+	if ctx.Done() != nil {
+		k.watch = context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			late := k.over
+			if !late {
+				c.giveUp(k, reason)
+			}
+			c.mu.Unlock()
+			if !late {
+				told(Reply{}, ctx.Err())
+			}
+		})
+	}
+	c.make(k)
+	c.kick(false, false)
+}
+
+// make has the call made when its turn has come.
+func (c *Client) make(k *call) {
+	if c.waiting.first != nil || c.entered >= c.limit {
+		c.wait(k, &c.waiting)
+	} else {
+		c.enter(k)
+	}
 }
 
 func (c *Client) refuses(k *call) error {
@@ -245,7 +289,20 @@ func (c *Client) deliver(k *call, err error) {
 	}
 	k.err, k.over = err, true
 	c.forget(&k.message)
-	k.done <- struct{}{}
+	if k.told == nil {
+		k.done <- struct{}{}
+		return
+	}
+	if k.watch != nil {
+		k.watch()
+	}
+	go func() {
+		if k.err != nil {
+			k.told(Reply{}, k.err)
+			return
+		}
+		k.told(Reply{c, k}, nil)
+	}()
 }
 
 func (c *Client) ending(err error) func() {

@@ -10,6 +10,7 @@ func (c *Client) loop() {
 	for {
 		f, buf, err := c.next()
 		c.mu.Lock()
+		c.arrived(&f)
 		if err == nil && c.err == nil {
 			err = c.handle(&f, buf)
 		}
@@ -116,6 +117,13 @@ func (c *Client) handleReply(f *frame, buf []byte) error {
 		err = &TooLargeError{f.num, uint64(c.lim.Message), false}
 	}
 	return c.received(k, err)
+}
+
+func (c *Client) receiving(id uint64) *inbound {
+	if k := c.open[id]; k != nil && k.reply {
+		return &k.in
+	}
+	return nil
 }
 
 // stopSending leaves out what is still to be sent of a request: the server does

@@ -127,6 +127,7 @@ type side interface {
 	ticked()                          // so much time has passed
 	idled()                           // nothing was called for so long
 	failed(in *inbound, reason error) // a message's pieces do not come
+	receiving(id uint64) *inbound     // what takes the next piece of a call's message, or nil
 	done()                            // it takes no more calls, and has none
 }
 
@@ -158,6 +159,9 @@ func (r counter) Read(b []byte) (int, error) {
 func (c *conn) next() (f frame, buf []byte, err error) {
 	n, err := c.nextLen()
 	if err != nil {
+		return f, nil, err
+	}
+	if f, ok, err := c.nextInPlace(n); ok || err != nil {
 		return f, nil, err
 	}
 	held := 0

@@ -52,12 +52,13 @@ const (
 type frame struct {
 	kind   kind
 	id     uint64
-	num    uint64 // the whole message's length, or a code
-	body   []byte // a piece, a text, or a ping's eight bytes
-	size   int    // of the body
-	unsure bool   // of a kind that is not known here
-	lost   error  // why there was no memory for the body
-	held   int    // what is accounted for the buffer
+	num    uint64   // the whole message's length, or a code
+	body   []byte   // a piece, a text, or a ping's eight bytes
+	size   int      // of the body
+	unsure bool     // of a kind that is not known here
+	lost   error    // why there was no memory for the body
+	held   int      // what is accounted for the buffer
+	placed *inbound // which body is in already
 }
 
 var errFrame = errors.New("malformed frame")

@@ -45,6 +45,8 @@ type inbound struct {
 	quiet int  // ticks without a piece
 	skip  bool // nobody wants it
 	moved bool // it is with whoever waited for it, and accounted for no more
+
+	reading bool // a piece is being read into it, without the mutex
 }
 
 // start takes the first piece, and with it the frame's buffer.
@@ -85,24 +87,28 @@ func (c *conn) more(in *inbound, f *frame) error {
 		return nil
 	case f.lost != nil:
 		return f.lost
-	}
-	if in.grown == nil || in.got > cap(in.grown) {
-		if err := c.grow(in); err != nil {
+	case f.placed != nil:
+		in.buf = in.buf[:in.got]
+	default:
+		if err := c.grow(in, in.got); err != nil {
 			return err
 		}
+		in.buf = append(in.buf, f.body...)
 	}
-	in.buf = append(in.buf, f.body...)
 	if in.whole() {
 		delete(c.partial, in)
 	}
 	return nil
 }
 
-// grow makes room for what has come of a message, and as a rule for more.
-func (c *conn) grow(in *inbound) error {
+// grow makes room for n bytes of a message, and as a rule for more.
+func (c *conn) grow(in *inbound, n int) error {
+	if in.grown != nil && n <= cap(in.grown) {
+		return nil
+	}
 	size := in.total
-	if in.got < size/growth {
-		size = min(size, max(growth*in.got, step))
+	if n < size/growth {
+		size = min(size, max(growth*n, step))
 	}
 	if err := c.use(bufferCap(size)); err != nil {
 		return err
@@ -121,6 +127,9 @@ func (c *conn) grow(in *inbound) error {
 func (c *conn) drop(in *inbound) {
 	in.skip = true
 	delete(c.partial, in)
+	if in.reading {
+		return // and is dropped when that has ended
+	}
 	c.move(in)
 	for _, b := range []*[]byte{&in.frame, &in.grown} {
 		if *b != nil {

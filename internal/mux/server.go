@@ -53,6 +53,7 @@ func (s *Server) loop() {
 		f, buf, err := s.next()
 		var in, over *Incoming
 		s.mu.Lock()
+		s.arrived(&f)
 		if err == nil && s.err == nil {
 			in, over, err = s.handle(&f, buf)
 		}
@@ -307,6 +308,13 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 		s.close(in)
 		s.kick(false, false)
 	}
+}
+
+func (s *Server) receiving(id uint64) *inbound {
+	if k := s.open[id]; k != nil && k.why == nil {
+		return &k.in
+	}
+	return nil
 }
 
 func (s *Server) failed(in *inbound, err error) {

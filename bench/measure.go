@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// contestant does n operations, and returns what went wrong.
+type contestant struct {
+	name   string
+	floor  bool // only moves bytes
+	run    func(ctx context.Context, n int) error
+	verify func(ctx context.Context) error // does one and looks closely; may be nil
+}
+
+// cell is one comparison.
+type cell struct {
+	name        string
+	bytes       int // of payload an operation moves one way; 0 where that is not the point
+	contestants []contestant
+}
+
+// group makes cells that share a set-up, which close takes down.
+type group struct {
+	name  string
+	about string
+	make  func(ctx context.Context) (cells []cell, close func(), err error)
+}
+
+// result is the medians of a contestant's turns, an operation each.
+type result struct {
+	ns, allocs, bytes float64
+}
+
+type cellResult struct {
+	cell
+	results []result
+}
+
+// base is the time that the others are compared with: the better floor's, or
+// the first contestant's where there is none.
+func (c *cellResult) base() float64 {
+	best := 0.0
+	for i, r := range c.results {
+		if c.contestants[i].floor && (best == 0 || r.ns < best) {
+			best = r.ns
+		}
+	}
+	if best == 0 {
+		best = c.results[0].ns
+	}
+	return best
+}
+
+// of finds a contestant's result.
+func (c *cellResult) of(name string) (result, bool) {
+	for i, con := range c.contestants {
+		if con.name == name {
+			return c.results[i], true
+		}
+	}
+	return result{}, false
+}
+
+// find returns a cell that was measured, or nil.
+func (b *bench) find(group, cell string) *cellResult {
+	for i := range b.cells[group] {
+		if c := &b.cells[group][i]; c.name == cell {
+			return c
+		}
+	}
+	return nil
+}
+
+const aboutFloors = "Ratios are of the better floor's time. Allocations and bytes are those of both ends."
+
+func (b *bench) group(ctx context.Context, g group) error {
+	cells, done, err := g.make(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	printed := false
+	for _, c := range cells {
+		if !b.only.MatchString(g.name + " " + c.name) {
+			continue
+		}
+		if b.of != nil {
+			c.contestants = slices.DeleteFunc(c.contestants, func(con contestant) bool { return !b.of.MatchString(con.name) })
+		}
+		if len(c.contestants) == 0 {
+			continue
+		}
+		results, err := c.measure(ctx, b.config)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if !printed {
+			b.table(g.name, g.about, "", "", "time", "ratio", "MB/s", "allocations", "bytes")
+			printed = true
+		}
+		r := cellResult{c, results}
+		b.cellRows(&r)
+		b.cells[g.name] = append(b.cells[g.name], r)
+	}
+	return nil
+}
+
+func (b *bench) cellRows(c *cellResult) {
+	base := c.base()
+	for i, r := range c.results {
+		rate := ""
+		if c.bytes > 0 {
+			rate = fmt.Sprintf("%.0f", float64(c.bytes)*1e3/r.ns)
+		}
+		b.row(c.name, c.contestants[i].name, timeText(r.ns), ratioText(r.ns/base), rate,
+			fmt.Sprintf("%.0f", r.allocs), fmt.Sprintf("%.0f", r.bytes))
+	}
+}
+
+// measure lets all contestants take their turns.
+func (c cell) measure(ctx context.Context, cfg config) ([]result, error) {
+	n := make([]int, len(c.contestants))
+	for i, con := range c.contestants { // warm up, and find out how many make a turn
+		var err error
+		if con.verify != nil {
+			err = con.verify(ctx)
+		}
+		if err == nil {
+			n[i], err = calibrate(ctx, con, cfg.time)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", con.name, err)
+		}
+	}
+	turns := make([][]result, len(c.contestants))
+	for round := range cfg.rounds {
+		for _, i := range order(round, len(c.contestants)) {
+			r, err := turn(ctx, c.contestants[i], n[i])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.contestants[i].name, err)
+			}
+			turns[i] = append(turns[i], r)
+		}
+	}
+	medians := make([]result, len(turns))
+	for i, t := range turns {
+		medians[i] = result{
+			ns:     median(t, func(r result) float64 { return r.ns }),
+			allocs: median(t, func(r result) float64 { return r.allocs }),
+			bytes:  median(t, func(r result) float64 { return r.bytes }),
+		}
+	}
+	return medians, nil
+}
+
+// order is whose turn it is in a round, another in each and the same in every
+// run: nobody always follows the same.
+func order(round, n int) []int {
+	return rand.New(rand.NewPCG(uint64(round), uint64(n))).Perm(n)
+}
+
+func calibrate(ctx context.Context, con contestant, d time.Duration) (int, error) {
+	for n := 1; ; n *= 4 {
+		start := time.Now()
+		if err := con.run(ctx, n); err != nil {
+			return 0, err
+		}
+		if took := time.Since(start); took >= d/4 {
+			return max(1, int(float64(n)*float64(d)/float64(took))), nil
+		}
+	}
+}
+
+// turn runs n operations. Both ends are in this process: their allocations
+// are counted together.
+func turn(ctx context.Context, con contestant, n int) (result, error) {
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	err := con.run(ctx, n)
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	return result{
+		ns:     float64(took) / float64(n),
+		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
+		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
+	}, err
+}
+
+// parallel shares n operations among callers.
+func parallel(callers int, op func(context.Context) error) func(context.Context, int) error {
+	return func(ctx context.Context, n int) error {
+		var wg sync.WaitGroup
+		errs := make(chan error, callers)
+		for c := range callers {
+			wg.Go(func() {
+				for i := c; i < n; i += callers {
+					if err := op(ctx); err != nil {
+						errs <- err
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		close(errs)
+		return <-errs
+	}
+}
+
+func median[T any](rs []T, value func(T) float64) float64 {
+	all := make([]float64, len(rs))
+	for i, r := range rs {
+		all[i] = value(r)
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// timeText is a time given in nanoseconds.
+func timeText(ns float64) string { return withUnit(ns, "ns", "µs", "ms", "s") }
+
+// sizeText is a number of bytes that was measured, in decimal units.
+func sizeText(n float64) string { return withUnit(n, "B", "kB", "MB", "GB") }
+
+// withUnit writes a number with three digits that count.
+func withUnit(v float64, units ...string) string {
+	for math.Abs(v) >= 999.5 && len(units) > 1 {
+		v, units = v/1000, units[1:]
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64) + " " + units[0]
+}
+
+func ratioText(r float64) string {
+	if r < 10 {
+		return fmt.Sprintf("%.2f", r)
+	}
+	return fmt.Sprintf("%.0f", r)
+}
+
+func bytesText(n int) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%d KiB", n>>10)
+}
+
+func callersText(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return fmt.Sprintf("%d callers", n)
+}

@@ -1,0 +1,304 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	coretest "github.com/libp2p/go-libp2p/core/test"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// optionsTold is what a method saw of its call.
+type optionsTold struct {
+	Hours    int // to the deadline, rounded up; 0 without
+	Metadata rpc.Metadata
+	NoDial   bool
+	Limited  bool
+}
+
+func tellOptions(ctx context.Context, _ struct{}) (s optionsTold, err error) {
+	if d, ok := ctx.Deadline(); ok {
+		s.Hours = int(time.Until(d)/time.Hour) + 1
+	}
+	s.Metadata = rpc.MetadataFromContext(ctx)
+	s.NoDial, _ = network.GetNoDial(ctx)
+	s.Limited, _ = network.GetAllowLimitedConn(ctx)
+	return s, nil
+}
+
+func toldOptions(opts ...rpc.MethodOption) *rpc.Method[struct{}, optionsTold] {
+	return rpc.NewMethod[struct{}, optionsTold]("Svc", "See", opts...)
+}
+
+func hours(n int) rpc.CallOption { return rpc.CallTimeout(time.Duration(n) * time.Hour) }
+
+func TestNearestTimeoutCounts(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		for name, c := range map[string]struct {
+			client  rpc.ClientOption
+			method  []rpc.MethodOption
+			context int
+			call    []rpc.CallOption
+			want    int
+		}{
+			"client":                    {client: rpc.WithCallOptions(hours(3)), want: 3},
+			"client, by the old name":   {client: rpc.WithCallTimeout(3 * time.Hour), want: 3},
+			"method over client":        {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(9)}, want: 9},
+			"none at method":            {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(0)}, want: 0},
+			"context over both":         {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, context: 9, want: 9},
+			"call over client":          {client: rpc.WithCallOptions(hours(3)), call: []rpc.CallOption{hours(9)}, want: 9},
+			"none at call":              {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, call: []rpc.CallOption{hours(0)}, want: 0},
+			"call within context":       {context: 9, call: []rpc.CallOption{hours(3)}, want: 3},
+			"call no longer than that":  {context: 3, call: []rpc.CallOption{hours(9)}, want: 3},
+			"of several the last":       {call: []rpc.CallOption{hours(3), hours(9)}, want: 9},
+			"of several the client has": {client: rpc.WithCallOptions(hours(3), hours(9)), want: 9},
+		} {
+			t.Run(tr.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				var o options
+				if c.client != nil {
+					o.client = append(o.client, c.client)
+				}
+				s := tr.setup(t, o)
+				see := mustHandle(t, s.server, toldOptions(c.method...), tellOptions)
+				ctx := context.Background()
+				if c.context > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Duration(c.context)*time.Hour)
+					defer cancel()
+				}
+				if got, err := see.Call(ctx, s.client, s.dest, struct{}{}, c.call...); err != nil || got.Hours != c.want {
+					t.Errorf("%d hours, not %d; %v", got.Hours, c.want, err)
+				}
+			})
+		}
+	}
+}
+
+// mustHandle serves m with f, and returns m.
+func mustHandle[A, R any](t testing.TB, s *rpc.Server, m *rpc.Method[A, R], f func(context.Context, A) (R, error)) *rpc.Method[A, R] {
+	t.Helper()
+	if err := m.Handle(s, f); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestCallTimeoutEndsTheCall(t *testing.T) {
+	t.Parallel()
+	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+		block := rpc.NewMethod[struct{}, struct{}]("Svc", "Block")
+		err := take(t, "the call ends", inBackground(func() error {
+			_, err := block.Call(context.Background(), s.client, s.dest, struct{}{}, rpc.CallTimeout(100*time.Millisecond))
+			return err
+		}))
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		client := rpc.CallMetadata(rpc.Metadata{"a": "client", "b": "client", "c": "client", "d": "client"})
+		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(client)}})
+		see := mustHandle(t, s.server, toldOptions(rpc.CallMetadata(rpc.Metadata{"b": "method", "c": "method", "d": "method"})), tellOptions)
+		in := rpc.Metadata{"c": "context", "d": "context"}
+		ctx := rpc.ContextWithMetadata(testContext(t), in)
+		for range 2 { // nothing is kept of a call
+			got, err := see.Call(ctx, s.client, s.dest, struct{}{},
+				rpc.CallMetadata(rpc.Metadata{"d": "call"}), rpc.CallMetadata(rpc.Metadata{"e": "call"}))
+			want := rpc.Metadata{"a": "client", "b": "method", "c": "context", "d": "call", "e": "call"}
+			if err != nil || !maps.Equal(got.Metadata, want) {
+				t.Errorf("got %v, %v", got.Metadata, err)
+			}
+			got, err = see.Call(testContext(t), s.client, s.dest, struct{}{})
+			want = rpc.Metadata{"a": "client", "b": "method", "c": "method", "d": "method"}
+			if err != nil || !maps.Equal(got.Metadata, want) {
+				t.Errorf("without a call's own: %v, %v", got.Metadata, err)
+			}
+		}
+		if !maps.Equal(in, rpc.Metadata{"c": "context", "d": "context"}) {
+			t.Errorf("the caller's own is changed: %v", in)
+		}
+		var got optionsTold // by name: the client's
+		if err := s.client.CallContext(ctx, s.dest, "Svc", "See", struct{}{}, &got); err != nil || got.Metadata["a"] != "client" || got.Metadata["b"] != "client" || got.Metadata["c"] != "context" {
+			t.Errorf("by name: %v, %v", got.Metadata, err)
+		}
+	})
+}
+
+// What a call says of connections is not for those that a local method makes
+// with its context.
+func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
+	t.Parallel()
+	s := transports[0].setup(t, options{})
+	see := mustHandle(t, s.server, toldOptions(), tellOptions)
+	got, err := see.Call(testContext(t), s.client, s.dest, struct{}{}, rpc.CallNoDial(true), rpc.CallAllowLimited(true))
+	if err != nil || got.NoDial || got.Limited {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		a, b := newHost(t), newHost(t)
+		know(a, b)
+		serve(t, b, Arith{})
+		c := tr.newClient(a, nil, rpc.WithCallOptions(rpc.CallNoDial(true)))
+		t.Cleanup(func() { _ = c.Close() })
+		ctx := testContext(t)
+
+		_, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7})
+		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", b.ID().String())
+		replies := make(chan Quotient)
+		serr := c.Stream(ctx, b.ID(), "Svc", "Divides", make(chan Args), replies)
+		checkErr(t, serr, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divides")
+		for _, err := range []error{err, serr} {
+			if e := new(rpc.Error); !errors.Is(err, network.ErrNoConn) || !errors.As(err, &e) || !e.Unsent() {
+				t.Errorf("%v: not ErrNoConn, or not unsent", err)
+			}
+		}
+		if n := a.Network().Connectedness(b.ID()); n != network.NotConnected {
+			t.Errorf("it was dialled: %v", n)
+		}
+
+		// Taken back nearby, and, of no effect, without having been there.
+		for _, opts := range [][]rpc.CallOption{{rpc.CallNoDial(false)}, {rpc.CallWait(true)}, {rpc.CallWait(false)}} {
+			if product, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, opts...); err != nil || product != 42 {
+				t.Errorf("got %v, %v", product, err)
+			}
+		}
+	})
+}
+
+// tryingHost tells of every stream that is asked for.
+type tryingHost struct {
+	host.Host
+	tried chan struct{}
+}
+
+func (h tryingHost) NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID) (network.Stream, error) {
+	st, err := h.Host.NewStream(ctx, p, pids...)
+	h.tried <- struct{}{}
+	return st, err
+}
+
+func TestCallWaitGoesOnWhenThePeerCanBeReached(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		for how, reach := range map[string]func(t *testing.T, a, b host.Host){
+			"its address becomes known": func(_ *testing.T, a, b host.Host) { know(a, b) },
+			"it connects":               func(t *testing.T, a, b host.Host) { connect(t, b, a) },
+		} {
+			for _, streaming := range []bool{false, true} {
+				t.Run(how, func(t *testing.T) {
+					t.Parallel()
+					a, b := newHost(t), newHost(t)
+					serve(t, b, Arith{})
+					h := tryingHost{a, make(chan struct{}, 1000)}
+					c := tr.newClient(h, nil, rpc.WithCallOptions(rpc.CallWait(true)))
+					t.Cleanup(func() { _ = c.Close() })
+					args, replies := make(chan Args, 1), make(chan Quotient, 1)
+					args <- Args{7, 2}
+					close(args)
+					result := inBackground(func() error {
+						if streaming {
+							return c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+						}
+						product, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7})
+						if product != 42 {
+							err = errors.Join(err, errors.New("no product"))
+						}
+						return err
+					})
+					take(t, "it is tried", h.tried)
+					take(t, "it is tried again", h.tried)
+					reach(t, a, b)
+					if err := take(t, "the call ends", result); err != nil {
+						t.Error(err)
+					}
+					if streaming {
+						if q := <-replies; q != (Quotient{3, 1}) {
+							t.Errorf("got %v", q)
+						}
+					}
+				})
+			}
+		}
+	})
+}
+
+func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		h := tryingHost{newHost(t), make(chan struct{}, 1000)}
+		c := tr.newClient(h, nil)
+		t.Cleanup(func() { _ = c.Close() })
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		begin := func(ctx context.Context, opts ...rpc.CallOption) <-chan error {
+			return inBackground(func() error {
+				nowhere := coretest.RandPeerIDFatal(t)
+				_, err := multiply.Call(ctx, c, nowhere, &Args{6, 7}, append(opts, rpc.CallWait(true))...)
+				return err
+			})
+		}
+		timed := begin(context.Background(), rpc.CallTimeout(200*time.Millisecond))
+		cancelled, closed := begin(ctx), begin(context.Background())
+		for range 3 {
+			take(t, "they are tried", h.tried)
+		}
+
+		check := func(err error, code rpc.Code) {
+			t.Helper()
+			checkErr(t, err, rpc.ClientErr, code, "Svc.Multiply", "no addresses")
+			if e := new(rpc.Error); !errors.As(err, &e) || !e.Unsent() {
+				t.Errorf("not unsent: %v", err)
+			}
+		}
+		err := take(t, "the timeout ends it", timed)
+		check(err, rpc.CodeDeadlineExceeded)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		cancel()
+		err = take(t, "cancelling ends it", cancelled)
+		check(err, rpc.CodeCanceled)
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		_ = c.Close()
+		check(take(t, "closing ends it", closed), rpc.CodeUnavailable)
+	})
+}
+
+func TestCallAllowLimited(t *testing.T) {
+	t.Parallel()
+	a, b := relayed(t)
+	serve(t, b, Arith{})
+	c := newClientOf(t, a, rpc.WithCallOptions(rpc.CallAllowLimited(true)))
+	ctx := network.WithDialPeerTimeout(testContext(t), lonely) // for a direct connection
+	var product int
+	if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{6, 7}, &product); err != nil || product != 42 {
+		t.Errorf("allowed by the client: %v, %v", product, err)
+	}
+	if product, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, rpc.CallNoDial(true)); err != nil || product != 42 {
+		t.Errorf("without a dial: %v, %v", product, err)
+	}
+	for _, opts := range [][]rpc.CallOption{{rpc.CallAllowLimited(false)}, {rpc.CallAllowLimited(false), rpc.CallNoDial(true)}} {
+		_, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, opts...)
+		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "relayed (limited)")
+	}
+}

@@ -1,0 +1,102 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// habits has methods that need all that is done to a channel, for items of one
+// type.
+type habits[T any] struct {
+	item  T
+	ended chan error
+}
+
+func (habits[T]) Echo(_ context.Context, in <-chan T, out chan<- T) error {
+	for v := range in {
+		out <- v
+	}
+	return nil
+}
+
+func (h habits[T]) Three(_ context.Context, _ <-chan T, out chan<- T) error {
+	for range 3 {
+		out <- h.item
+	}
+	return nil
+}
+
+// Heedless sends on when its context has ended.
+func (h habits[T]) Heedless(ctx context.Context, in <-chan T, out chan<- T) error {
+	<-in
+	for range 1000 {
+		out <- h.item
+	}
+	<-ctx.Done()
+	for range 1000 {
+		out <- h.item
+	}
+	h.ended <- ctx.Err()
+	return nil
+}
+
+// Channels of some types are used without reflection: they are not to be told
+// from others.
+func TestChannelsOfEveryType(t *testing.T) {
+	t.Parallel()
+	t.Run("int", func(t *testing.T) { channelsOf(t, 7) })
+	t.Run("string", func(t *testing.T) { channelsOf(t, "seven") })
+	t.Run("struct", func(t *testing.T) { channelsOf(t, Args{6, 7}) })
+	t.Run("pointer", func(t *testing.T) { channelsOf(t, &Args{6, 7}) })
+	t.Run("any", func(t *testing.T) { channelsOf[any](t, int64(7)) })
+}
+
+func channelsOf[T any](t *testing.T, item T) {
+	t.Parallel()
+	for _, tr := range transports[:2] {
+		for _, buffer := range []int{0, 10} {
+			svc := habits[T]{item, make(chan error, 1)}
+			s := tr.setup(t, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
+			if err := s.server.RegisterName("Svc", svc); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			for range 20 {
+				replies, err := stream(ctx, t, s, "Three", make(chan T), item)
+				if err != nil || len(replies) != 3 {
+					t.Fatalf("got %v, %v", replies, err)
+				}
+			}
+			args := make(chan T)
+			sendAll(ctx, args, slices.Repeat([]T{item}, 100)...)
+			if replies, err := stream(ctx, t, s, "Echo", args, item); err != nil || len(replies) != 100 {
+				t.Fatalf("got %v, %v", replies, err)
+			}
+
+			args, closed := make(chan T), make(chan T)
+			result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Echo", args, closed) })
+			args <- item
+			<-closed
+			close(closed)
+			args <- item
+			checkErr(t, take(t, "Stream returns", result), rpc.ClientErr, rpc.CodeFailedPrecondition, "channel of replies was closed")
+
+			args, replies := make(chan T, 1), make(chan T)
+			args <- item
+			result = inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Heedless", args, replies) })
+			<-replies
+			cancel()
+			if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
+				t.Errorf("the caller got %v", err)
+			}
+			if err := take(t, "the method ends", svc.ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the method got %v", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// TypedMethod is a [Method], a [ServerStream], a [ClientStream] or a [Duplex].
+type TypedMethod interface {
+	ID() ServiceID
+	types() (kind Kind, arg, reply reflect.Type)
+}
+
+func (m *Method[A, R]) types() (Kind, reflect.Type, reflect.Type) {
+	return Unary, reflect.TypeFor[A](), reflect.TypeFor[R]()
+}
+
+func (m *ServerStream[A, R]) types() (Kind, reflect.Type, reflect.Type) { return streamTypes[A, R]() }
+
+func (m *ClientStream[A, R]) types() (Kind, reflect.Type, reflect.Type) { return streamTypes[A, R]() }
+
+func (m *Duplex[A, R]) types() (Kind, reflect.Type, reflect.Type) { return streamTypes[A, R]() }
+
+func streamTypes[A, R any]() (Kind, reflect.Type, reflect.Type) {
+	return Streaming, reflect.TypeFor[A](), reflect.TypeFor[R]()
+}
+
+// CheckReport is what [Client.Check] found, method by method.
+type CheckReport struct {
+	Peer    peer.ID
+	Methods []CheckedMethod // in the order in which they were asked about
+}
+
+// CheckedMethod is what [Client.Check] found about one method. A problem makes
+// calls fail, or lose or misread what they carry. A note is a difference that
+// programs of different versions may have.
+type CheckedMethod struct {
+	Method   ServiceID
+	Problems []string
+	Notes    []string
+}
+
+// Check compares the methods, as this program declares them, with what the
+// server on dest offers, in one call, and reports the differences in words.
+// The server must have [WithDescriptions] on, and allow the caller the method
+// Describe of the service [DescriptionService]: the error says if it does not.
+// A report with problems is no error; see [CheckReport.Err]. At most 1,024
+// methods are checked at once. dest and ctx mean what they do for a call.
+//
+// Problems are:
+//   - a method that is not there, may not be called, or is of the other kind
+//     (of streams, the three typed ones and those with channels are one kind)
+//   - a type that cannot travel
+//   - a value that is written in another way than the reader takes: a number for
+//     a string, a list for a struct, a float for an integer, ...
+//   - a type with a binary form of its own (MarshalBinary) for another such type,
+//     by their names in Go
+//   - structs of which each has fields that the other lacks: one was renamed, or
+//     they are not the same struct
+//   - a struct written as an array (the codec's toarray) whose fields have other
+//     names at the same places in the reader
+//
+// Notes are:
+//   - a field that one side has and the other lacks: it was added. The reader
+//     drops it, or keeps its zero value
+//   - a number of fewer bits, or without a sign, at the reader: large or negative
+//     values fail
+//   - lengths of arrays that differ
+//   - bytes for a type with a binary form, and the other way round
+//
+// No difference at all are pointers and what they point to, strings and bytes,
+// names of Go types, omitempty, integers that are read into more bits or as
+// floats, and whatever is read into an interface{} or written from one.
+func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod) (CheckReport, error) {
+	report := CheckReport{Peer: dest, Methods: make([]CheckedMethod, len(methods))}
+	if dest == "" {
+		report.Peer = c.id
+	}
+	if len(methods) > maxDescribed {
+		return CheckReport{}, clientError(CodeInvalidArgument, describeMethod.id, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
+	}
+	var request describeRequest
+	var own describer
+	for i, m := range methods {
+		request.Methods = append(request.Methods, m.ID())
+		report.Methods[i].Method = m.ID()
+		own.Methods = append(own.Methods, own.method(m.types()))
+	}
+	theirs, err := describeMethod.Call(ctx, c, dest, request)
+	if err != nil {
+		return CheckReport{}, undescribed(err)
+	}
+	if err := theirs.valid(len(methods)); err != nil {
+		return CheckReport{}, clientError(CodeInternal, describeMethod.id, "peer %v sends a bad description: %w", report.Peer, err)
+	}
+	for i, m := range methods {
+		compareMethods(&report.Methods[i], m, &own.description, &theirs, i)
+	}
+	return report, nil
+}
+
+// undescribed says how to make a server describe itself.
+func undescribed(err error) error {
+	e, own := err.(*Error)
+	if !own || e.Code != CodeUnimplemented || e.kind != ServerErr {
+		return err
+	}
+	hint := *e
+	hint.Message += "; the server does not describe its methods: WithDescriptions makes it"
+	return &hint
+}
+
+// Err returns nil if there are no problems, and otherwise an error that lists
+// them.
+func (r CheckReport) Err() error {
+	var errs []error
+	for _, m := range r.Methods {
+		for _, p := range m.Problems {
+			errs = append(errs, fmt.Errorf("rpc: %v: peer %v: %s", m.Method, r.Peer, p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// String lists what was found, one a line.
+func (r CheckReport) String() string {
+	var b strings.Builder
+	for _, m := range r.Methods {
+		if len(m.Problems)+len(m.Notes) == 0 {
+			fmt.Fprintf(&b, "%v: fits\n", m.Method)
+		}
+		for _, p := range m.Problems {
+			fmt.Fprintf(&b, "%v: problem: %s\n", m.Method, p)
+		}
+		for _, n := range m.Notes {
+			fmt.Fprintf(&b, "%v: note: %s\n", m.Method, n)
+		}
+	}
+	return b.String()
+}
+
+// compareMethods fills in what is to be said of the i-th method.
+func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int) {
+	problem := func(format string, args ...any) { into.Problems = append(into.Problems, fmt.Sprintf(format, args...)) }
+	kind, arg, reply := m.types()
+	if err := typeInfoOf(arg).encode; err != nil {
+		problem("the argument's %v", err)
+	}
+	if err := typeInfoOf(reply).decode; err != nil {
+		problem("the reply's %v", err)
+	}
+	a, b := own.Methods[i], theirs.Methods[i]
+	switch {
+	case b.State == describedNone:
+		problem("the server has no service of this name")
+	case b.State == describedAbsent:
+		problem("the server's service has no method of this name")
+	case b.State == describedDenied:
+		problem("the server does not allow this client to call the method")
+	case b.State == describedTooLarge || a.State == describedTooLarge:
+		problem("the types are too large to be compared")
+	case b.State != describedHere:
+		problem("the server says of the method what is not understood: %s", word(b.State))
+	case b.Kind != kind:
+		problem("the method is %v at the server, and %v here", b.Kind, kind)
+	}
+	if b.State != describedHere {
+		return
+	}
+	if b.LocalOnly != "" {
+		problem("the method can be called only locally: %s", word(b.LocalOnly))
+	}
+	if b.Kind == kind && a.State == describedHere {
+		compareTypes(into, direction{own, theirs, "this side", "the server"}, "argument", a.Args, b.Args)
+		compareTypes(into, direction{theirs, own, "the server", "this side"}, "reply", b.Reply, a.Reply)
+	}
+}

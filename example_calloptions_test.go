@@ -1,0 +1,61 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// Options are given to a client, a method or a call: the nearest counts.
+func ExampleCallOption() {
+	who := rpc.NewMethod[string, string]("Greeter", "Who", rpc.CallTimeout(5*time.Second))
+	server := rpc.NewServer(nil, "/greeter/1.0")
+	err := who.Handle(server, func(ctx context.Context, _ string) (string, error) {
+		deadline, _ := ctx.Deadline()
+		md := rpc.MetadataFromContext(ctx)
+		return fmt.Sprintf("app %s, tenant %s, within %v", md["app"], md["tenant"], time.Until(deadline).Round(time.Second)), nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := rpc.NewClientWithServer(nil, "/greeter/1.0", server, rpc.WithCallOptions(
+		rpc.CallTimeout(time.Minute), rpc.CallMetadata(rpc.Metadata{"app": "demo", "tenant": "none"})))
+
+	ctx := rpc.ContextWithMetadata(context.Background(), rpc.Metadata{"tenant": "blue"})
+	fmt.Println(who.Call(ctx, client, "", ""))
+	fmt.Println(who.Call(ctx, client, "", "", rpc.CallTimeout(2*time.Second), rpc.CallMetadata(rpc.Metadata{"tenant": "red"})))
+	// Output:
+	// app demo, tenant blue, within 5s <nil>
+	// app demo, tenant red, within 2s <nil>
+}
+
+// A call that must not dial fails at once where there is no connection, and
+// one that waits is made when there is one.
+func ExampleCallWait() {
+	a, b, done := twoHosts()
+	defer done()
+	hello := rpc.NewMethod[string, string]("Greeter", "Hello")
+	server := rpc.NewServer(b, "/greeter/1.0")
+	defer server.Close()
+	err := hello.Handle(server, func(_ context.Context, name string) (string, error) { return "hello " + name, nil })
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := rpc.NewClient(a, "/greeter/1.0")
+	defer client.Close()
+
+	_ = a.Network().ClosePeer(b.ID())
+	_, err = hello.Call(context.Background(), client, b.ID(), "Ada", rpc.CallNoDial(true))
+	fmt.Println(errors.Is(err, network.ErrNoConn))
+	fmt.Println(hello.Call(context.Background(), client, b.ID(), "Ada", rpc.CallWait(true), rpc.CallTimeout(time.Minute)))
+	// Output:
+	// true
+	// hello Ada <nil>
+}

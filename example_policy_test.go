@@ -1,0 +1,41 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+var (
+	version = rpc.NewMethod[struct{}, string]("Node", "Version")
+	unpin   = rpc.NewMethod[string, struct{}]("Pins", "Unpin")
+	purge   = rpc.NewMethod[struct{}, int]("Pins", "Purge")
+)
+
+// A policy says who may call what, and its report whether a method was
+// forgotten.
+func ExamplePolicy() {
+	members := map[peer.ID]bool{"a member": true}
+	policy := rpc.Policy{
+		version.ID():   rpc.AllowEveryone(),
+		{Name: "Pins"}: rpc.AllowTrusted(func(p peer.ID) bool { return members[p] }),
+		purge.ID():     rpc.AllowNobody(), // only in this process
+	}
+	server := rpc.NewServer(nil, "/node/1.0", rpc.WithPolicy(policy))
+	defer server.Close()
+	_ = version.Handle(server, func(context.Context, struct{}) (string, error) { return "1.0", nil })
+	_ = unpin.Handle(server, func(context.Context, string) (struct{}, error) { return struct{}{}, nil })
+	_ = purge.Handle(server, func(context.Context, struct{}) (int, error) { return 0, nil })
+
+	report := policy.Report(server)
+	fmt.Print(report)
+	fmt.Println("forgotten:", report.Err())
+	// Output:
+	// Node.Version: everyone
+	// Pins.Purge: nobody
+	// Pins.Unpin: trusted peers
+	// forgotten: <nil>
+}

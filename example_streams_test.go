@@ -1,0 +1,128 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// One argument, many replies.
+func ExampleServerStream() {
+	a, b, done := twoHosts()
+	defer done()
+	list := rpc.NewServerStream[string, string]("Store", "List")
+
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	err := list.Handle(server, func(ctx context.Context, prefix string, out *rpc.Sender[string]) error {
+		for _, key := range []string{"a/1", "b/1", "a/2"} {
+			if strings.HasPrefix(key, prefix) {
+				if err := out.Send(ctx, key); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	for key, err := range list.Call(context.Background(), client, b.ID(), "a/") {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(key)
+	}
+	// Output:
+	// a/1
+	// a/2
+}
+
+// Many arguments, one reply.
+func ExampleClientStream() {
+	a, b, done := twoHosts()
+	defer done()
+	put := rpc.NewClientStream[[]byte, int]("Store", "Put")
+
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	err := put.Handle(server, func(ctx context.Context, in *rpc.Receiver[[]byte]) (size int, err error) {
+		for chunk, err := range in.All(ctx) {
+			if err != nil {
+				return 0, err
+			}
+			size += len(chunk)
+		}
+		return size, nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx := context.Background()
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	call := put.Open(ctx, client, b.ID())
+	defer call.Close()
+	for _, chunk := range []string{"in ", "three ", "chunks"} {
+		if err := call.Send(ctx, []byte(chunk)); err != nil {
+			break // the call is over: Finish tells why
+		}
+	}
+	size, err := call.Finish(ctx)
+	fmt.Println(size, err)
+	// Output: 15 <nil>
+}
+
+// Both at once.
+func ExampleDuplex() {
+	a, b, done := twoHosts()
+	defer done()
+	chat := rpc.NewDuplex[string, string]("Echo", "Chat")
+
+	server := rpc.NewServer(b, "/echo/1.0")
+	defer server.Close()
+	err := chat.Handle(server, func(ctx context.Context, in *rpc.Receiver[string], out *rpc.Sender[string]) error {
+		for line, err := range in.All(ctx) {
+			if err == nil {
+				err = out.Send(ctx, strings.ToUpper(line))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx := context.Background()
+	client := rpc.NewClient(a, "/echo/1.0")
+	defer client.Close()
+	call := chat.Open(ctx, client, b.ID())
+	defer call.Close()
+	for _, line := range []string{"is anybody there?", "good"} {
+		if err := call.Send(ctx, line); err != nil {
+			break // Receive tells why
+		}
+		answer, err := call.Receive(ctx)
+		fmt.Println(answer, err)
+	}
+	_ = call.CloseSend()
+	_, err = call.Receive(ctx)
+	fmt.Println(err)
+	// Output:
+	// IS ANYBODY THERE? <nil>
+	// GOOD <nil>
+	// EOF
+}

@@ -1,0 +1,203 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// The context of a Receive or Send ends that, and not the call.
+func TestTypedStreamGoesOnAfterTheContextOfOneReceive(t *testing.T) {
+	t.Parallel()
+	overAllTyped(t, options{}, func(t *testing.T, s setup, _ *typedStreaming) {
+		ctx := testContext(t)
+		call := typedDuplex("Echo").Open(ctx, s.client, s.dest)
+		defer call.Close()
+		for i := range 3 {
+			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+			if _, err := call.Receive(short); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("nothing was sent: %v", err)
+			}
+			cancel()
+			if err := call.Send(ctx, i); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := call.Receive(ctx); err != nil || n != i {
+				t.Fatal(n, err)
+			}
+		}
+	})
+}
+
+func TestTypedStreamEndsOutliveTheirMethod(t *testing.T) {
+	t.Parallel()
+	overAllTyped(t, options{}, func(t *testing.T, s setup, svc *typedStreaming) {
+		ctx := testContext(t)
+		if replies, err := received(ctx, t, typedDuplex("Late").Open(ctx, s.client, s.dest)); err != nil || len(replies) > 0 {
+			t.Errorf("got %v, %v", replies, err)
+		}
+		for _, what := range []string{"Send", "Receive"} {
+			if err := take(t, what+" returns", svc.ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s after the end: %v", what, err)
+			}
+		}
+	})
+}
+
+// Not parallel: it counts goroutines.
+func TestTypedStreamsLeaveNoGoroutine(t *testing.T) {
+	for _, tr := range transports[:2] {
+		s, svc := tr.setup(t, options{}), newTypedStreaming()
+		if err := errors.Join(svc.handle(s.server), serveTypedStreams(s.server)); err != nil {
+			t.Fatal(err)
+		}
+		open := func(ctx context.Context, method string) *rpc.DuplexCall[int, int] {
+			return typedDuplex(method).Open(ctx, s.client, s.dest)
+		}
+		for what, f := range map[string]func(ctx context.Context, cancel func()){
+			"leaving a loop": func(ctx context.Context, _ func()) {
+				for n, err := range countTo.Call(ctx, s.client, s.dest, 1<<30) {
+					if err != nil || n == 1000 {
+						break
+					}
+				}
+			},
+			"abandoned, its context ends": func(ctx context.Context, cancel func()) {
+				_, _ = open(ctx, "Flood").Receive(ctx)
+				cancel()
+			},
+			"closed at once": func(ctx context.Context, _ func()) { _ = open(ctx, "Flood").Close() },
+			"closed under way": func(ctx context.Context, _ func()) {
+				call := open(ctx, "Flood")
+				_, _ = call.Receive(ctx)
+				_ = call.Close()
+				_ = call.Close()
+			},
+			"failed, and not closed": func(ctx context.Context, _ func()) { _, _ = open(ctx, "Fail").Receive(ctx) },
+			"refused":                func(ctx context.Context, _ func()) { _, _ = open(ctx, "Missing").Receive(ctx) },
+			"panicked":               func(ctx context.Context, _ func()) { _, _ = received(ctx, t, open(ctx, "Panic")) },
+			"the method is early": func(ctx context.Context, _ func()) {
+				call := open(ctx, "Nothing")
+				for call.Send(ctx, 1) == nil {
+				}
+			},
+			"closed while one sends": func(ctx context.Context, _ func()) {
+				call := open(ctx, "Idle")
+				sent := inBackground(func() error {
+					for {
+						if err := call.Send(ctx, 1); err != nil {
+							return err
+						}
+					}
+				})
+				take(t, "the method runs", svc.began)
+				_ = call.Close()
+				take(t, "Send returns", sent)
+			},
+			"finished early": func(ctx context.Context, _ func()) {
+				add := sum.Open(ctx, s.client, s.dest)
+				ended, cancel := context.WithCancel(ctx)
+				cancel()
+				_, _ = add.Finish(ended)
+			},
+		} {
+			t.Run(tr.name+"/"+what, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(testContext(t))
+				defer cancel()
+				f(ctx, cancel)
+				noGoroutineStays(t)
+			})
+		}
+	}
+}
+
+// A peer that goes away, or a server that is closed, ends the call on both
+// sides.
+func TestTypedStreamWhosePeerGoes(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"client", "server"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			server, svc := rpc.NewServer(b, testProtocol, quiet), newTypedStreaming()
+			client := rpc.NewClient(a, testProtocol)
+			closeAfter(t, client, server)
+			if err := svc.handle(server); err != nil {
+				t.Fatal(err)
+			}
+			ctx := testContext(t)
+			call := typedDuplex("Wait").Open(ctx, client, b.ID())
+			defer call.Close()
+			take(t, "the method runs", svc.began)
+			if who == "client" {
+				_ = a.Close()
+			} else {
+				_ = b.Close()
+			}
+			_, err := received(ctx, t, call)
+			checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Wait", b.ID().String())
+			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+				t.Errorf("the method got %v", err)
+			}
+		})
+	}
+}
+
+// How far a method may be ahead of a caller that does not receive is bounded,
+// and by bytes for large items.
+func TestTypedStreamHoldsItsSenderUp(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports[:2] {
+		for _, size := range []int{1 << 20, 64 << 10} {
+			t.Run(fmt.Sprint(tr.name, "/", size), func(t *testing.T) {
+				t.Parallel()
+				s := tr.setup(t, options{})
+				var sent, got atomic.Int64
+				release := make(chan struct{})
+				err := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Handle(s.server, func(ctx context.Context, in *rpc.Receiver[[]byte]) (n int, err error) {
+					<-release
+					for _, err := range in.All(ctx) {
+						if err != nil {
+							return n, err
+						}
+						n++
+						got.Add(1)
+					}
+					return n, nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx := testContext(t)
+				call := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Open(ctx, s.client, s.dest)
+				defer call.Close()
+				const most = 32 << 20
+				items := int64(2 * most / size)
+				done := inBackground(func() error {
+					item := make([]byte, size)
+					for range items {
+						if err := call.Send(ctx, item); err != nil {
+							return err
+						}
+						sent.Add(1)
+					}
+					return nil
+				})
+				// Windows of the muxer's are at most 16 MiB.
+				restsBelow(t, "the sender waits", &sent, items/2+8)
+				close(release)
+				if err := take(t, "all is sent", done); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := call.Finish(ctx); err != nil || n != int(items) {
+					t.Errorf("%d of %d, %v", n, items, err)
+				}
+			})
+		}
+	}
+}

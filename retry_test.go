@@ -1,0 +1,330 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/stats"
+)
+
+// quickly retries without much of a pause.
+func quickly(attempts int) rpc.CallOption {
+	return rpc.CallRetry(rpc.RetryPolicy{Attempts: attempts, Backoff: time.Millisecond})
+}
+
+// unsteady is a method that fails a number of times.
+type unsteady struct {
+	times atomic.Int32 // to fail
+	calls atomic.Int32
+	err   error
+}
+
+func (f *unsteady) call(context.Context, int) (int, error) {
+	if f.calls.Add(1) <= f.times.Load() {
+		return 0, f.err
+	}
+	return 42, nil
+}
+
+func (f *unsteady) method(t testing.TB, s *rpc.Server, opts ...rpc.MethodOption) *rpc.Method[int, int] {
+	return mustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", opts...), f.call)
+}
+
+func TestRetriesOfWhatHasReachedTheMethod(t *testing.T) {
+	t.Parallel()
+	const many = 100
+	idempotent, once := rpc.CallIdempotent(true), rpc.CallIdempotent(false)
+	for _, c := range []struct {
+		what  string
+		opts  []rpc.MethodOption
+		own   []rpc.CallOption
+		code  rpc.Code
+		times int32 // that it fails
+		calls int32 // that it gets
+	}{
+		{"not asked for", nil, nil, rpc.CodeUnavailable, 1, 1},
+		{"not asked for, idempotent", []rpc.MethodOption{idempotent}, nil, rpc.CodeUnavailable, 1, 1},
+		{"not idempotent", []rpc.MethodOption{quickly(5)}, nil, rpc.CodeUnavailable, 1, 1},
+		{"succeeds", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnavailable, 4, 5},
+		{"gives up", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnavailable, many, 5},
+		{"aborted", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeAborted, 1, 2},
+		{"the method's deadline", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeDeadlineExceeded, 1, 2},
+		{"the method's quota", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeResourceExhausted, 1, 2},
+		{"its own error", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnknown, 1, 1},
+		{"internal", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeInternal, 1, 1},
+		{"canceled there", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeCanceled, 1, 1},
+		{"as many as by default", []rpc.MethodOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, rpc.CodeUnavailable, many, 3},
+		{"by the call", nil, []rpc.CallOption{quickly(5), idempotent}, rpc.CodeUnavailable, 4, 5},
+		{"turned off by the call", []rpc.MethodOption{quickly(5), idempotent}, []rpc.CallOption{quickly(1)}, rpc.CodeUnavailable, 1, 1},
+		{"not idempotent by the call", []rpc.MethodOption{quickly(5), idempotent}, []rpc.CallOption{once}, rpc.CodeUnavailable, 1, 1},
+	} {
+		for _, tr := range transports {
+			t.Run(tr.name+"/"+c.what, func(t *testing.T) {
+				t.Parallel()
+				s := tr.setup(t, options{})
+				f := &unsteady{err: &rpc.Error{Code: c.code, Message: "not now"}}
+				f.times.Store(c.times)
+				r, err := f.method(t, s.server, c.opts...).Call(testContext(t), s.client, s.dest, 1, c.own...)
+				if succeeds := c.calls > c.times; succeeds != (err == nil) || succeeds != (r == 42) || f.calls.Load() != c.calls {
+					t.Errorf("%d, %v after %d calls, and %d were due", r, err, f.calls.Load(), c.calls)
+				}
+				if err != nil && (err.Error() != "not now" || rpc.CodeOf(err) != c.code) {
+					t.Errorf("not the last attempt's error: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// attempts notes each attempt that an interceptor sees.
+type attempts struct {
+	mu     sync.Mutex
+	seen   []int
+	infos  map[*rpc.CallInfo]bool
+	before func(attempt int)
+	after  func(attempt int, err error) error
+}
+
+func (a *attempts) intercept(next rpc.Handler) rpc.Handler {
+	return func(ctx context.Context, call *rpc.CallInfo) error {
+		a.mu.Lock()
+		a.seen = append(a.seen, call.Attempt)
+		if a.infos == nil {
+			a.infos = make(map[*rpc.CallInfo]bool)
+		}
+		a.infos[call] = true
+		a.mu.Unlock()
+		if a.before != nil {
+			a.before(call.Attempt)
+		}
+		err := next(ctx, call)
+		if a.after != nil {
+			err = a.after(call.Attempt, err)
+		}
+		return err
+	}
+}
+
+func TestInterceptorsAndStatsSeeEachAttempt(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		a, told := new(attempts), &beginsAndEnds{}
+		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(a.intercept), rpc.WithClientStatsHandler(told)}})
+		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.times.Store(2)
+		if r, err := f.method(t, s.server, quickly(5), rpc.CallIdempotent(true)).Call(testContext(t), s.client, s.dest, 1); err != nil || r != 42 {
+			t.Fatalf("%d, %v", r, err)
+		}
+		if !slices.Equal(a.seen, []int{0, 1, 2}) || len(a.infos) != 3 {
+			t.Errorf("saw %v of %d calls", a.seen, len(a.infos))
+		}
+		if want := []string{"begin", "end Unavailable", "begin", "end Unavailable", "begin", "end OK"}; !slices.Equal(told.lines(), want) {
+			t.Errorf("told of %q", told.lines())
+		}
+	})
+}
+
+// beginsAndEnds is told of calls, not of what they carry.
+type beginsAndEnds struct {
+	mu   sync.Mutex
+	told []string
+}
+
+func (b *beginsAndEnds) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (b *beginsAndEnds) HandleRPC(_ context.Context, s stats.RPCStats) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch s := s.(type) {
+	case *stats.Begin:
+		b.told = append(b.told, "begin")
+	case *stats.End:
+		b.told = append(b.told, "end "+rpc.CodeOf(s.Error).String())
+	}
+}
+
+func (b *beginsAndEnds) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.told
+}
+
+// A server that has no room refuses calls of any method, which are made again
+// when it has.
+func TestRefusedCallsAreRetried(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		b, svc := newHost(t), newHolder()
+		serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
+		hold := rpc.NewMethod[struct{}, struct{}]("Svc", "Hold")
+		other := newHost(t)
+		connect(t, other, b)
+		first := inBackground(func() error {
+			_, err := hold.Call(testContext(t), newClient(t, other), b.ID(), struct{}{})
+			return err
+		})
+		take(t, "the other's call begins", svc.started)
+
+		a := newHost(t)
+		connect(t, a, b)
+		refused := make(chan error, 100)
+		seen := &attempts{after: func(_ int, err error) error { refused <- err; return err }}
+		c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(quickly(1000)))
+		t.Cleanup(func() { _ = c.Close() })
+		product := inBackground(func() error {
+			_, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7})
+			return err
+		})
+		for range 2 {
+			checkErr(t, take(t, "it is refused", refused), rpc.ServerErr, rpc.CodeResourceExhausted, "Limits.Calls")
+		}
+		svc.release <- struct{}{}
+		if err := take(t, "the call ends", product); err != nil {
+			t.Error(err)
+		}
+		if err := take(t, "the other's call ends", first); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCallsOfAPeerThatIsThereAtLastAreRetried(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		for _, streaming := range []bool{false, true} {
+			a, b := newHost(t), newHost(t)
+			serve(t, b, Arith{})
+			seen := &attempts{before: func(attempt int) {
+				if attempt == 2 {
+					know(a, b)
+				}
+			}}
+			c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(quickly(5)))
+			t.Cleanup(func() { _ = c.Close() })
+			if streaming {
+				args, replies := make(chan Args), make(chan Quotient)
+				sendAll(testContext(t), args, Args{7, 2}, Args{9, 3})
+				got := collect(replies)
+				err := c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+				if all := got(); err != nil || !slices.Equal(all, []Quotient{{3, 1}, {3, 0}}) {
+					t.Errorf("%v, %v", all, err)
+				}
+			} else if product, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7}); err != nil || product != 42 {
+				t.Errorf("%v, %v", product, err)
+			}
+			if !slices.Equal(seen.seen, []int{0, 1, 2}) {
+				t.Errorf("made the attempts %v", seen.seen)
+			}
+		}
+	})
+}
+
+// A stream that has begun may have taken arguments, and is not made again.
+func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
+	t.Parallel()
+	failStream := rpc.NewDuplex[int, int]("Svc", "Fails", quickly(5), rpc.CallIdempotent(true))
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		var calls atomic.Int32
+		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(5), rpc.CallIdempotent(true))}})
+		err := failStream.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
+			calls.Add(1)
+			return &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = stream(testContext(t), t, s, "Fails", make(chan int), 0)
+		if rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 1 {
+			t.Errorf("%v after %d calls", err, calls.Load())
+		}
+		call := failStream.Open(testContext(t), s.client, s.dest)
+		defer call.Close()
+		if _, err := call.Receive(testContext(t)); rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 2 {
+			t.Errorf("typed: %v after %d calls", err, calls.Load())
+		}
+	})
+}
+
+func TestNothingOfAFailedAttemptIsInTheReply(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		var calls atomic.Int32
+		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(5), rpc.CallIdempotent(true))}})
+		note := mustHandle(t, s.server, rpc.NewMethod[int, map[string]int]("Svc", "Note"), func(context.Context, int) (map[string]int, error) {
+			n := calls.Add(1)
+			if n%2 == 1 {
+				return map[string]int{"failed": int(n)}, &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
+			}
+			return map[string]int{"succeeded": int(n)}, nil
+		})
+		want := map[string]int{"succeeded": 2}
+		if r, err := note.Call(testContext(t), s.client, s.dest, 1); err != nil || !maps.Equal(r, want) {
+			t.Errorf("typed: %v, %v", r, err)
+		}
+		calls.Store(0)
+		var r map[string]int
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Note", 1, &r); err != nil || !maps.Equal(r, want) {
+			t.Errorf("by name: %v, %v", r, err)
+		}
+	})
+}
+
+// That the last attempt was not sent is no news of those before it.
+func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		b, svc := newHost(t), newHolder()
+		other := newHost(t)
+		connect(t, other, b)
+		s := serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
+		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.times.Store(1)
+		try := f.method(t, s, rpc.CallIdempotent(true), quickly(2))
+
+		// Between the two attempts another call takes the only slot.
+		var occupied <-chan error
+		seen := &attempts{before: func(attempt int) {
+			if attempt == 1 {
+				occupied = inBackground(func() error { return newClient(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
+				<-svc.started
+			}
+		}}
+		a := newHost(t)
+		connect(t, a, b)
+		c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept))
+		t.Cleanup(func() { _ = c.Close() })
+		_, err := try.Call(testContext(t), c, b.ID(), 1)
+		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != rpc.CodeResourceExhausted || e.Unsent() || f.calls.Load() != 1 {
+			t.Errorf("%v is unsent, after %d calls", err, f.calls.Load())
+		}
+		svc.release <- struct{}{}
+		if err := take(t, "the other call ends", occupied); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRetriesOfOneDestinationOfManyLeaveTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(3), rpc.CallIdempotent(true))}})
+		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.times.Store(1)
+		f.method(t, s.server)
+		values, replies := replyPointers[int](2)
+		errs := s.client.MultiCall(backgrounds(2), []peer.ID{s.dest, s.dest}, "Svc", "Try", 1, replies)
+		if err := errors.Join(errs...); err != nil || *values[0] != 42 || *values[1] != 42 || f.calls.Load() != 3 {
+			t.Errorf("%v, %v after %d calls", fmt.Sprint(*values[0], *values[1]), err, f.calls.Load())
+		}
+	})
+}
