@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -252,109 +251,6 @@ func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 		defer call.Close()
 		if _, err := call.Receive(testContext(t)); rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 2 {
 			t.Errorf("typed: %v after %d calls", err, calls.Load())
-		}
-	})
-}
-
-func TestNoRetryOutlastsTheDeadline(t *testing.T) {
-	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		s := with(Arith{}, options{})
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(1)
-		try := f.method(t, s.server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
-		err := promptly(t, func(context.Context) error {
-			_, err := try.Call(testContext(t), s.client, s.dest, 1)
-			return err
-		})
-		if rpc.CodeOf(err) != rpc.CodeUnavailable || f.calls.Load() != 1 {
-			t.Errorf("%v after %d calls", err, f.calls.Load())
-		}
-	})
-}
-
-func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
-	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		for _, closing := range []bool{false, true} {
-			failed := make(chan struct{}, 1)
-			seen := &attempts{after: func(_ int, err error) error { failed <- struct{}{}; return err }}
-			f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-			f.times.Store(1)
-			s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(seen.intercept)}})
-			try := f.method(t, s.server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			result := inBackground(func() error {
-				_, err := try.Call(ctx, s.client, s.dest, 1)
-				return err
-			})
-			take(t, "the first attempt fails", failed)
-			code := rpc.CodeCanceled
-			if closing {
-				code = rpc.CodeUnavailable
-				_ = s.client.Close()
-			} else {
-				cancel()
-			}
-			err := take(t, "the call ends", result)
-			checkErr(t, err, rpc.ClientErr, code, "Svc.Try", "not now")
-			if e := new(rpc.Error); !closing && !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Unsent() {
-				t.Errorf("%v is not canceled, or unsent", err)
-			}
-		}
-	})
-}
-
-func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
-	t.Parallel()
-	policy := rpc.RetryPolicy{Attempts: 6, Backoff: time.Second, MaxBackoff: 4 * time.Second}
-	for code, times := range map[rpc.Code]time.Duration{rpc.CodeUnavailable: 1, rpc.CodeResourceExhausted: 2} {
-		synctest.Test(t, func(t *testing.T) {
-			c, s := localOnly(t, options{})
-			var at []time.Time
-			try := mustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true), rpc.CallRetry(policy)), func(context.Context, int) (int, error) {
-				at = append(at, time.Now())
-				return 0, &rpc.Error{Code: code, Message: "not now"}
-			})
-			if _, err := try.Call(context.Background(), c, "", 1); rpc.CodeOf(err) != code {
-				t.Errorf("got %v", err)
-			}
-			var pauses []time.Duration
-			for i := range at[1:] {
-				pause, about := at[i+1].Sub(at[i]), times*min(time.Second<<i, policy.MaxBackoff)
-				if pauses = append(pauses, pause); pause < about/2 || pause > about*3/2+time.Microsecond {
-					t.Errorf("%v: a pause of %v, and about %v was due", code, pause, about)
-				}
-			}
-			slices.Sort(pauses)
-			if len(slices.Compact(pauses)) != 5 {
-				t.Errorf("%v: the pauses are not drawn at random: %v", code, pauses)
-			}
-		})
-	}
-}
-
-func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {
-	t.Parallel()
-	policy := rpc.CallRetry(rpc.RetryPolicy{Backoff: time.Millisecond, AttemptTimeout: 300 * time.Millisecond})
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		var calls atomic.Int32
-		s := with(Arith{}, options{})
-		slow := mustHandle(t, s.server, rpc.NewMethod[int, int]("Svc", "Slow", policy), func(ctx context.Context, n int) (int, error) {
-			if calls.Add(1) == 1 {
-				<-ctx.Done()
-				return 0, ctx.Err()
-			}
-			return n, nil
-		})
-		_, err := slow.Call(context.Background(), s.client, s.dest, 42)
-		if !errors.Is(err, context.DeadlineExceeded) || calls.Load() != 1 {
-			t.Errorf("not idempotent: %v after %d calls", err, calls.Load())
-		}
-		calls.Store(0)
-		if r, err := slow.Call(context.Background(), s.client, s.dest, 42, rpc.CallIdempotent(true)); err != nil || r != 42 || calls.Load() != 2 {
-			t.Errorf("idempotent: %d, %v after %d calls", r, err, calls.Load())
 		}
 	})
 }
