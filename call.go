@@ -39,18 +39,27 @@ type Call struct {
 	Error error
 }
 
-// start runs the call in a goroutine and finishes it, exactly once.
+// start makes the call and finishes it, exactly once: without a goroutine that
+// waits, if there is a session to make it on, and else in one.
 func (call *Call) start(ctx context.Context, c *Client) {
-	go func() {
-		call.Error = c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, call.Args, call.Reply)
-		select {
-		case call.Done <- call:
-		default:
-			// As in net/rpc: room in the channel is the caller's promise, and
-			// a goroutine that waits for it might wait for ever.
-			slog.Warn("rpc: result dropped, the done channel is full", "method", call.SvcID.String())
-		}
-	}()
+	if !c.startOnSession(ctx, call) {
+		go call.make(ctx, c)
+	}
+}
+
+func (call *Call) make(ctx context.Context, c *Client) {
+	call.finish(c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, call.Args, call.Reply))
+}
+
+func (call *Call) finish(err error) {
+	call.Error = err
+	select {
+	case call.Done <- call:
+	default:
+		// As in net/rpc: room in the channel is the caller's promise, and
+		// a goroutine that waits for it might wait for ever.
+		slog.Warn("rpc: result dropped, the done channel is full", "method", call.SvcID.String())
+	}
 }
 
 // checkReply panics unless reply can be written to, as v0.6 does: the program

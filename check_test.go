@@ -79,23 +79,27 @@ type (
 	}
 	personName struct{ Name string }
 	hidden     struct {
-		Name   string
-		Age    int
-		secret string //nolint:unused // not written
+		Name string
+		Age  int
+		//lint:ignore U1000 it is not written
+		secret string
 		Out    string `codec:"-"`
 	}
 	placed struct {
-		_struct bool `codec:",toarray"` //nolint:unused // for the codec
+		//lint:ignore U1000 the codec looks for it
+		_struct bool `codec:",toarray"`
 		Name    string
 		Age     int
 	}
 	replaced struct {
-		_struct bool `codec:",toarray"` //nolint:unused // for the codec
+		//lint:ignore U1000 the codec looks for it
+		_struct bool `codec:",toarray"`
 		Age     int
 		Name    string
 	}
 	placedMore struct {
-		_struct bool `codec:",toarray"` //nolint:unused // for the codec
+		//lint:ignore U1000 the codec looks for it
+		_struct bool `codec:",toarray"`
 		Name    string
 		Age     int
 		Email   string

@@ -184,14 +184,19 @@ func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, arg
 
 // callWith makes a unary call with options that are settled.
 func (c *Client) callWith(ctx context.Context, o *callConfig, dest peer.ID, svc, method string, args, reply any) error {
+	call := c.newUnary(o, dest, svc, method, args, reply)
+	err := c.do(ctx, call)
+	call.release()
+	return err
+}
+
+func (c *Client) newUnary(o *callConfig, dest peer.ID, svc, method string, args, reply any) *CallInfo {
 	call := c.newCall(dest, svc, method, Unary)
 	call.Args, call.Reply, call.options = args, reply, o
 	if e, ok := args.(*encodedArgs); ok {
 		call.Args, call.encoded = e.value, e
 	}
-	err := c.do(ctx, call)
-	call.release()
-	return err
+	return call
 }
 
 // isLocal reports whether calls of dest stay in the process.
@@ -231,7 +236,10 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 // carried is the end of the chain: the call is carried, and its error says
 // whose it is.
 func (c *Client) carried(ctx context.Context, call *CallInfo) error {
-	err := c.carry(ctx, call)
+	return call.told(c.carry(ctx, call))
+}
+
+func (call *CallInfo) told(err error) error {
 	if err == nil {
 		return nil
 	}

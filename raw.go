@@ -53,7 +53,7 @@ func encode(v any, whole bool) (e encodedValue, err error) {
 	return e, err
 }
 
-const firstEncoding = 512
+const firstEncoding = 128
 
 // appendRaw is appendEncoded for bytes and strings.
 func appendRaw(b []byte, v any) ([]byte, bool) {

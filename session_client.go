@@ -275,18 +275,41 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 
 // call makes one call.
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
+	r := newSessionRequest(ctx, call, body)
+	defer r.done()
+	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, r.reason)
+	return s.finish(ctx, c, call, reply, err)
+}
+
+// sessionRequest is what a session carries of a call.
+type sessionRequest struct {
+	head, rest []byte
+	owned      int // how much of it is the library's
+	reason     func() uint64
+}
+
+func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
 	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	head := wire.AppendHeader(pool.Get(firstEncoding)[:0], &h)
-	defer func() { pool.Put(head) }()
-	rest, owned := body.head, len(head)+len(body.head)
+	r.head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.rest, r.owned = body.head, len(r.head)+len(body.head)
 	if body.users != nil {
-		head = append(head, body.head...)
-		rest = body.users
+		r.head = append(r.head, body.head...)
+		r.rest = body.users
 	}
-	reply, err := s.mux.Call(ctx, head, rest, owned, func() uint64 { return uint64(CodeOf(ctx.Err())) })
+	r.reason = func() uint64 { return uint64(CodeOf(ctx.Err())) }
+	return r
+}
+
+// requestKeys is room for a header without metadata beside the two names.
+const requestKeys = 64
+
+func (r *sessionRequest) done() { pool.Put(r.head) }
+
+// finish ends a call that mux has carried.
+func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, reply mux.Reply, err error) error {
 	if err != nil {
 		return s.explain(ctx, c, call, err)
 	}

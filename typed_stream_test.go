@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -251,4 +252,71 @@ func TestStatsTellOfTypedStreams(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestTypedStreamsOfEveryType(t *testing.T) {
+	t.Parallel()
+	t.Run("int", func(t *testing.T) { echoed(t, -7) })
+	t.Run("string", func(t *testing.T) { echoed(t, "seven") })
+	t.Run("bytes", func(t *testing.T) { echoed(t, []byte{7}) })
+	t.Run("large bytes", func(t *testing.T) { echoed(t, make([]byte, 300<<10)) })
+	t.Run("struct", func(t *testing.T) { echoed(t, Args{6, 7}) })
+	t.Run("pointer", func(t *testing.T) { echoed(t, &Args{6, 7}) })
+	t.Run("slice", func(t *testing.T) { echoed(t, []string{"a", "b"}) })
+	t.Run("map", func(t *testing.T) { echoed(t, map[string]int{"a": 1}) })
+	t.Run("struct of all", func(t *testing.T) { echoed(t, holder3{A: int64(3), M: map[string]int{"a": 1}}) })
+	t.Run("any", func(t *testing.T) { echoed[any](t, int64(7)) })
+	t.Run("nothing", func(t *testing.T) { echoed(t, struct{}{}) })
+}
+
+// echoed sends an item to and fro, by typed ends and by channels, and checks
+// that items do not share what they point to.
+func echoed[T any](t *testing.T, item T) {
+	t.Parallel()
+	echo := rpc.NewDuplex[T, T]("Svc", "Echo")
+	typed := func(s *rpc.Server) error {
+		return echo.Handle(s, func(ctx context.Context, in *rpc.Receiver[T], out *rpc.Sender[T]) error {
+			for {
+				v, err := in.Receive(ctx)
+				if err == io.EOF {
+					return nil
+				}
+				if err == nil {
+					err = out.Send(ctx, v)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	forEachServing(t, habits[T]{}, typed, options{}, func(t *testing.T, s setup) {
+		ctx := testContext(t)
+		call := echo.Open(ctx, s.client, s.dest)
+		sent := inBackground(func() error {
+			for range 20 {
+				if err := call.Send(ctx, item); err != nil {
+					return err
+				}
+			}
+			return call.CloseSend()
+		})
+		all, err := received(ctx, t, call)
+		if err := errors.Join(err, take(t, "all is sent", sent)); err != nil || len(all) != 20 {
+			t.Fatal(len(all), err)
+		}
+		for _, v := range all {
+			if !reflect.DeepEqual(v, item) {
+				t.Fatalf("got %v", v)
+			}
+		}
+		if v := reflect.ValueOf(all[0]); v.Kind() == reflect.Pointer && s.dest != s.sender && v.Pointer() == reflect.ValueOf(all[1]).Pointer() {
+			t.Error("two items are one")
+		}
+		args := make(chan T)
+		sendAll(ctx, args, item, item)
+		if all, err := stream(ctx, t, s, "Echo", args, item); err != nil || len(all) != 2 || !reflect.DeepEqual(all[1], item) {
+			t.Errorf("by name: %v, %v", all, err)
+		}
+	})
 }

@@ -99,7 +99,7 @@ func (b *bench) idleSessions(ctx context.Context, name string) error {
 		return err
 	}
 	b.table(name, fmt.Sprintf("%d peers, which are in another process, after one call to each: what either side holds for a peer, "+
-		"against the same hosts when that is closed; the most of three times.", b.idle),
+		"against the same hosts when that is closed; medians of three.", b.idle),
 		"", "", "heap", "stacks", "goroutines")
 	for _, r := range results {
 		b.row(append([]string{r.system, "client"}, r.client.texts()...)...)
@@ -109,9 +109,7 @@ func (b *bench) idleSessions(ctx context.Context, name string) error {
 	return nil
 }
 
-// idles lets the systems take turns, and returns the most that either side was
-// seen to hold: what is closed and not yet cleaned up, such as a timer that was
-// stopped, makes it seem less.
+// idles lets the systems take turns, and returns medians.
 func idles(ctx context.Context, systems []idleSystem, from host.Host, peers []peer.ID, control system) ([]idleResult, error) {
 	const rounds = 3
 	client, server := make([][]usage, len(systems)), make([][]usage, len(systems))
@@ -126,17 +124,17 @@ func idles(ctx context.Context, systems []idleSystem, from host.Host, peers []pe
 	}
 	results := make([]idleResult, len(systems))
 	for i, s := range systems {
-		results[i] = idleResult{s.name, mostUsage(client[i]), mostUsage(server[i])}
+		results[i] = idleResult{s.name, medianUsage(client[i]), medianUsage(server[i])}
 	}
 	return results, nil
 }
 
-func mostUsage(us []usage) usage {
-	most := us[0]
-	for _, u := range us[1:] {
-		most = usage{max(most.heap, u.heap), max(most.stacks, u.stacks), max(most.goroutines, u.goroutines)}
+func medianUsage(us []usage) usage {
+	return usage{
+		heap:       median(us, func(u usage) float64 { return u.heap }),
+		stacks:     median(us, func(u usage) float64 { return u.stacks }),
+		goroutines: median(us, func(u usage) float64 { return u.goroutines }),
 	}
-	return most
 }
 
 func (u usage) texts() []string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -18,7 +19,7 @@ import (
 type usage struct{ heap, stacks, goroutines float64 }
 
 // settled is what is held when all is quiet: garbage collected, pools emptied,
-// stacks shrunk.
+// stacks shrunk, stopped timers forgotten.
 func settled() usage {
 	goroutines := 0
 	for range 50 { // those that end have ended
@@ -29,12 +30,28 @@ func settled() usage {
 		}
 		goroutines = n
 	}
+	dropTimers()
 	for range 3 {
 		runtime.GC()
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{float64(m.HeapAlloc), float64(m.StackInuse), float64(runtime.NumGoroutine())}
+}
+
+// dropTimers makes the runtime let go of timers that were stopped, and with
+// them of what their functions hold: it does so when they are many.
+func dropTimers() {
+	var wg sync.WaitGroup
+	for range 4 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for range 5000 {
+				time.AfterFunc(time.Hour, func() {}).Stop()
+			}
+			time.Sleep(time.Millisecond)
+		})
+	}
+	wg.Wait()
 }
 
 func (u usage) since(before usage) usage {

@@ -73,13 +73,13 @@ func (b *bench) localTargets(t *targets) {
 				continue
 			}
 			t.add("local, "+name+", "+x.name, fmt.Sprintf("at most %s and %s", timeText(x.ns), allocations(x.allocs)),
-				timeText(r.ns)+", "+allocations(r.allocs), r.ns <= x.ns && r.allocs <= x.allocs)
+				timeText(r.ns)+", "+allocations(r.allocs), r.ns <= x.ns && math.Round(r.allocs) <= x.allocs)
 		}
 	}
 }
 
 func allocations(n float64) string {
-	if n == 1 {
+	if n = math.Round(n); n == 1 {
 		return "1 allocation"
 	}
 	return fmt.Sprintf("%.0f allocations", n)

@@ -14,7 +14,7 @@ import (
 )
 
 func TestMessagesOfEverySizeArrive(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newSession(testLimits(), echo)
 		for _, n := range []int{0, 1, readBuffer, smallMessage, smallMessage + 1, FirstPiece - 1, FirstPiece, FirstPiece + 1,
 			2 * FirstPiece, MaxFrame, 5*FirstPiece + 7, 1 << 20} {
@@ -37,7 +37,7 @@ func TestMessagesOfEverySizeArrive(t *testing.T) {
 // Each call gets its own reply, large or small, and more callers than calls may
 // be under way are served.
 func TestManyCallsAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Calls = 40 // more than a client may have before it knows
 		var now, most atomic.Int32
@@ -73,7 +73,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 func TestCallsBeforeTheSettingsAreSentAgain(t *testing.T) {
 	for _, size := range []int{10, 3 * FirstPiece} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				lim := testLimits()
 				lim.Calls = 2
 				a, b := newPipe(1 << 20)
@@ -108,7 +108,7 @@ func TestCallsBeforeTheSettingsAreSentAgain(t *testing.T) {
 // A large request that is refused, or whose call ends without a reply, is not
 // waited for.
 func TestRefusedLargeRequestsLeaveNothing(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		c, s := newSession(lim, func(*Incoming) {}) // which is no reply
 		var aborted *AbortedError
@@ -142,7 +142,7 @@ func TestRefusedLargeRequestsLeaveNothing(t *testing.T) {
 }
 
 func TestCallEndsWithItsContext(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		codes := make(chan uint64, 1)
 		release := make(chan struct{})
 		c, s := newSession(testLimits(), func(in *Incoming) {
@@ -181,7 +181,7 @@ func TestCallEndsWithItsContext(t *testing.T) {
 // What waits for a place, or for its turn to be written, ends with its context
 // too, and is never sent.
 func TestQueuedCallEndsWithItsContext(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{10, 2 * FirstPiece} {
 			lim := testLimits()
 			lim.Calls = 1
@@ -228,7 +228,7 @@ func TestQueuedCallEndsWithItsContext(t *testing.T) {
 // A caller is not held up by a peer that does not read, and what was half
 // written is gone on with.
 func TestCallEndsWithItsContextWhileItWrites(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		a, b := newPipe(100)
 		c := newTestClient(a, lim)
@@ -261,7 +261,7 @@ func TestCallEndsWithItsContextWhileItWrites(t *testing.T) {
 
 // A reply that comes before all of the request is sent ends the sending.
 func TestEarlyReplyEndsTheRequest(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
 		a, b := newPipe(1 << 10)
 		var moved atomic.Int64
@@ -287,7 +287,7 @@ func TestEarlyReplyEndsTheRequest(t *testing.T) {
 
 // Small replies do not wait for a large one to be sent.
 func TestLargeReplyDoesNotHoldUpSmallOnes(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Message = 32 << 20
 		large := make([]byte, 16<<20)
@@ -333,7 +333,7 @@ func TestLargeReplyDoesNotHoldUpSmallOnes(t *testing.T) {
 
 // When a reply arrives, its call's place is free.
 func TestPlaceIsFreeWhenTheReplyArrives(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{1, 2 * FirstPiece} {
 			hold := make(chan struct{})
 			c, s := newSession(testLimits(), func(in *Incoming) {
@@ -351,5 +351,65 @@ func TestPlaceIsFreeWhenTheReplyArrives(t *testing.T) {
 			c.check(t)
 			s.check(t)
 		}
+	})
+}
+
+// What is started is told of once, whatever comes first.
+func TestStartedCallsAreToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		c, s := newSession(testLimits(), func(in *Incoming) {
+			<-release
+			echo(in)
+		})
+		type end struct {
+			reply string
+			err   error
+		}
+		start := func(ctx context.Context, request string) <-chan end {
+			told := make(chan end, 2)
+			c.Start(ctx, []byte(request), nil, 0, nobody, func(r Reply, err error) {
+				if err != nil {
+					told <- end{err: err}
+					return
+				}
+				told <- end{reply: string(r.Bytes())}
+				r.Release()
+			})
+			return told
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		over, canceled := context.WithCancel(t.Context())
+		canceled()
+		answered, late := start(t.Context(), "answered"), start(ctx, "late")
+		given, large := start(over, "given up"), start(t.Context(), strings.Repeat("large", 1<<16))
+		synctest.Wait()
+		if e := <-given; e.err != context.Canceled {
+			t.Errorf("of an ended context: %+v", e)
+		}
+		cancel()
+		if e := <-late; e.err != context.Canceled {
+			t.Errorf("cancelled: %+v", e)
+		}
+		close(release)
+		if e := <-answered; e.reply != "answered" || e.err != nil {
+			t.Errorf("answered: %+v", e)
+		}
+		if e := <-large; len(e.reply) != 5<<16 || e.err != nil {
+			t.Errorf("large: %d bytes, %v", len(e.reply), e.err)
+		}
+		c.Close(ErrIdle)
+		var ended *EndedError
+		if e := <-start(t.Context(), "too late"); !errors.As(e.err, &ended) || ended.Sent {
+			t.Errorf("too late: %+v", e)
+		}
+		synctest.Wait()
+		for _, told := range []<-chan end{answered, late, given, large} {
+			if len(told) > 0 {
+				t.Errorf("told twice: %+v", <-told)
+			}
+		}
+		c.check(t)
+		s.check(t)
 	})
 }

@@ -3,7 +3,6 @@ package mux
 import (
 	"context"
 	"math"
-	"sync"
 )
 
 // initialCalls is how many calls a client may have under way before the server
@@ -23,11 +22,8 @@ type Client struct {
 	starved messages         // which the server had no memory for
 	waits   int              // of both
 	away    *GoAwayError
-	most    uint64 // bytes of a request that the server takes
-
-	// spare are calls to be used again, and not by others: a channel belongs to
-	// the bubble of testing/synctest that it was made in.
-	spare sync.Pool
+	most    uint64  // bytes of a request that the server takes
+	free    []*call // for later
 }
 
 // call is one, from Call to its end at the server.
@@ -43,6 +39,11 @@ type call struct {
 	reply bool // it has begun
 	gone  bool // nobody waits
 	over  bool // done was sent to
+
+	// Of one that nobody waits for: what is told of its end, and what ends the
+	// watch for its context's.
+	told  func(Reply, error)
+	watch func() bool
 }
 
 // NewClient begins a session. ended is called once, when it is over, in a
@@ -62,6 +63,21 @@ func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
 	return c
 }
 
+// maxFree is how many calls that are over a client keeps for later ones.
+const maxFree = 64
+
+// newCall returns one that is like new. A session keeps its own: a channel that
+// is made in a bubble of testing/synctest must stay there.
+func (c *Client) newCall() *call {
+	last := len(c.free) - 1
+	if last < 0 {
+		return &call{done: make(chan struct{}, 1)}
+	}
+	k := c.free[last]
+	c.free = c.free[:last]
+	return k
+}
+
 // Reply is a call's, until it is released.
 type Reply struct {
 	c    *Client
@@ -74,10 +90,15 @@ func (r Reply) Bytes() []byte { return r.call.in.buf }
 // Release gives its memory back.
 func (r Reply) Release() {
 	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
 	r.c.drop(&r.call.in)
-	r.c.mu.Unlock()
+	if r.call.told != nil {
+		return
+	}
 	*r.call = call{done: r.call.done}
-	r.c.spare.Put(r.call)
+	if len(r.c.free) < maxFree {
+		r.c.free = append(r.c.free, r.call)
+	}
 }
 
 // Call sends a request, of two parts in a row, and waits for the reply. The
@@ -88,24 +109,17 @@ func (r Reply) Release() {
 // *RefusedError, *AbortedError, *TooLargeError and ErrMemory, of a request or a
 // reply, and ErrStalled, of a reply.
 func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason func() uint64) (Reply, error) {
-	k, _ := c.spare.Get().(*call)
-	if k == nil {
-		k = &call{done: make(chan struct{}, 1)}
-	}
+	done := ctx.Done()
+	c.mu.Lock()
+	k := c.newCall()
 	k.message.call = k
 	k.set(kindRequest, head, body)
 	k.owned = owned
-	done := ctx.Done()
-	c.mu.Lock()
 	if err := c.refuses(k); err != nil {
 		c.mu.Unlock()
 		return Reply{}, err
 	}
-	if c.waiting.first != nil || c.entered >= c.limit {
-		c.wait(k, &c.waiting)
-	} else {
-		c.enter(k)
-	}
+	c.make(k)
 	c.kick(true, done != nil)
 	c.mu.Unlock()
 
@@ -125,6 +139,46 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 		return Reply{}, k.err
 	}
 	return Reply{c, k}, nil
+}
+
+// Start is Call for those who do not wait: told is called with what Call would
+// return, once, in a goroutine that is made for it. The parts must not be
+// touched before.
+func (c *Client) Start(ctx context.Context, head, body []byte, owned int, reason func() uint64, told func(Reply, error)) {
+	k := &call{told: told}
+	k.message.call = k
+	k.set(kindRequest, head, body)
+	k.owned = owned
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refuses(k); err != nil {
+		go told(Reply{}, err)
+		return
+	}
+	if ctx.Done() != nil {
+		k.watch = context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			late := k.over
+			if !late {
+				c.giveUp(k, reason)
+			}
+			c.mu.Unlock()
+			if !late {
+				told(Reply{}, ctx.Err())
+			}
+		})
+	}
+	c.make(k)
+	c.kick(false, false)
+}
+
+// make has the call made when its turn has come.
+func (c *Client) make(k *call) {
+	if c.waiting.first != nil || c.entered >= c.limit {
+		c.wait(k, &c.waiting)
+	} else {
+		c.enter(k)
+	}
 }
 
 func (c *Client) refuses(k *call) error {
@@ -235,7 +289,20 @@ func (c *Client) deliver(k *call, err error) {
 	}
 	k.err, k.over = err, true
 	c.forget(&k.message)
-	k.done <- struct{}{}
+	if k.told == nil {
+		k.done <- struct{}{}
+		return
+	}
+	if k.watch != nil {
+		k.watch()
+	}
+	go func() {
+		if k.err != nil {
+			k.told(Reply{}, k.err)
+			return
+		}
+		k.told(Reply{c, k}, nil)
+	}()
 }
 
 func (c *Client) ending(err error) func() {
@@ -265,7 +332,12 @@ func (c *Client) deliverWaiting(reason error) {
 
 func (c *Client) done() { c.end(ErrIdle) }
 
-func (c *Client) ticked() { c.relieve() }
+func (c *Client) ticked() {
+	c.relieve()
+	if c.calls() == 0 {
+		c.free = nil
+	}
+}
 
 func (c *Client) idled() { c.end(ErrIdle) }
 

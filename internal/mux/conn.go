@@ -94,11 +94,11 @@ type conn struct {
 	out      []byte   // small frames to be written next
 	queue    outbound // large messages under way
 	writing  bool     // somebody does
+	wrote    bool     // a Write has succeeded
 	rest     []byte   // what a Write that was taken over left
 	restOf   []byte   // the buffer of rest
 	queued   uint64   // bytes that were ever to be written
 	handed   uint64   // of them, those that the stream was given
-	begun    bool     // something has been written
 	slow     *time.Timer
 	inline   bool // a caller is writing who may be given up
 	taken    bool // from it, by a deadline

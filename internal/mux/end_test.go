@@ -37,7 +37,7 @@ func TestCallsEndWithTheSession(t *testing.T) {
 		"nonsense": func(_ *testClient, st *stream) { _, _ = st.Write(pingFrame(kindPing, "short")) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				a, b := newPipe(1 << 10) // nobody reads, so little is sent
 				c := newTestClient(a, testLimits())
 				peer := newRaw(t, b)
@@ -75,7 +75,7 @@ func TestCallsEndWithTheSession(t *testing.T) {
 // The server says which calls it has not looked at: those can be made
 // elsewhere. The others end as they would have.
 func TestGoAway(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 16)
 		c := newTestClient(a, testLimits())
 		peer := newRaw(t, b)
@@ -126,7 +126,7 @@ func TestGoAway(t *testing.T) {
 func TestServerGoesAway(t *testing.T) {
 	for _, closes := range []bool{true, false} {
 		t.Run(fmt.Sprint(closes), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				a, b := newPipe(1 << 16)
 				release := make(chan struct{})
 				s := newTestServer(b, testLimits(), func(in *Incoming) {
@@ -173,7 +173,7 @@ func TestServerGoesAway(t *testing.T) {
 // have been looked at.
 func TestGoAwayLosesNoCall(t *testing.T) {
 	for round := range 20 {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			served := make(map[string]bool)
 			c, s := newSession(testLimits(), func(in *Incoming) {
@@ -209,7 +209,7 @@ func TestGoAwayLosesNoCall(t *testing.T) {
 }
 
 func TestRetiredClientFinishesItsCalls(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Calls = 1
 		c, s := newSession(lim, func(in *Incoming) {
@@ -237,7 +237,7 @@ func TestRetiredClientFinishesItsCalls(t *testing.T) {
 }
 
 func TestIdleSessionCloses(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newSession(testLimits(), echo)
 		start := time.Now()
 		for range 3 { // a call every now and then keeps it
@@ -260,7 +260,7 @@ func TestIdleSessionCloses(t *testing.T) {
 
 // A server whose client has gone without a word tells it to, and goes.
 func TestServerEndsAnIdleSession(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 16)
 		s := newTestServer(b, testLimits(), echo)
 		newRaw(t, a).send(settingsFrame())
@@ -275,7 +275,7 @@ func TestServerEndsAnIdleSession(t *testing.T) {
 
 // A method that ends its goroutine, or forgets to reply, ends its call.
 func TestMethodThatDoesNotReply(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newSession(testLimits(), func(in *Incoming) {
 			if string(in.First()) == "exit" {
 				runtime.Goexit()
@@ -294,7 +294,7 @@ func TestMethodThatDoesNotReply(t *testing.T) {
 
 // Methods that run when a session ends are told, and end in peace.
 func TestMethodsAreToldOfTheEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		told := make(chan error, 1)
 		c, s := newSession(testLimits(), func(in *Incoming) {
 			in.OnCancel(func(code uint64, err error) { told <- err })
@@ -325,7 +325,7 @@ func TestMethodsAreToldOfTheEnd(t *testing.T) {
 // A patient client sends no request before it has heard from the server.
 func TestPatientClient(t *testing.T) {
 	for _, goes := range []bool{false, true} {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			lim := testLimits()
 			lim.Patient = true
@@ -357,4 +357,44 @@ func TestPatientClient(t *testing.T) {
 			c.check(t)
 		})
 	}
+}
+
+// Of a first write that fails nobody knows how much arrived: its request may have
+// been served.
+func TestFirstWriteThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := newPipe(100)
+		c := newTestClient(&lazy{stream: a}, testLimits())
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.roundTrip(t.Context(), make([]byte, 1000))
+			result <- err
+		}()
+		synctest.Wait()
+		a.out.update(func() { a.out.reset = true }) // before the reader hears of it
+		if err := <-result; !ended(t, err, errReset) {
+			t.Errorf("the request is said not to be sent: %v", err)
+		}
+		c.check(t)
+	})
+}
+
+// A caller that cannot wait leaves the first write alone.
+func TestFirstWriteIsNotStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPipe(100)
+		c := newTestClient(&lazy{stream: a}, testLimits())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.roundTrip(ctx, make([]byte, 1000)); err != context.DeadlineExceeded {
+			t.Errorf("got %v", err)
+		}
+		s := newTestServer(b, testLimits(), echo)
+		if reply, err := c.roundTrip(t.Context(), []byte("x")); err != nil || string(reply) != "x" {
+			t.Errorf("got %q, %v", reply, err)
+		}
+		c.Close(ErrIdle)
+		c.check(t)
+		s.check(t)
+	})
 }

@@ -14,14 +14,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// In a bubble of synctest time passes when all wait, and at the end no goroutine
+// may be left.
 
-// inBubble runs f in one of synctest, with time that passes when all wait.
-// When f has returned, no goroutine may be left.
-func inBubble(t *testing.T, f func(*testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errReset = errors.New("stream reset")
 
@@ -133,6 +129,30 @@ func (s *stream) Reset() error {
 func (s *stream) SetWriteDeadline(t time.Time) error {
 	s.out.update(func() { s.out.deadline = t })
 	return nil
+}
+
+// lazy is a stream whose protocol is negotiated with the first Write, as
+// libp2p's are: when that fails, nobody knows how much was written, and all later
+// ones fail.
+type lazy struct {
+	*stream
+	once sync.Once
+	err  error
+}
+
+func (l *lazy) Write(b []byte) (n int, err error) {
+	first := false
+	l.once.Do(func() {
+		first = true
+		_, l.err = l.stream.Write(b)
+	})
+	switch {
+	case l.err != nil:
+		return 0, l.err
+	case first:
+		return len(b), nil
+	}
+	return l.stream.Write(b)
 }
 
 // relay carries what is written to the one to the other, as change makes it:

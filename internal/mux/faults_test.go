@@ -86,7 +86,7 @@ func TestServerEndsIllegalSessions(t *testing.T) {
 
 // endsServer has a client send what ends the session, after so many calls.
 func endsServer(t *testing.T, calls int64, frames []byte) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 20)
 		s := newTestServer(b, testLimits(), func(in *Incoming) {
 			gone := make(chan struct{})
@@ -138,7 +138,7 @@ func TestClientEndsIllegalSessions(t *testing.T) {
 
 // endsClient has a server send what ends the session while there is a call.
 func endsClient(t *testing.T, frames []byte) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 20)
 		c := newTestClient(a, testLimits())
 		results := make(chan error, 2)
@@ -169,7 +169,7 @@ func endsClient(t *testing.T, frames []byte) {
 
 // What may come is passed over.
 func TestUnknownFramesAndSettings(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 20)
 		unknown := cat(
 			appendFrame(nil, firstExtension, nil), appendFrame(nil, 255, nil, bytes.Repeat([]byte("x"), MaxFrame-1)),
@@ -215,7 +215,7 @@ func (s *stream) send(t testing.TB, frames ...[]byte) {
 // The memory of a message follows what has arrived of it, whatever it is said
 // to be, and frames that do not come take what is accounted for.
 func TestMemoryFollowsWhatArrives(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Message = 1 << 30
 		a, b := newPipe(1 << 20)
@@ -251,7 +251,7 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 func TestNoMemoryIsTheCallsError(t *testing.T) {
 	for _, free := range []int64{1, 70 << 10, 200 << 10} {
 		t.Run(fmt.Sprint(free), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				a, b := newPipe(1 << 16)
 				c := &testClient{fate: newFate()}
 				c.mem.max = free
@@ -310,7 +310,7 @@ func TestNoMemoryIsTheCallsError(t *testing.T) {
 // stream, which change makes of what goes in one direction. Every call ends
 // once; a reply that arrives is the right one unless bytes were changed.
 func conversation(t *testing.T, toServer bool, change func([]byte) error, changes bool) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		var both sync.WaitGroup
 		a, b := newPipe(1 << 12)
 		x, y := newPipe(1 << 12)

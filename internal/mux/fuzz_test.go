@@ -186,7 +186,7 @@ func FuzzServer(f *testing.F) {
 	addPrograms(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := program(b)
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, st := newPipe(1 << 16)
 			s := &testServer{fate: newFate()}
 			if p.next()%2 == 0 {
@@ -249,7 +249,7 @@ func FuzzClient(f *testing.F) {
 	addPrograms(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := program(b)
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			st, b := newPipe(1 << 16)
 			c := &testClient{fate: newFate()}
 			if p.next()%2 == 0 {

@@ -13,7 +13,7 @@ import (
 // A peer that says nothing more, while calls are under way, is given up.
 func TestSilentPeerEndsItsCalls(t *testing.T) {
 	t.Run("client", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			c := newTestClient(a, testLimits())
 			newRaw(t, b).send(settingsFrame())
@@ -27,7 +27,7 @@ func TestSilentPeerEndsItsCalls(t *testing.T) {
 		})
 	})
 	t.Run("server", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			s := newTestServer(b, testLimits(), func(in *Incoming) {
 				gone := make(chan struct{})
@@ -48,7 +48,7 @@ func TestSilentPeerEndsItsCalls(t *testing.T) {
 // One that freezes is given up too, though calls are made all the time: what
 // they send is taken by what is on the way.
 func TestFrozenPeerEndsItsCalls(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 20)
 		c := newTestClient(a, testLimits())
 		newRaw(t, b).send(settingsFrame(settingCalls, 1000))
@@ -71,7 +71,7 @@ func TestFrozenPeerEndsItsCalls(t *testing.T) {
 
 // A call may take as long as it likes: pings are answered meanwhile.
 func TestSlowMethodsAreNoSilence(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		c, s := newSession(testLimits(), func(in *Incoming) {
 			time.Sleep(time.Hour)
 			echo(in)
@@ -89,7 +89,7 @@ func TestSlowMethodsAreNoSilence(t *testing.T) {
 func TestSlowLinkIsNoSilence(t *testing.T) {
 	for _, direction := range []string{"request", "reply"} {
 		t.Run(direction, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				const pause = time.Second / 16 // 16 KiB a second: a megabyte takes a minute
 				a, b := newPipe(1 << 10)
 				x, y := newPipe(1 << 10)
@@ -134,7 +134,7 @@ func TestSlowLinkIsNoSilence(t *testing.T) {
 
 // A peer that takes nothing of what is written is given up.
 func TestPeerThatDoesNotRead(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Silence = 0
 		a, b := newPipe(1 << 10)
@@ -151,7 +151,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 
 // The same in a server, whose methods are let go.
 func TestClientThatDoesNotReadItsReplies(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		lim := testLimits()
 		lim.Silence = 0
 		a, b := newPipe(1 << 10)
@@ -179,7 +179,7 @@ func TestClientThatDoesNotReadItsReplies(t *testing.T) {
 
 // A reply for which no memory is granted can be replaced by a smaller one.
 func TestReplyWithoutMemory(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 16)
 		s := &testServer{fate: newFate()}
 		s.mem.max = 100 << 10
@@ -214,7 +214,7 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 	}
 	ping := func(int) []byte { return pingFrame(kindPing, "12345678") }
 	t.Run("pings to a server", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 10)
 			s := newTestServer(b, testLimits(), echo)
 			newRaw(t, a).send(settingsFrame())
@@ -226,7 +226,7 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 		})
 	})
 	t.Run("pings to a client", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 10)
 			c := newTestClient(a, testLimits())
 			newRaw(t, b).send(settingsFrame())
@@ -238,7 +238,7 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 		})
 	})
 	t.Run("refused requests", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 10)
 			lim := testLimits()
 			lim.Calls = 1
@@ -258,7 +258,7 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 // Calls that are made and given up as fast as can be keep their places until
 // their methods return; one too many ends the session.
 func TestFloodOfCancelledCalls(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 10)
 		release := make(chan struct{})
 		s := newTestServer(b, testLimits(), func(*Incoming) { <-release })
@@ -286,7 +286,7 @@ func TestFloodOfCancelledCalls(t *testing.T) {
 // A message of which no more comes is given up, and nothing else with it.
 func TestStalledMessages(t *testing.T) {
 	t.Run("request", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			s := newTestServer(b, testLimits(), echo)
 			peer := newRaw(t, a)
@@ -316,7 +316,7 @@ func TestStalledMessages(t *testing.T) {
 		})
 	})
 	t.Run("reply", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			c := newTestClient(a, testLimits())
 			peer := newRaw(t, b)
@@ -359,7 +359,7 @@ func TestStalledMessages(t *testing.T) {
 		})
 	})
 	t.Run("frame", func(t *testing.T) {
-		inBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			a, b := newPipe(1 << 16)
 			s := newTestServer(b, testLimits(), echo)
 			peer := newRaw(t, a)
@@ -375,7 +375,7 @@ func TestStalledMessages(t *testing.T) {
 }
 
 func TestPeerWithoutSettings(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		_, b := newPipe(1 << 16)
 		lim := testLimits()
 		lim.Settings = 10 * time.Second
@@ -391,7 +391,7 @@ func TestPeerWithoutSettings(t *testing.T) {
 
 // Messages over a side's limit are no harm to the session.
 func TestMessagesOverTheLimit(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		small, large := testLimits(), testLimits()
 		small.Message = 100 << 10
 		check := func(err error, request bool) {

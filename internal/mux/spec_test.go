@@ -30,7 +30,7 @@ const (
 )
 
 func TestExamplesOfTheSpecification(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		const ping = "\x00\x00\x00\x00\x00\x00\x00\x05"
 		want := map[string][]byte{
 			"settings of a client: messages of 17 MiB":              settingsFrame(settingMessage, 17<<20),

@@ -18,9 +18,8 @@ func (c *conn) kick(self, cancellable bool) {
 		return
 	}
 	c.writing = true
-	// The first write takes libp2p's negotiation along, which remembers for good
-	// that it was ended by a deadline: it is not for one who may be given up.
-	if self && (c.begun || !cancellable) {
+	// The first write has libp2p's negotiation with it, and must not be stopped.
+	if self && (c.wrote || !cancellable) {
 		c.write(cancellable)
 		if c.err != nil || !c.pending() {
 			c.rests()
@@ -95,7 +94,6 @@ func (c *conn) write(cancellable bool) {
 	c.mu.Unlock()
 	n, err := c.st.Write(b)
 	c.mu.Lock()
-	c.begun = true
 	if cancellable {
 		c.slow.Stop()
 		c.inline = false
@@ -109,10 +107,14 @@ func (c *conn) write(cancellable bool) {
 		}
 	}
 	pool.Put(buf)
-	if err != nil {
-		c.handed -= uint64(len(b) - n)
-		c.end(err)
+	if err == nil {
+		c.wrote = true
+		return
 	}
+	if c.wrote { // of the first write n says nothing: it is 0 whatever was sent
+		c.handed -= uint64(len(b) - n)
+	}
+	c.end(err)
 }
 
 // crowded reports whether somebody else may soon have something to write: a
