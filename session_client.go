@@ -296,7 +296,7 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
 	r := newSessionRequest(ctx, call, body)
 	defer r.done()
-	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, r.reason)
+	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, codeNumber)
 	return s.finish(ctx, c, call, reply, err)
 }
 
@@ -304,7 +304,6 @@ func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, bod
 type sessionRequest struct {
 	head, rest []byte
 	owned      int // how much of it is the library's
-	reason     func() uint64
 }
 
 func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
@@ -318,9 +317,10 @@ func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) 
 		r.head = append(r.head, body.head...)
 		r.rest = body.users
 	}
-	r.reason = func() uint64 { return uint64(CodeOf(ctx.Err())) }
 	return r
 }
+
+func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 
 // requestKeys is room for a header without metadata beside the two names.
 const requestKeys = 64

@@ -154,7 +154,7 @@ func TestCallEndsWithItsContext(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if _, err := c.Call(ctx, nil, []byte("x"), 0, func() uint64 { return 4 }); err != context.Canceled {
+		if _, err := c.Call(ctx, nil, []byte("x"), 0, func(error) uint64 { return 4 }); err != context.Canceled {
 			t.Errorf("got %v", err)
 		}
 		if code := <-codes; code != 4 {
