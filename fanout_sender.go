@@ -87,9 +87,6 @@ func (s *fanSender[A]) sendSlowly(ctx context.Context, arg A, full []*fanBranch[
 		timer := time.NewTimer(s.stall.d)
 		defer timer.Stop()
 		late = timer.C
-		if s.stall.d == 0 {
-			late = isOver
-		}
 	}
 	for _, b := range full {
 		if b.offer(arg) {

@@ -224,21 +224,27 @@ func TestTextOfManyErrorsNamesSomePeers(t *testing.T) {
 func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	overRemote(t, func(t *testing.T, tr transport) {
-		c, svc := newCluster(t, tr, 5), newHolder()
+		c, svc, begun := newCluster(t, tr, 5), newHolder(), new(atomic.Int64)
 		hold := rpc.NewMethod[struct{}, struct{}]("Svc", "Hold")
 		serveAll(t, c, hold, func(int) func(context.Context, struct{}) (struct{}, error) {
-			return func(ctx context.Context, a struct{}) (r struct{}, err error) { return r, svc.Hold(ctx, a, &r) }
+			return func(ctx context.Context, a struct{}) (r struct{}, err error) {
+				begun.Add(1)
+				return r, svc.Hold(ctx, a, &r)
+			}
 		})
 		result := inBackground(func() error {
 			_, err := hold.CollectAll(testContext(t), c.client, c.peers, struct{}{}, rpc.FanInFlight(2))
 			return err
 		})
-		for range c.peers {
+		for range 2 {
 			take(t, "a call begins", svc.started)
+		}
+		restsBelow(t, "the others wait", begun, 3)
+		for range c.peers {
 			svc.release <- struct{}{}
 		}
-		if err := take(t, "all end", result); err != nil || svc.most.Load() > 2 {
-			t.Errorf("%d at once, %v", svc.most.Load(), err)
+		if err := take(t, "all end", result); err != nil || begun.Load() != 5 {
+			t.Errorf("%d calls, %v", begun.Load(), err)
 		}
 	})
 }

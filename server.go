@@ -16,7 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -339,110 +338,4 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 		return call.frame.invoke(ctx, call)
 	}
 	return m.call(ctx, call.Args, call.Reply)
-}
-
-// methodEnds are a streaming method's own ends of its call: nobody else's can
-// be closed twice by it, and it never waits for a caller that is gone.
-type methodEnds interface {
-	recording
-	args() lateSink
-	replies() source
-	// run runs the method. Nothing more is replied when it has returned.
-	run(ctx context.Context) error
-	// refused makes the method see, after the arguments that are there, why the
-	// next cannot be taken. The channel is closed when it has.
-	refused(err error) <-chan struct{}
-	// noMore ends the arguments, well with a nil err.
-	noMore(err error)
-	// halt makes every wait of the two ends end at once.
-	halt()
-	// discard takes replies for which there is nobody, until returned.
-	discard(returned <-chan struct{})
-}
-
-// invokeStreaming runs the method between two pumps, which have ended when it
-// returns.
-func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
-	if call.conn != nil {
-		call.conn.unread.begin()
-	}
-	parent := ctx
-	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	returned := make(chan struct{})
-	own := call.method.ends(ctx, call, s.streamBuffer, returned)
-	if call.Local {
-		own.record(call.stats)
-	}
-
-	received, sent := make(chan error, 1), make(chan error, 1)
-	go func() {
-		err := pump(call.stream.in, call.patiently(own.args()))
-		if err != nil {
-			if isCallError(err) {
-				call.await(ctx, own.refused(err), returned)
-			}
-			call.stopWriting(err, returned)
-			call.callerLeft(parent, ctx, cancel, err) // before the method sees its arguments end
-		}
-		own.noMore(err)
-		if err == nil && call.conn != nil {
-			if err = call.conn.watchStream(returned); err != nil {
-				call.stopWriting(err, returned)
-				call.callerLeft(parent, ctx, cancel, err)
-			}
-		}
-		received <- err
-	}()
-	go func() {
-		err := pump(own.replies(), call.stream.out)
-		if err != nil {
-			// The call is over; the method learns it by its context, and by
-			// the end of its arguments.
-			call.callerLeft(parent, ctx, cancel, err)
-			if call.conn != nil && isCallError(err) {
-				_ = call.conn.respond(call, err)
-			}
-			call.stream.in.halt()
-			own.discard(returned)
-		}
-		sent <- err
-	}()
-
-	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
-		defer close(returned)
-		return own.run(ctx)
-	})(ctx, call)
-	sendErr := <-sent
-	own.halt()
-	call.stream.in.halt()
-	// An argument that could not be taken explains what the method made of
-	// its channel's end.
-	if receiveErr := <-received; isCallError(receiveErr) {
-		return receiveErr
-	}
-	if err == nil && sendErr != nil {
-		err = sendErr
-	}
-	return err
-}
-
-// stopWriting ends the sending of replies to a caller that is gone: nobody
-// takes them. A method that has returned has ended the reading itself.
-func (call *CallInfo) stopWriting(err error, returned <-chan struct{}) {
-	if call.conn != nil && call.conn.marked && !call.conn.stopped.Load() && !isCallError(err) && !isClosed(returned) {
-		_ = call.conn.st.SetWriteDeadline(wire.Past)
-	}
-}
-
-// callerLeft ends the context of a method whose caller is gone: if its parent
-// has ended, with that error.
-func (call *CallInfo) callerLeft(parent, ctx context.Context, cancel context.CancelCauseFunc, err error) {
-	if call.conn != nil {
-		call.conn.awaitDeadline(err)
-	}
-	if parent.Err() == nil {
-		cancel(err)
-	}
-	<-ctx.Done()
 }

@@ -23,11 +23,12 @@ var errNoSession = errors.New("no session")
 
 // clientSessions are a client's, one for each peer that has them.
 type clientSessions struct {
-	client *Client
-	mu     sync.Mutex
-	peers  map[peer.ID]*peerSessions
-	all    map[*clientSession]struct{} // those of peers, and those that wind up
-	closed bool
+	client  *Client
+	mu      sync.Mutex
+	peers   map[peer.ID]*peerSessions
+	all     map[*clientSession]struct{} // those of peers, and those that wind up
+	sweepAt int                         // so many peers
+	closed  bool
 }
 
 // peerSessions is what is known of one peer.
@@ -144,6 +145,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 		return p.current, nil, nil
 	}
 	if p == nil {
+		s.sweep()
 		p = new(peerSessions)
 		s.peers[call.Peer] = p
 	}
@@ -185,6 +187,23 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 	}
 	s.mu.Unlock()
 	return s.open(ctx, call, p)
+}
+
+// minSweep is how many peers there are at least before any is forgotten.
+const minSweep = 1 << 10
+
+// sweep forgets, now and then, what is known of peers that are not connected:
+// a program may meet any number of them.
+func (s *clientSessions) sweep() {
+	if len(s.peers) < max(s.sweepAt, minSweep) {
+		return
+	}
+	for id, p := range s.peers {
+		if p.callers == 0 && p.current == nil && s.client.host.Network().Connectedness(id) == network.NotConnected {
+			delete(s.peers, id)
+		}
+	}
+	s.sweepAt = 2 * len(s.peers)
 }
 
 func (p *peerSessions) known() bool { return p.current != nil || p.none || p.left }
@@ -277,7 +296,7 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
 	r := newSessionRequest(ctx, call, body)
 	defer r.done()
-	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, r.reason)
+	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, codeNumber)
 	return s.finish(ctx, c, call, reply, err)
 }
 
@@ -285,7 +304,6 @@ func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, bod
 type sessionRequest struct {
 	head, rest []byte
 	owned      int // how much of it is the library's
-	reason     func() uint64
 }
 
 func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
@@ -299,9 +317,10 @@ func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) 
 		r.head = append(r.head, body.head...)
 		r.rest = body.users
 	}
-	r.reason = func() uint64 { return uint64(CodeOf(ctx.Err())) }
 	return r
 }
+
+func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 
 // requestKeys is room for a header without metadata beside the two names.
 const requestKeys = 64

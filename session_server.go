@@ -22,6 +22,8 @@ type serverSession struct {
 	server *Server
 	peer   peer.ID
 	mux    *mux.Server
+
+	headers wire.Headers // that came before
 }
 
 // maxSessions is how many sessions a peer may have open: one for each of its
@@ -131,6 +133,7 @@ type serverCall struct {
 	session *serverSession
 	in      *mux.Incoming
 	header  int // how long it is
+	methods serverContext
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
@@ -169,13 +172,16 @@ func (c *serverSession) over(in *mux.Incoming) {
 func (c *serverCall) serveRequest() error {
 	s := c.session.server
 	first := c.in.First()
-	n, err := msgpack.First(first, s.limits.header())
-	if err != nil {
-		return s.limits.headerError(err)
-	}
-	h, err := s.limits.parseHeader(first[:n])
-	if err != nil {
-		return err
+	h, n, seen := c.session.headers.Find(first)
+	if !seen {
+		var err error
+		if n, err = msgpack.First(first, s.limits.header()); err != nil {
+			return s.limits.headerError(err)
+		}
+		if h, err = s.limits.parseHeader(first[:n]); err != nil {
+			return err
+		}
+		c.session.headers.Keep(first[:n], &h)
 	}
 	c.header = n
 	if h.Kind != wire.KindUnary {
@@ -183,6 +189,8 @@ func (c *serverCall) serveRequest() error {
 	}
 	return s.dispatch(context.Background(), &c.CallInfo, &h)
 }
+
+func (c *serverCall) context() *serverContext { return &c.methods }
 
 // watched returns the call's context as one that ends when the caller has
 // gone. It is made when somebody asks, which most methods never do.

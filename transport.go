@@ -27,6 +27,8 @@ type remoteCall interface {
 	// watched returns ctx, the call's, or one of it, that ends when the caller
 	// has gone.
 	watched(ctx context.Context) context.Context
+	// context is where the method's context is made: one allocation less.
+	context() *serverContext
 }
 
 // streamEnds are a streaming call's: its arguments come from in, its replies

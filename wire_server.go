@@ -29,6 +29,7 @@ type serverConn struct {
 	wire.Conn
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
+	methods serverContext
 	marked  bool        // streaming arguments end with a mark, not with the stream
 	argsEnd bool        // all arguments have been read
 	told    bool        // the reply or the error has been written
@@ -101,7 +102,8 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 	if call.conn != nil {
 		call.conn.ctx = ctx
 	}
-	sc := &serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, remote: call.remote}
+	sc := call.remote.context()
+	*sc = serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, remote: call.remote}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}
@@ -225,6 +227,8 @@ func argumentError(m *method, b []byte, err error) error {
 
 // maxStray is how much a caller may send after what the call needs.
 const maxStray = 4 << 10
+
+func (c *serverConn) context() *serverContext { return &c.methods }
 
 // watched begins to look out for the caller's going.
 func (c *serverConn) watched(ctx context.Context) context.Context {

@@ -171,7 +171,7 @@ func TestFrozenNetworkEndsCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
-		var start time.Time
+		start := time.Now().Add(time.Second) // of the freeze
 		for i := range 10 {
 			wg.Go(func() {
 				ctx := t.Context()
@@ -188,8 +188,7 @@ func TestFrozenNetworkEndsCalls(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Second)
-		start = time.Now()
+		time.Sleep(time.Until(start))
 		w.frozen.Store(true)
 		wg.Wait()
 		time.Sleep(2 * time.Hour) // for the methods to end

@@ -91,7 +91,7 @@ func story(ctx context.Context, out io.Writer, alice, bob *node) error {
 		err := from.client.CallContext(ctx, to.host.ID(), "Notes", "Write", text, &n)
 		switch {
 		case rpc.IsAuthorizationError(err):
-			fmt.Fprintf(out, "%s writes to %s: refused, %v (%v)\n", from.name, to.name, err, rpc.CodeOf(err))
+			fmt.Fprintf(out, "%s writes to %s: refused (%v)\n", from.name, to.name, rpc.CodeOf(err))
 			return nil
 		case err != nil:
 			return err

@@ -20,7 +20,7 @@ func TestStory(t *testing.T) {
 	const want = `alice writes to alice: note 1
 bob writes to alice: note 2
 bob writes to bob: note 1
-alice writes to bob: refused, client does not have permissions to call Notes.Write (PermissionDenied)
+alice writes to bob: refused (PermissionDenied)
 bob reads from alice: "buy bread" by alice
 bob reads from alice: "buy butter" by bob
 bob reads from bob: "sleep" by bob

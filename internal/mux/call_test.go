@@ -154,7 +154,7 @@ func TestCallEndsWithItsContext(t *testing.T) {
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		if _, err := c.Call(ctx, nil, []byte("x"), 0, func() uint64 { return 4 }); err != context.Canceled {
+		if _, err := c.Call(ctx, nil, []byte("x"), 0, func(error) uint64 { return 4 }); err != context.Canceled {
 			t.Errorf("got %v", err)
 		}
 		if code := <-codes; code != 4 {
@@ -262,14 +262,16 @@ func TestCallEndsWithItsContextWhileItWrites(t *testing.T) {
 // A reply that comes before all of the request is sent ends the sending.
 func TestEarlyReplyEndsTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size = 1 << 20
+		const size = 32 << 20
 		a, b := newPipe(1 << 10)
 		var moved atomic.Int64
 		x, y := newPipe(1 << 10)
 		go relay(y, a, func(b []byte) error { moved.Add(int64(len(b))); return nil })
 		go relay(a, y, func([]byte) error { return nil })
-		c := newTestClient(x, testLimits())
-		s := newTestServer(b, testLimits(), func(in *Incoming) { _ = in.Reply(nil, []byte("enough")) })
+		lim := testLimits()
+		lim.Message = size
+		c := newTestClient(x, lim)
+		s := newTestServer(b, lim, func(in *Incoming) { _ = in.Reply(nil, []byte("enough")) })
 		if reply, err := c.roundTrip(t.Context(), make([]byte, size)); err != nil || string(reply) != "enough" {
 			t.Errorf("got %q, %v", reply, err)
 		}

@@ -104,11 +104,11 @@ func (r Reply) Release() {
 // Call sends a request, of two parts in a row, and waits for the reply. The
 // parts are not touched after it has returned. Of a large request so many bytes
 // as are owned are accounted for: the others are the caller's own. When ctx ends
-// it returns at once, with ctx's error, and the server is told the code that
-// reason returns, which is not 0. Its errors otherwise are *EndedError,
+// it returns at once, with ctx's error, and the server is told what code makes of
+// that, which is not 0. Its errors otherwise are *EndedError,
 // *RefusedError, *AbortedError, *TooLargeError and ErrMemory, of a request or a
 // reply, and ErrStalled, of a reply.
-func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason func() uint64) (Reply, error) {
+func (c *Client) Call(ctx context.Context, head, body []byte, owned int, code func(error) uint64) (Reply, error) {
 	done := ctx.Done()
 	c.mu.Lock()
 	k := c.newCall()
@@ -123,17 +123,10 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 	c.kick(true, done != nil)
 	c.mu.Unlock()
 
-	select {
-	case <-k.done:
-	case <-done:
-		c.mu.Lock()
-		if !k.over {
-			c.giveUp(k, reason)
-			c.mu.Unlock()
-			return Reply{}, ctx.Err()
-		}
-		c.mu.Unlock()
-		<-k.done
+	if done == nil {
+		<-k.done // a select takes longer
+	} else if !c.await(ctx, k, code) {
+		return Reply{}, ctx.Err()
 	}
 	if k.err != nil {
 		return Reply{}, k.err
@@ -141,10 +134,36 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, reason 
 	return Reply{c, k}, nil
 }
 
+// await waits for the end of the call or of ctx, and reports whether that of
+// the call was first.
+func (c *Client) await(ctx context.Context, k *call, code func(error) uint64) bool {
+	select {
+	case <-k.done:
+		return true
+	case <-ctx.Done():
+	}
+	if c.abandon(ctx, k, code) {
+		return false
+	}
+	<-k.done
+	return true
+}
+
+// abandon gives the call up, unless it is over.
+func (c *Client) abandon(ctx context.Context, k *call, code func(error) uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k.over {
+		return false
+	}
+	c.giveUp(k, code(ctx.Err()))
+	return true
+}
+
 // Start is Call for those who do not wait: told is called with what Call would
 // return, once, in a goroutine that is made for it. The parts must not be
 // touched before.
-func (c *Client) Start(ctx context.Context, head, body []byte, owned int, reason func() uint64, told func(Reply, error)) {
+func (c *Client) Start(ctx context.Context, head, body []byte, owned int, code func(error) uint64, told func(Reply, error)) {
 	k := &call{told: told}
 	k.message.call = k
 	k.set(kindRequest, head, body)
@@ -157,13 +176,7 @@ func (c *Client) Start(ctx context.Context, head, body []byte, owned int, reason
 	}
 	if ctx.Done() != nil {
 		k.watch = context.AfterFunc(ctx, func() {
-			c.mu.Lock()
-			late := k.over
-			if !late {
-				c.giveUp(k, reason)
-			}
-			c.mu.Unlock()
-			if !late {
+			if c.abandon(ctx, k, code) {
 				told(Reply{}, ctx.Err())
 			}
 		})
@@ -238,14 +251,14 @@ func (c *Client) calls() int { return len(c.open) + c.queueLen() + c.waits }
 func (c *Client) queueLen() int { return c.entered - len(c.open) }
 
 // giveUp ends a call for its caller.
-func (c *Client) giveUp(k *call, reason func() uint64) {
+func (c *Client) giveUp(k *call, code uint64) {
 	k.gone = true
 	switch {
 	case c.err != nil:
 	case k.begun:
 		c.forget(&k.message)
 		c.drop(&k.in)
-		c.add(kindCancel, []uint64{k.id, reason()})
+		c.add(kindCancel, []uint64{k.id, code})
 		c.kick(false, false)
 	case k.waits != nil:
 		c.unwait(k)

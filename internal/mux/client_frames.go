@@ -56,6 +56,7 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	case kindPing:
 		return c.answer(kindPong, nil, f.body)
 	case kindPong:
+		c.pong(f)
 		return nil
 	case kindGoAway:
 		c.goAway(f)

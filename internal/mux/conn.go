@@ -93,6 +93,7 @@ type conn struct {
 	settled  bool     // the peer's first settings have come
 	out      []byte   // small frames to be written next
 	queue    outbound // large messages under way
+	pace     pacer    // of those
 	writing  bool     // somebody does
 	wrote    bool     // a Write has succeeded
 	rest     []byte   // what a Write that was taken over left

@@ -210,7 +210,7 @@ func testLimits() Limits {
 	return Limits{Calls: 64, Message: 1 << 20, Silence: 15 * time.Second, Progress: 30 * time.Second, Idle: 5 * time.Minute}
 }
 
-func nobody() uint64 { return canceled }
+func nobody(error) uint64 { return canceled }
 
 // fate is how a session ended.
 type fate struct {

@@ -189,6 +189,7 @@ func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 	case kindPing:
 		return nil, nil, s.answer(kindPong, nil, f.body)
 	case kindPong:
+		s.pong(f)
 		return nil, nil, nil
 	case kindData, kindCancel:
 	default:

@@ -52,6 +52,9 @@ func (c *conn) tick() {
 	case c.over(c.stuck, c.lim.Progress):
 		c.end(ErrStalled)
 		return
+	case c.over(c.pace.ticked(!c.queue.empty() && !c.pace.open()), c.lim.Progress):
+		c.end(ErrStalled)
+		return
 	case !c.settled && c.over(int(c.ticks), c.lim.Settings):
 		c.end(fmt.Errorf("%w: no settings", ErrStalled))
 		return

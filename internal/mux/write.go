@@ -36,7 +36,10 @@ func (c *conn) kick(self, cancellable bool) {
 	}()
 }
 
-func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || !c.queue.empty() }
+func (c *conn) pending() bool { return len(c.out) > 0 || len(c.rest) > 0 || c.nextPiece() }
+
+// nextPiece reports whether a piece of a large message may be sent.
+func (c *conn) nextPiece() bool { return !c.queue.empty() && c.pace.open() }
 
 // rests says that nobody writes any more.
 func (c *conn) rests() {
@@ -141,13 +144,14 @@ func isTimeout(err error) bool {
 func (c *conn) batch() []byte {
 	b := c.out
 	c.out = nil
-	for first := true; !c.queue.empty() && (first || len(b) < batchSize); first = false {
+	for first := true; c.nextPiece() && (first || len(b) < batchSize); first = false {
 		m := c.queue.next()
 		if m.off == 0 {
 			c.side.begin(m)
 		}
 		before := len(b)
 		b = m.appendPiece(b)
+		b = c.pace.count(b, len(b)-before)
 		c.queued += uint64(len(b) - before)
 		if m.off < m.length {
 			c.queue.again(m)
@@ -158,6 +162,15 @@ func (c *conn) batch() []byte {
 		}
 	}
 	return b
+}
+
+// pong takes the answer to a ping, which may have made room.
+func (c *conn) pong(f *frame) {
+	c.pace.answered(f.body)
+	if c.pace.overdue() {
+		c.add(kindPing, nil, c.pace.mark())
+	}
+	c.kick(false, false)
 }
 
 // forget says that nothing of the message's memory is needed any more.
