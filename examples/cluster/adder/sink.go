@@ -1,8 +1,8 @@
 package adder
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -21,9 +21,9 @@ type sink struct {
 	ipld.DAGService // what a builder does not use
 	ctx             context.Context
 	cancel          context.CancelCauseFunc
-	puts            []*rpc.DuplexCall[api.Block, api.Stored]
+	stores          *rpc.DuplexFan[api.Block, api.Stored]
 	out             *rpc.Sender[api.Added]
-	wg              sync.WaitGroup // of those who receive acknowledgements
+	over            chan struct{} // closed when no more acknowledgements come
 
 	mu       sync.Mutex
 	sent     *cid.Set
@@ -32,28 +32,26 @@ type sink struct {
 }
 
 func newSink(ctx context.Context, client *rpc.Client, to []peer.ID, out *rpc.Sender[api.Added]) *sink {
-	s := &sink{out: out, sent: cid.NewSet()}
+	s := &sink{out: out, over: make(chan struct{}), sent: cid.NewSet()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	for _, p := range to {
-		put := api.Storage.Put.Open(s.ctx, client, p)
-		s.puts = append(s.puts, put)
-		s.wg.Go(func() {
-			if err := s.acknowledged(put); err != nil {
-				s.cancel(fmt.Errorf("storing at %v: %w", p, err))
-			}
-		})
-	}
+	s.stores = api.Storage.Put.OpenAll(s.ctx, client, to)
+	go func() {
+		defer close(s.over)
+		if err := s.acknowledged(to); err != nil {
+			s.cancel(err)
+		}
+	}()
 	return s
 }
 
-// acknowledged counts what a peer has stored, until all is.
-func (s *sink) acknowledged(put *rpc.DuplexCall[api.Block, api.Stored]) error {
-	n := 0
-	for _, err := range put.All(s.ctx) {
-		if err != nil {
-			return err
+// acknowledged counts what the peers have stored, until all is.
+func (s *sink) acknowledged(to []peer.ID) error {
+	stored := make(map[peer.ID]int)
+	for p, ack := range s.stores.All() {
+		if ack.Err != nil {
+			return fmt.Errorf("storing at %v: %w", p, ack.Err)
 		}
-		n++
+		stored[p]++
 		s.mu.Lock()
 		s.done.Stored++
 		s.mu.Unlock()
@@ -63,8 +61,10 @@ func (s *sink) acknowledged(put *rpc.DuplexCall[api.Block, api.Stored]) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.complete || n < s.sent.Len() {
-		return api.Errorf(rpc.CodeDataLoss, "only %d of %d blocks were acknowledged", n, s.sent.Len())
+	for _, p := range to {
+		if !s.complete || stored[p] < s.sent.Len() {
+			return api.Errorf(rpc.CodeDataLoss, "%v has acknowledged only %d of %d blocks", p, stored[p], s.sent.Len())
+		}
 	}
 	return nil
 }
@@ -88,24 +88,14 @@ func (s *sink) Add(_ context.Context, node ipld.Node) error {
 	if !first {
 		return nil
 	}
-	for _, put := range s.puts {
-		if err := put.Send(s.ctx, api.Block{Cid: id, Data: data}); err != nil {
-			return s.because(err)
+	if err := s.stores.Send(s.ctx, api.Block{Cid: id, Data: data}); err != nil {
+		if err != io.EOF { // which says no more than that the calls are over
+			s.cancel(err)
 		}
+		<-s.over // what was received tells why
+		return cmp.Or(context.Cause(s.ctx), err)
 	}
 	return nil
-}
-
-// because returns why a peer takes no more blocks. That a call is over is all
-// that sending tells; receiving tells why.
-func (s *sink) because(err error) error {
-	if errors.Is(err, io.EOF) {
-		<-s.ctx.Done()
-	}
-	if cause := context.Cause(s.ctx); cause != nil {
-		return cause
-	}
-	return err
 }
 
 // AddMany is Add, of several.
@@ -123,18 +113,14 @@ func (s *sink) finish() error {
 	s.mu.Lock()
 	s.complete = true
 	s.mu.Unlock()
-	for _, put := range s.puts {
-		_ = put.CloseSend()
-	}
-	s.wg.Wait()
+	_ = s.stores.CloseSend()
+	<-s.over
 	return context.Cause(s.ctx)
 }
 
 // close ends what is under way.
 func (s *sink) close() {
 	s.cancel(nil)
-	for _, put := range s.puts {
-		_ = put.Close()
-	}
-	s.wg.Wait()
+	_ = s.stores.Close()
+	<-s.over
 }
