@@ -45,8 +45,8 @@ func (c *Client) startOnSession(ctx context.Context, call *Call, args any) bool 
 func (s *clientSessions) opened(id peer.ID) *clientSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.peers[id]; p != nil && p.current != nil && !p.current.limited {
-		return p.current
+	if c := s.peers[id].session(); c != nil && !c.limited {
+		return c
 	}
 	return nil
 }
