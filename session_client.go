@@ -252,9 +252,9 @@ func (s *clientSessions) overRelay(ctx context.Context, c *clientSession) (*clie
 // open opens a session, or a stream of another protocol if the peer has none.
 func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessions) (*clientSession, network.Stream, error) {
 	c := s.client
-	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, sessions(c.protocol), c.extended, c.protocol)
+	st, err := c.newStream(ctx, call, sessions(c.protocol), c.extended, c.protocol)
 	if err != nil {
-		return nil, nil, dialError(ctx, c.host, call, err)
+		return nil, nil, err
 	}
 	if st.Protocol() != sessions(c.protocol) {
 		s.mu.Lock()
