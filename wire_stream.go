@@ -132,12 +132,20 @@ func (s *wireSink) put(it item) error {
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
-	b, err := appendEncoded(b, it.encodable())
-	if err != nil {
-		s.w.B = b[:start]
-		return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
+	data, users := rawBytes(it.encodable())
+	if users = users && len(data) >= wire.FlushSize && s.stats == nil; users {
+		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
+	} else {
+		var err error
+		if b, err = appendEncoded(b, it.encodable()); err != nil {
+			s.w.B = b[:start]
+			return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
+		}
 	}
 	n := len(b) - head
+	if users {
+		n += len(data)
+	}
 	if n > s.limits.MessageSize {
 		s.w.B = b[:start]
 		return newError(s.kind, CodeResourceExhausted, s.id,
@@ -148,14 +156,18 @@ func (s *wireSink) put(it item) error {
 	if s.stats != nil {
 		s.stats.out(it.reflected(), b[head:])
 	}
-	if len(b) >= wire.FlushSize {
+	switch {
+	case users:
+		return s.failed(s.w.FlushWith(data, true))
+	case len(b) >= wire.FlushSize:
 		return s.flush()
 	}
 	return nil
 }
 
-func (s *wireSink) flush() error {
-	err := s.w.Flush()
+func (s *wireSink) flush() error { return s.failed(s.w.Flush()) }
+
+func (s *wireSink) failed(err error) error {
 	if err == nil {
 		return nil
 	}
