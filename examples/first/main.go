@@ -13,18 +13,16 @@ import (
 
 type Args struct{ A, B int }
 
-type Arith struct{}
-
-func (Arith) Multiply(ctx context.Context, args Args, product *int) error {
-	*product = args.A * args.B
-	return nil
-}
+// Multiply is one declaration for both ends: names, argument, reply.
+var Multiply = rpc.NewMethod[Args, int]("Arith", "Multiply")
 
 func main() {
 	serverHost, err := libp2p.New()
 	check(err)
 	server := rpc.NewServer(serverHost, "/arith/1.0")
-	check(server.Register(Arith{}))
+	check(Multiply.Handle(server, func(ctx context.Context, args Args) (int, error) {
+		return args.A * args.B, nil
+	}))
 
 	clientHost, err := libp2p.New()
 	check(err)
@@ -33,8 +31,8 @@ func main() {
 	check(clientHost.Connect(ctx, peer.AddrInfo{ID: serverHost.ID(), Addrs: serverHost.Addrs()}))
 
 	client := rpc.NewClient(clientHost, "/arith/1.0")
-	var product int
-	check(client.CallContext(ctx, serverHost.ID(), "Arith", "Multiply", Args{6, 7}, &product))
+	product, err := Multiply.Call(ctx, client, serverHost.ID(), Args{6, 7})
+	check(err)
 	fmt.Println(product)
 }
 

@@ -19,7 +19,7 @@ const (
 	slack = time.Millisecond
 
 	// markEvery is how many bytes are between two pings at least.
-	markEvery = 64 << 10
+	markEvery = 128 << 10
 
 	// paceBit tells the pings of the pace from those that ask for life.
 	paceBit = 1 << 63

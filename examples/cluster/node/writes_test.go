@@ -33,8 +33,7 @@ func TestWriteOnAnyPeer(t *testing.T) {
 	waitPins(t, members, slices.Delete(roots, 1, 2))
 }
 
-func TestLeaderKilledDuringWrites(t *testing.T) {
-	t.Parallel()
+func TestLeaderKilledDuringWrites(t *testing.T) { // not beside others: it takes all there is
 	members := newCluster(t, 5, nil)
 	leader, followers := waitLeader(t, members)
 
@@ -139,8 +138,7 @@ func TestUnpinDuringPin(t *testing.T) {
 	}
 }
 
-func TestBigFileFromAnotherPeer(t *testing.T) {
-	t.Parallel()
+func TestBigFileFromAnotherPeer(t *testing.T) { // not beside others: it takes all there is
 	members := newCluster(t, 5, nil)
 	file := randomFile(64, 64<<20)
 	pin := add(t, members[0], "big", 3, bytes.NewReader(file))
