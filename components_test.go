@@ -1,4 +1,4 @@
-package main
+package rpc_test
 
 import (
 	"os"
@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// TestQuotedCodeIsReal sees to it that the Go code in docs/components.md is
-// this module's. The first line of a sample names its file; "// ..." stands for
-// lines that are left out.
-func TestQuotedCodeIsReal(t *testing.T) {
+// TestComponentsQuoteTheExample sees to it that the Go code in
+// docs/components.md is that of examples/cluster. The first line of a sample
+// names its file; "// ..." stands for lines that are left out.
+func TestComponentsQuoteTheExample(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile("../../docs/components.md")
+	doc, err := os.ReadFile("docs/components.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,8 +23,8 @@ func TestQuotedCodeIsReal(t *testing.T) {
 	for _, sample := range samples {
 		sample, _, _ = strings.Cut(sample, "```")
 		first, code, _ := strings.Cut(sample, "\n")
-		name, ok := strings.CutPrefix(first, "// examples/cluster/")
-		if !ok {
+		name, ok := strings.CutPrefix(first, "// ")
+		if !ok || !strings.HasPrefix(name, "examples/cluster/") {
 			t.Errorf("a sample begins with %q, which names no file", first)
 			continue
 		}
