@@ -40,15 +40,19 @@ type Call struct {
 }
 
 // start makes the call and finishes it, exactly once: without a goroutine that
-// waits, if there is a session to make it on, and else in one.
-func (call *Call) start(ctx context.Context, c *Client) {
-	if !c.startOnSession(ctx, call) {
-		go call.make(ctx, c)
+// waits, if there is a session to make it on, and else in one. args are those of
+// the call, or the same encoded.
+func (call *Call) start(ctx context.Context, c *Client, args any) {
+	if call.Done == nil {
+		call.Done = make(chan *Call, 1)
+	}
+	if !c.startOnSession(ctx, call, args) {
+		go call.make(ctx, c, args)
 	}
 }
 
-func (call *Call) make(ctx context.Context, c *Client) {
-	call.finish(c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, call.Args, call.Reply))
+func (call *Call) make(ctx context.Context, c *Client, args any) {
+	call.finish(c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, args, call.Reply))
 }
 
 func (call *Call) finish(err error) {

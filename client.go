@@ -143,11 +143,8 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 	id := ServiceID{svc, method}
 	checkReply(id, reply)
 	checkDone(id, done)
-	if done == nil {
-		done = make(chan *Call, 1)
-	}
 	call := &Call{Dest: dest, SvcID: id, Args: args, Reply: reply, Done: done}
-	call.start(ctx, c)
+	call.start(ctx, c, args)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 // carryRemote carries a call to another peer, with a connection as its options
@@ -23,6 +24,22 @@ func (c *Client) carryRemote(ctx context.Context, call *CallInfo) error {
 		return c.carryWhenConnected(ctx, call)
 	}
 	return c.remote.carry(ctx, call)
+}
+
+// newStream opens a stream to the call's peer, with a connection to it if there
+// is none. It is given up when ctx ends, or the client is closed.
+func (c *Client) newStream(ctx context.Context, call *CallInfo, protocols ...protocol.ID) (network.Stream, error) {
+	open, cancel := context.WithCancel(awaitDirect(ctx, c.host, call.Peer))
+	defer cancel()
+	defer context.AfterFunc(c.open.ctx, cancel)()
+	st, err := c.host.NewStream(open, call.Peer, protocols...)
+	switch {
+	case err == nil:
+		return st, nil
+	case c.closed.Load() && ctx.Err() == nil:
+		return nil, c.closedError(call.ID()).notSent(true)
+	}
+	return nil, dialError(ctx, c.host, call, err)
 }
 
 // connected reports whether there is a connection that calls with ctx may use.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	coretest "github.com/libp2p/go-libp2p/core/test"
 	"github.com/multiformats/go-multiaddr"
@@ -107,4 +108,35 @@ func TestUnreachablePeerIsUnavailable(t *testing.T) {
 	h.Peerstore().AddAddr(dest, closedPort(t), peerstore.PermanentAddrTTL)
 	err := c.Call(dest, "Svc", "M", 1, new(int))
 	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
+}
+
+func TestCloseEndsCallsThatAreDialling(t *testing.T) {
+	t.Parallel()
+	hole := blackHole(t)
+	overRemote(t, func(t *testing.T, tr transport) {
+		h := newHost(t)
+		c := tr.client(t, h)
+		dest := coretest.RandPeerIDFatal(t)
+		h.Peerstore().AddAddr(dest, hole, peerstore.PermanentAddrTTL)
+		const calls = 3 // of which one dials
+		errs := make(chan error, calls)
+		for range calls {
+			go func() { errs <- c.CallContext(context.Background(), dest, "Svc", "M", 1, new(int)) }()
+		}
+		eventually(t, "the peer is dialled", func() (dialled bool) {
+			_ = h.Network().ResourceManager().ViewSystem(func(scope network.ResourceScope) error {
+				dialled = scope.Stat().NumConnsOutbound > 0
+				return nil
+			})
+			return dialled
+		})
+		_ = c.Close()
+		for range calls {
+			err := take(t, "the call returns", errs)
+			checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", "closed")
+			if !unsent(err) || errors.Is(err, context.Canceled) {
+				t.Errorf("the request was not sent, and nobody cancelled it: %v", err)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -115,5 +116,47 @@ func TestPanicSendsNeitherValueNorStack(t *testing.T) {
 				t.Errorf("%s: %q travels: %q", method, no, got)
 			}
 		}
+	}
+}
+
+// quits has methods that end their goroutines, as a test's Fatal does.
+type quits struct{ Arith }
+
+func (quits) Stream(context.Context, <-chan int, chan<- int) error {
+	runtime.Goexit()
+	return nil
+}
+
+// The call that follows is often made of the same memory, in which nothing of
+// the last may go on. Not parallel, for it looks at all goroutines.
+func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
+	typed := rpc.NewDuplex[int, int]("Typed", "Stream")
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			s := tr.setup(t, options{})
+			if err := s.server.RegisterName("Svc", quits{}); err != nil {
+				t.Fatal(err)
+			}
+			err := typed.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
+				runtime.Goexit()
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 100 {
+				args := make(chan int, 1)
+				args <- 1
+				if _, err := stream(testContext(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == rpc.CodeOK || !rpc.IsRPCError(err) {
+					t.Fatalf("got %v", err)
+				}
+				call := typed.Open(testContext(t), s.client, s.dest)
+				if _, err := call.Receive(testContext(t)); !rpc.IsRPCError(err) {
+					t.Fatalf("got %v", err)
+				}
+				_ = call.Close()
+			}
+			noGoroutineStays(t)
+		})
 	}
 }

@@ -87,7 +87,7 @@ func TestMultiCallKeepsEachDestinationsReplyAndError(t *testing.T) {
 		}
 		for i, done := range dones {
 			call := take(t, "a call is over", done)
-			if rpc.CodeOf(call.Error) != codes[i] || (call.Error == nil) != (*values[i] == 6) || call.Dest != dests[i] || call.Reply != replies[i] {
+			if rpc.CodeOf(call.Error) != codes[i] || (call.Error == nil) != (*values[i] == 6) || call.Dest != dests[i] || call.Args != any(Args{2, 3}) || call.Reply != replies[i] {
 				t.Errorf("%d: %d, %+v", i, *values[i], call)
 			}
 		}

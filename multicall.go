@@ -60,11 +60,10 @@ func (c *Client) MultiGo(ctxs []context.Context, dests []peer.ID, svc, method st
 		checkReply(id, replies[i])
 		checkDone(id, dones[i])
 	}
-	args = c.encodeOnce(dests, args)
+	encoded := c.encodeOnce(dests, args)
 	for i := range dests {
-		if err := c.GoContext(ctxs[i], dests[i], svc, method, args, replies[i], dones[i]); err != nil {
-			return err
-		}
+		call := &Call{Dest: dests[i], SvcID: id, Args: args, Reply: replies[i], Done: dones[i]}
+		call.start(ctxs[i], c, encoded)
 	}
 	return nil
 }

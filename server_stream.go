@@ -74,10 +74,21 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		sent <- err
 	}()
 
+	goesOn := false
+	defer func() {
+		if !goesOn { // the method has ended its goroutine, and the call is whoever's next
+			cancel(nil)
+			own.halt()
+			call.stream.in.halt()
+			<-sent
+			<-received
+		}
+	}()
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
 		return own.run(ctx)
 	})(ctx, call)
+	goesOn = true
 	sendErr := <-sent
 	own.halt()
 	call.stream.in.halt()

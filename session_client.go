@@ -43,6 +43,7 @@ type peerSessions struct {
 // clientSession is a client's side of one session.
 type clientSession struct {
 	mux     *mux.Client
+	conn    network.Conn
 	peer    peer.ID
 	limited bool // over a relay
 }
@@ -140,9 +141,9 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSession, network.Stream, error) {
 	s.mu.Lock()
 	p := s.peers[call.Peer]
-	if p != nil && p.current != nil && !p.current.limited {
-		defer s.mu.Unlock()
-		return p.current, nil, nil
+	if c := p.session(); c != nil && !c.limited {
+		s.mu.Unlock()
+		return c, nil, nil
 	}
 	if p == nil {
 		s.sweep()
@@ -156,7 +157,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 			s.mu.Unlock()
 			return nil, nil, s.client.closedError(call.ID()).notSent(true)
 		}
-		if c := p.current; c != nil {
+		if c := p.session(); c != nil {
 			s.mu.Unlock()
 			if !c.limited {
 				return c, nil, nil
@@ -206,6 +207,23 @@ func (s *clientSessions) sweep() {
 	s.sweepAt = 2 * len(s.peers)
 }
 
+// session returns the peer's session. One whose connection has closed is none:
+// what is written there may be lost, and nobody would know.
+func (p *peerSessions) session() *clientSession {
+	if p == nil || p.current == nil {
+		return nil
+	}
+	if p.current.conn.IsClosed() {
+		p.drop(false)
+	}
+	return p.current
+}
+
+// drop forgets the session.
+func (p *peerSessions) drop(none bool) {
+	p.current, p.none, p.left = nil, none, p.current.mux.WentAway()
+}
+
 func (p *peerSessions) known() bool { return p.current != nil || p.none || p.left }
 
 // letGo forgets a peer of which nothing is known.
@@ -234,9 +252,9 @@ func (s *clientSessions) overRelay(ctx context.Context, c *clientSession) (*clie
 // open opens a session, or a stream of another protocol if the peer has none.
 func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessions) (*clientSession, network.Stream, error) {
 	c := s.client
-	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, sessions(c.protocol), c.extended, c.protocol)
+	st, err := c.newStream(ctx, call, sessions(c.protocol), c.extended, c.protocol)
 	if err != nil {
-		return nil, nil, dialError(ctx, c.host, call, err)
+		return nil, nil, err
 	}
 	if st.Protocol() != sessions(c.protocol) {
 		s.mu.Lock()
@@ -248,17 +266,18 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 		_ = st.Reset()
 		return nil, nil, clientError(CodeResourceExhausted, call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
-	session := &clientSession{peer: call.Peer, limited: st.Conn().Stat().Limited}
+	session := &clientSession{conn: st.Conn(), peer: call.Peer, limited: st.Conn().Stat().Limited}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.none = false
+	other := p.session()
 	switch {
 	case s.closed:
 		_ = st.Reset()
 		return nil, nil, c.closedError(call.ID()).notSent(true)
-	case p.current != nil && !p.current.limited: // another was quicker
+	case other != nil && !other.limited: // it was quicker
 		go func() { _ = st.Reset() }()
-		return p.current, nil, nil
+		return other, nil, nil
 	}
 	s.all[session] = struct{}{}
 	p.current = session
@@ -285,7 +304,7 @@ func (s *clientSessions) forget(c *clientSession, none bool) {
 		return
 	}
 	if p.current == c {
-		p.current, p.none, p.left = nil, none, c.mux.WentAway()
+		p.drop(none)
 	}
 	if p.callers == 0 && !p.known() {
 		delete(s.peers, c.peer)

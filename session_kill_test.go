@@ -188,3 +188,22 @@ func (k *killed) run(d time.Duration, kill func(*killed)) {
 		k.t.Errorf("little was tested: %d of %d calls succeeded, %d kills", good.Load(), numbers.Load(), kills.Load())
 	}
 }
+
+// A call after this side has closed the connection is made on another. A QUIC
+// stream takes for a moment what is written to it then.
+func TestCallsAfterTheConnectionWasClosedHereAreMadeOnAnother(t *testing.T) {
+	t.Parallel()
+	a, b := newHostOn(t, muxers["quic"]), newHostOn(t, muxers["quic"])
+	connect(t, a, b)
+	serve(t, b, Arith{})
+	c := newClientOf(t, a)
+	for i := range 200 {
+		var n int
+		if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+			t.Fatalf("after %d connections: %d, %v", i, n, err)
+		}
+		if err := a.Network().ClosePeer(b.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -3,7 +3,9 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -47,4 +49,55 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 			released(t, a, b)
 		})
 	}
+}
+
+// Calls beyond what a peer may have are refused at once, though it reads
+// nothing: they would be without number. Not parallel, for it looks at all
+// goroutines.
+func TestCallsWithoutASlotDoNotWait(t *testing.T) {
+	const most = 40
+	a, b := newHosts(t)
+	svc := newHolder()
+	serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
+	request := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Hold"), str("Kind"), "\x01\x80")
+	session := func() (call func(n int) error) {
+		st, id := open(t, a, b, sessions), uint64(0)
+		write(t, st, []byte{1, 1}) // settings
+		return func(n int) error {
+			var frames []byte
+			for range n {
+				id++
+				frame := binary.AppendUvarint([]byte{2}, id)
+				frame = append(append(frame, byte(len(request))), request...)
+				frames = append(append(frames, byte(len(frame))), frame...)
+			}
+			_, err := st.Write(frames)
+			return err
+		}
+	}
+	if err := session()(most); err != nil {
+		t.Fatal(err)
+	}
+	for range most {
+		take(t, "the peer has all its calls", svc.started)
+	}
+	call := session()
+	for n := 0; call(most/2) == nil; n++ {
+		if n == 1000 {
+			t.Fatal("there was no end to it")
+		}
+		eventually(t, "the refused calls are over", func() bool {
+			serving := 0
+			for _, stack := range libraryGoroutines() {
+				if strings.Contains(stack, "(*serverSession).serve(") {
+					serving++
+				}
+			}
+			return serving <= most
+		})
+	}
+	for range most {
+		svc.release <- struct{}{}
+	}
+	multiplies(t, newClientOf(t, a), b.ID())
 }

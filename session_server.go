@@ -269,6 +269,9 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 func (c *serverCall) respond(call *CallInfo, err error) error {
 	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
 	defer func() { pool.Put(b) }()
+	if !c.in.HasSlot { // or there would be no bound to how many wait for the peer to read
+		return c.in.Decline(b)
+	}
 	failed := c.in.Reply(b, users)
 	if errors.Is(failed, mux.ErrMemory) {
 		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)

@@ -12,7 +12,7 @@ import (
 // startOnSession makes a call that nobody waits for on the peer's session, and
 // reports false if there is none, or there is more to the call than to carry
 // it: interceptors and the like go around a call, and need a goroutine.
-func (c *Client) startOnSession(ctx context.Context, call *Call) bool {
+func (c *Client) startOnSession(ctx context.Context, call *Call, args any) bool {
 	if c.watched || c.options != nil || c.noSessions || c.isLocal(call.Dest) || ctx.Err() != nil || len(outgoing(ctx)) > 0 {
 		return false
 	}
@@ -20,7 +20,7 @@ func (c *Client) startOnSession(ctx context.Context, call *Call) bool {
 	if session == nil {
 		return false
 	}
-	info := c.newUnary(nil, call.Dest, call.SvcID.Name, call.SvcID.Method, call.Args, call.Reply)
+	info := c.newUnary(nil, call.Dest, call.SvcID.Name, call.SvcID.Method, args, call.Reply)
 	body, err := c.encode(info)
 	if err != nil {
 		return false // the same again, and told
@@ -32,7 +32,7 @@ func (c *Client) startOnSession(ctx context.Context, call *Call) bool {
 		body.done()
 		if errors.As(err, new(*mux.EndedError)) {
 			if err = c.sessions.retry(session, info, err, false); err == nil || err == errNoSession {
-				call.make(ctx, c)
+				call.make(ctx, c, args)
 				return
 			}
 		}
@@ -45,8 +45,8 @@ func (c *Client) startOnSession(ctx context.Context, call *Call) bool {
 func (s *clientSessions) opened(id peer.ID) *clientSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.peers[id]; p != nil && p.current != nil && !p.current.limited {
-		return p.current
+	if c := s.peers[id].session(); c != nil && !c.limited {
+		return c
 	}
 	return nil
 }

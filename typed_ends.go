@@ -147,8 +147,13 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 // finish is called when the call is over.
 func (t *typedCall[A, R]) finish(err error) {
 	t.cancel()
-	if err == nil {
+	switch err {
+	case nil:
 		err = io.EOF
+	case io.EOF:
+		// A method of this process has returned it, which is no good end: the
+		// caller gets what one of another would.
+		err = &Error{Code: CodeUnknown, Message: err.Error()}
 	}
 	t.replies.close(err)
 	t.replies.halt()

@@ -320,3 +320,38 @@ func echoed[T any](t *testing.T, item T) {
 		}
 	})
 }
+
+// io.EOF is what a method has from its Receiver, and may return: that is an
+// error like any other, and not the end of its replies.
+func TestTypedStreamThatReturnsEOFHasFailed(t *testing.T) {
+	t.Parallel()
+	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+		listed := rpc.NewServerStream[int, int]("EOF", "List")
+		summed := rpc.NewClientStream[int, int]("EOF", "Sum")
+		talked := rpc.NewDuplex[int, int]("EOF", "Talk")
+		if err := errors.Join(
+			listed.Handle(s.server, func(context.Context, int, *rpc.Sender[int]) error { return io.EOF }),
+			summed.Handle(s.server, func(context.Context, *rpc.Receiver[int]) (int, error) { return 0, io.EOF }),
+			talked.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error { return io.EOF }),
+		); err != nil {
+			t.Fatal(err)
+		}
+		ctx := testContext(t)
+		check := func(what string, err error) {
+			t.Helper()
+			if err == nil || errors.Is(err, io.EOF) || err.Error() != "EOF" || rpc.IsRPCError(err) {
+				t.Errorf("%s: the error is %v, and not one of the method's", what, err)
+			}
+		}
+		var err error
+		for _, err = range listed.Call(ctx, s.client, s.dest, 1) {
+		}
+		check("replies", err)
+		_, err = summed.Open(ctx, s.client, s.dest).Finish(ctx)
+		check("arguments", err)
+		call := talked.Open(ctx, s.client, s.dest)
+		defer call.Close()
+		_, err = call.Receive(ctx)
+		check("both", err)
+	})
+}

@@ -99,10 +99,9 @@ var noArgument = []byte{wire.ArgsEnd}
 var errNotServed = errors.New("the peer does not serve the protocol")
 
 func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body encodedValue, protocols ...protocol.ID) error {
-	c := t.client
-	st, err := c.host.NewStream(awaitDirect(ctx, c.host, call.Peer), call.Peer, protocols...)
+	st, err := t.client.newStream(ctx, call, protocols...)
 	if err != nil {
-		return dialError(ctx, c.host, call, err)
+		return err
 	}
 	return t.carryOn(ctx, call, body, st)
 }

@@ -61,6 +61,11 @@ const (
 	// not read when it causes more of them. Calls alone cannot reach it.
 	maxBacklog = 256 << 10
 
+	// backlogOfCall is how many more may wait for each call that a client may
+	// have, of so many: the ends of calls.
+	backlogOfCall = 256
+	maxBacklogOf  = 16 << 10
+
 	// unreserved is how much memory is not reserved; step is how much more is,
 	// at least, when that does not do.
 	unreserved = 16 << 10

@@ -79,25 +79,12 @@ func (in *Incoming) OnCancel(f func(code uint64, err error)) {
 func (in *Incoming) Reply(head, body []byte) error {
 	s := in.s
 	s.mu.Lock()
-	switch {
-	case s.err != nil:
+	if err := in.replies(); err != nil {
 		s.mu.Unlock()
-		return s.err
-	case in.why != nil:
-		s.mu.Unlock()
-		return in.why
-	case in.replied:
-		s.mu.Unlock()
-		return errReplied
-	}
-	if !in.in.whole() { // the rest is passed over
-		s.spare(in, errReplied)
-		s.passOver(in)
+		return err
 	}
 	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
-		s.add(kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
-		s.close(in)
-		s.kick(true, false)
+		s.conclude(in, kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
 		s.mu.Unlock()
 		return nil
 	}
@@ -128,6 +115,38 @@ func (in *Incoming) Reply(head, body []byte) error {
 		return in.why
 	}
 	return s.err
+}
+
+// Decline sends the reply, a small one, to a call that the server has no room
+// for. Unlike Reply it does not wait for a client that does not read: such a
+// one ends the session.
+func (in *Incoming) Decline(reply []byte) error {
+	s := in.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := in.replies(); err != nil {
+		return err
+	}
+	s.conclude(in, kindReply, []uint64{in.id, uint64(len(reply))}, reply)
+	return s.err
+}
+
+// replies begins a reply, unless it is too late for one.
+func (in *Incoming) replies() error {
+	s := in.s
+	switch {
+	case s.err != nil:
+		return s.err
+	case in.why != nil:
+		return in.why
+	case in.replied:
+		return errReplied
+	}
+	if !in.in.whole() { // the rest is passed over
+		s.spare(in, errReplied)
+		s.passOver(in)
+	}
+	return nil
 }
 
 // tell calls what the server wants called when the client gives up.

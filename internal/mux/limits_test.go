@@ -255,6 +255,70 @@ func TestAnswersThatAreNotRead(t *testing.T) {
 	})
 }
 
+// Nor do the ends of calls take much, of which a client does not wait for one
+// before it makes another.
+func TestEndsOfCallsThatAreNotRead(t *testing.T) {
+	big := make([]byte, smallMessage+1)
+	for what, serve := range map[string]func(*Incoming){
+		"no reply":       func(*Incoming) {},
+		"declined":       func(in *Incoming) { _ = in.Decline(big[:200]) },
+		"given up":       func(in *Incoming) { _ = in.Reply(nil, big) },
+		"given up early": func(in *Incoming) { _, _ = in.Whole(context.Background()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newPipe(1 << 10)
+				s := newTestServer(b, testLimits(), serve)
+				newRaw(t, a).send(settingsFrame())
+				for n := uint64(1); ; n++ {
+					if n == 1<<17 {
+						t.Fatal("there was no end to it")
+					}
+					frames := wholeRequest(n, "x")
+					if what == "given up early" {
+						frames = requestFrame(n, 2, "x")
+					}
+					_, err := a.Write(frames)
+					synctest.Wait() // or it would have too many calls at once
+					if strings.HasPrefix(what, "given up") && err == nil {
+						_, err = a.Write(cancelFrame(n, canceled))
+						synctest.Wait()
+					}
+					if err != nil {
+						break
+					}
+				}
+				s.check(t)
+				if s.fate.err != errUnread {
+					t.Errorf("it ended with %v", s.fate.err)
+				}
+			})
+		})
+	}
+}
+
+// One that makes all the calls that it may and reads later gets all their ends.
+func TestEndsOfCallsThatAreReadLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPipe(1 << 10)
+		lim := testLimits()
+		lim.Calls = 1 << 10
+		s := newTestServer(b, lim, func(in *Incoming) { _ = in.Decline(make([]byte, 240)) })
+		peer := newRaw(t, a)
+		peer.send(settingsFrame())
+		for n := range lim.Calls {
+			peer.send(wholeRequest(uint64(n+1), "x"))
+		}
+		synctest.Wait()
+		peer.expect(kindSettings)
+		for range lim.Calls {
+			peer.expect(kindReply)
+		}
+		_ = a.Close()
+		s.check(t)
+	})
+}
+
 // Calls that are made and given up as fast as can be keep their places until
 // their methods return; one too many ends the session.
 func TestFloodOfCancelledCalls(t *testing.T) {

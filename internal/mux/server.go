@@ -126,9 +126,7 @@ func (s *Server) run(in *Incoming) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.err == nil && !in.replied {
-			s.add(kindAbort, []uint64{in.id})
-			s.close(in)
-			s.kick(false, false)
+			s.conclude(in, kindAbort, []uint64{in.id}, nil)
 		}
 		s.isOver(in)
 		s.dropOrSkip(in)
@@ -305,10 +303,21 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 	s.wake(in, why)
 	if in.replied { // a large reply is under way
 		s.forget(&in.reply)
-		s.add(kindAbort, []uint64{in.id})
-		s.close(in)
-		s.kick(false, false)
+		s.conclude(in, kindAbort, []uint64{in.id}, nil)
 	}
+}
+
+// conclude ends a call by a frame that does not wait for the client. One that
+// makes calls and reads nothing is not to have memory for all their ends; an
+// honest one waits for them, and has no more calls than it may.
+func (s *Server) conclude(in *Incoming, k kind, numbers []uint64, body []byte) {
+	if len(s.out) > maxBacklog+backlogOfCall*min(s.lim.Calls, maxBacklogOf) {
+		s.end(errUnread)
+		return
+	}
+	s.add(k, numbers, body)
+	s.close(in)
+	s.kick(false, false)
 }
 
 func (s *Server) receiving(id uint64) *inbound {

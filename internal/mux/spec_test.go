@@ -91,7 +91,7 @@ func TestFiguresOfTheSpecification(t *testing.T) {
 	for what, n := range map[string]int{
 		"from 1 to %s |": MaxFrame, "pieces of %s bytes": FirstPiece, "longer than\n%s bytes": FirstPiece,
 		"At most %s bytes are sent": maxText, "has at most %s.": initialCalls, "Kinds 11 to %s,": firstExtension - 1,
-		"lets %s KiB of them wait": maxBacklog >> 10, "(%s KiB a tick": lively >> 10, "A server waits %s s for it": int(lingerTime.Seconds()),
+		"lets %s KiB of them wait": maxBacklog >> 10, "with %s bytes more": backlogOfCall, "(%s KiB a tick": lively >> 10, "A server waits %s s for it": int(lingerTime.Seconds()),
 	} {
 		number := fmt.Sprint(n)
 		if n > 999 {

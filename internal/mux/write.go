@@ -209,11 +209,13 @@ func (c *conn) addWhole(m *message) {
 	c.queued += uint64(len(c.out) - before)
 }
 
+var errUnread = fmt.Errorf("%w: it does not read the answers to what it sends", ErrProtocol)
+
 // answer appends a frame that the peer has caused. One that causes more than
 // it reads is not to have memory for it.
 func (c *conn) answer(k kind, numbers []uint64, body []byte) error {
 	if len(c.out) > maxBacklog {
-		return fmt.Errorf("%w: it does not read the answers to what it sends", ErrProtocol)
+		return errUnread
 	}
 	c.add(k, numbers, body)
 	c.kick(false, false)
