@@ -159,7 +159,7 @@ func (c *cast) add(ctx context.Context, at *member, name string, data []byte) (p
 	if err != nil {
 		return nil, err
 	}
-	c.say("%s has %d blocks, of which %d copies are stored, and is agreed upon: %s", name, last.Blocks, last.Stored, pin.Cid)
+	c.say("%s is stored, each block %d times, and its pin is agreed upon: %s", name, last.Stored/last.Blocks, pin.Cid)
 	return pin, c.whole(ctx, pin)
 }
 

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -96,7 +97,8 @@ func (c *Cluster) Peers(ctx context.Context, _ api.Nothing) ([]api.ID, error) {
 
 // Pin picks the peers that are to keep the DAG, and makes all agree. It
 // returns then; the peers fetch the DAG afterwards. A DAG that is pinned
-// already stays where it is, as far as it can.
+// already stays where it is, as far as it can, and keeps its name if it is
+// given no other.
 func (c *Cluster) Pin(ctx context.Context, pin api.Pin) (api.Pin, error) {
 	if pin.Replicas == 0 {
 		pin.Replicas = c.cfg.Replicas
@@ -109,6 +111,7 @@ func (c *Cluster) Pin(ctx context.Context, pin api.Pin) (api.Pin, error) {
 	}
 	for _, b := range before {
 		request.Current, pin.Created = b.Allocations, b.Created
+		pin.Name = cmp.Or(pin.Name, b.Name)
 	}
 	if pin.Allocations, err = api.Allocator.Allocate.Call(ctx, c.client, "", request); err != nil {
 		return api.Pin{}, err

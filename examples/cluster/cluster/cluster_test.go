@@ -81,19 +81,21 @@ func TestPeers(t *testing.T) {
 func TestPin(t *testing.T) {
 	t.Parallel()
 	c, servers, hosts := setup(t, 1, cluster.Config{Replicas: 2})
-	before := api.Pin{Cid: root, Allocations: []peer.ID{"bert"}, Created: time.Unix(1, 0)}
+	before := api.Pin{Cid: root, Name: "letter", Allocations: []peer.ID{"bert"}, Created: time.Unix(1, 0)}
 	consensus(servers[0], hosts, before)
 	servers[0].Mock("Allocator", rpctest.Methods{"Allocate": rpctest.Reply[api.AllocationRequest]([]peer.ID{"bert", "carl"})})
-	pin, err := c.Pin(t.Context(), api.Pin{Cid: root, Name: "letter"})
-	if err != nil || pin.Replicas != 2 || len(pin.Allocations) != 2 || !pin.Created.Equal(before.Created) {
-		t.Fatalf("%+v, %v", pin, err)
-	}
-	request := servers[0].Method("Allocator", "Allocate").Calls()[0].Args.(api.AllocationRequest)
-	if request.Replicas != 2 || !slices.Equal(request.Current, before.Allocations) {
-		t.Fatalf("%+v", request)
-	}
-	if op := servers[0].Method("Consensus", "Commit").Calls()[0].Args.(api.Op); op.Kind != api.OpPin || op.Pin.Name != "letter" {
-		t.Fatalf("%+v", op)
+	for i, names := range []struct{ given, want string }{{"", "letter"}, {"draft", "draft"}} {
+		pin, err := c.Pin(t.Context(), api.Pin{Cid: root, Name: names.given})
+		if err != nil || pin.Replicas != 2 || len(pin.Allocations) != 2 || !pin.Created.Equal(before.Created) {
+			t.Fatalf("%+v, %v", pin, err)
+		}
+		request := servers[0].Method("Allocator", "Allocate").Calls()[i].Args.(api.AllocationRequest)
+		if request.Replicas != 2 || !slices.Equal(request.Current, before.Allocations) {
+			t.Fatalf("%+v", request)
+		}
+		if op := servers[0].Method("Consensus", "Commit").Calls()[i].Args.(api.Op); op.Kind != api.OpPin || op.Pin.Name != names.want {
+			t.Fatalf("%+v", op)
+		}
 	}
 }
 

@@ -61,6 +61,19 @@ func TestPinFailsAndIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A broken storage breaks nothing else.
+func TestPinPanicsAndIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	forBoth(t, func(w *world) {
+		root := newCid(w.t, "panics")
+		w.storagePins().Panic(1, "out of order")
+		w.pin(root, w.self)
+		w.want(root, api.Failed)
+		w.recover()
+		w.want(root, api.Pinned)
+	})
+}
+
 func TestUnpinFailsAndIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	forBoth(t, func(w *world) {
