@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"reflect"
+	"weak"
 )
 
 // localFrame is what a local typed call has in place of an argument and a
@@ -34,21 +35,22 @@ type typedFrame[A, R any] struct {
 }
 
 // foundMethod is what a name meant in a server's services: as long as those
-// are the same, it does still.
+// are the same, it does still. It keeps neither, for a method's value may live
+// longer than its servers.
 type foundMethod struct {
-	services *map[string]*service
-	method   *method
+	services weak.Pointer[map[string]*service]
+	method   weak.Pointer[method]
 }
 
 func (f *typedFrame[A, R]) context() *serverContext { return &f.serverContext }
 
 func (f *typedFrame[A, R]) lookup(s *Server) *method {
 	services := s.services.Load()
-	if found := f.of.found.Load(); found != nil && found.services == services {
-		return found.method
+	if found := f.of.found.Load(); found != nil && found.services.Value() == services {
+		return found.method.Value() // which the services have
 	}
 	m := methodOf(*services, f.of.id.Name, f.of.id.Method)
-	f.of.found.Store(&foundMethod{services, m})
+	f.of.found.Store(&foundMethod{weak.Make(services), weak.Make(m)})
 	return m
 }
 

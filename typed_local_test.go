@@ -227,3 +227,37 @@ func TestLocalTypedCallAllocatesOnce(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// The value of a method is mostly a package's variable, and its servers come
+// and go.
+func TestMethodDoesNotKeepTheServersItWasCalledAt(t *testing.T) {
+	t.Parallel()
+	m := rpc.NewMethod[int, int]("Svc", "Get")
+	gone := make(chan struct{})
+	func() {
+		s := rpc.NewServer(nil, "", quiet)
+		c := rpc.NewClientWithServer(nil, "", s)
+		defer s.Close()
+		defer c.Close()
+		held := &[1 << 10]int{7: 42}
+		runtime.AddCleanup(held, func(gone chan struct{}) { close(gone) }, gone)
+		if err := m.Handle(s, func(_ context.Context, i int) (int, error) { return held[i], nil }); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if n, err := m.Call(context.Background(), c, "", 7); err != nil || n != 42 {
+				t.Fatal(n, err)
+			}
+		}
+	}()
+	eventually(t, "what the server had is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	})
+	runtime.KeepAlive(m)
+}
