@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -354,7 +355,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
 	method := rpc.NewMethod[list, list]("Svc", "M")
-	check := func(t *testing.T, reply m) (rpc.CheckReport, error) {
+	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
 		a, b := newHosts(t)
 		s := rpc.NewServer(b, testProtocol, quiet)
 		c := rpc.NewClient(a, testProtocol)
@@ -362,7 +363,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
-		return c.Check(testContext(t), b.ID(), method)
+		return c.Check(testContext(t), b.ID(), append(methods, method)...)
 	}
 	for name, reply := range bad {
 		t.Run("bad: "+name, func(t *testing.T) {
@@ -386,4 +387,19 @@ func TestCheckOfAHostileServer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("large types of many methods", func(t *testing.T) {
+		t.Parallel()
+		large := one(m{"Kind": "struct", "Fields": fields(1<<14, "F")})
+		large["Methods"] = slices.Repeat(here, 1<<10)
+		report, err := check(t, large, slices.Repeat([]rpc.TypedMethod{method}, 1<<10-1)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first := report.Methods[0]; len(first.Problems) == 0 {
+			t.Errorf("%+v", first)
+		}
+		if last := report.Methods[1<<10-1]; !strings.Contains(strings.Join(last.Notes, ""), "not compared") {
+			t.Errorf("all were compared: %+v", last)
+		}
+	})
 }
