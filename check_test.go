@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -402,4 +403,28 @@ func TestCheckOfAHostileServer(t *testing.T) {
 			t.Errorf("all were compared: %+v", last)
 		}
 	})
+}
+
+// Who authorizes is asked about no names that a call could not have.
+func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	longest := new(atomic.Int64)
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithDescriptions(true),
+		rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
+			longest.Store(max(longest.Load(), int64(len(svc)+len(method))))
+			return true
+		}))
+	c := newClientOf(t, a)
+	t.Cleanup(func() { _ = s.Close() })
+	type request struct{ Methods []rpc.ServiceID }
+	type description struct{ Methods []struct{ State string } }
+	var got description
+	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
+	if err := c.CallContext(testContext(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
+		t.Fatal(err)
+	}
+	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {
+		t.Errorf("asked about names of %d bytes; told %+v", n, got)
+	}
 }
