@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -40,11 +41,13 @@ func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOp
 
 // AuthorizeWithMap returns a function for [WithAuthorizeFunc] that allows each
 // peer the methods, named "Service.Method", that m holds true for it, and
-// nothing to a peer or a method that m does not hold. m is not copied: it must
-// not change while the server is in use.
+// nothing to a peer or a method that m does not hold. Nor does it allow a method
+// with a dot in its name, as no receiver has: "A.B.C" is C of the service A.B; a
+// [Policy] tells them apart. m is not copied: it must not change while the server
+// is in use.
 func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
 	return func(caller peer.ID, svc, method string) bool {
-		return m[caller][svc+"."+method]
+		return !strings.Contains(method, ".") && m[caller][svc+"."+method]
 	}
 }
 

@@ -74,6 +74,10 @@ func TestAuthorizeWithMap(t *testing.T) {
 			t.Errorf("%s of %v: got %v", c.method, c.client.ID(), err)
 		}
 	}
+	allowed[a.ID()]["Svc.Sub.Get"] = true
+	if !ask(a.ID(), "Svc.Sub", "Get") || ask(a.ID(), "Svc", "Sub.Get") {
+		t.Error("a method of another service is allowed")
+	}
 	if rpc.AuthorizeWithMap(nil)(a.ID(), "Svc", "Multiply") {
 		t.Error("no map allows everything")
 	}

@@ -98,8 +98,9 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 	if err := theirs.valid(len(methods)); err != nil {
 		return CheckReport{}, clientError(CodeInternal, describeMethod.id, "peer %v sends a bad description: %w", report.Peer, err)
 	}
+	left := maxCompared
 	for i, m := range methods {
-		compareMethods(&report.Methods[i], m, &own.description, &theirs, i)
+		compareMethods(&report.Methods[i], m, &own.description, &theirs, i, &left)
 	}
 	return report, nil
 }
@@ -145,7 +146,7 @@ func (r CheckReport) String() string {
 }
 
 // compareMethods fills in what is to be said of the i-th method.
-func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int) {
+func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int, left *int) {
 	problem := func(format string, args ...any) { into.Problems = append(into.Problems, fmt.Sprintf(format, args...)) }
 	kind, arg, reply := m.types()
 	if err := typeInfoOf(arg).encode; err != nil {
@@ -176,7 +177,7 @@ func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description
 		problem("the method can be called only locally: %s", word(b.LocalOnly))
 	}
 	if b.Kind == kind && a.State == describedHere {
-		compareTypes(into, direction{own, theirs, "this side", "the server"}, "argument", a.Args, b.Args)
-		compareTypes(into, direction{theirs, own, "the server", "this side"}, "reply", b.Reply, a.Reply)
+		compareTypes(into, direction{own, theirs, "this side", "the server", left}, "argument", a.Args, b.Args)
+		compareTypes(into, direction{theirs, own, "the server", "this side", left}, "reply", b.Reply, a.Reply)
 	}
 }

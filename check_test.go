@@ -3,7 +3,9 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -354,7 +356,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
 	method := rpc.NewMethod[list, list]("Svc", "M")
-	check := func(t *testing.T, reply m) (rpc.CheckReport, error) {
+	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
 		a, b := newHosts(t)
 		s := rpc.NewServer(b, testProtocol, quiet)
 		c := rpc.NewClient(a, testProtocol)
@@ -362,7 +364,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
-		return c.Check(testContext(t), b.ID(), method)
+		return c.Check(testContext(t), b.ID(), append(methods, method)...)
 	}
 	for name, reply := range bad {
 		t.Run("bad: "+name, func(t *testing.T) {
@@ -385,5 +387,44 @@ func TestCheckOfAHostileServer(t *testing.T) {
 				t.Errorf("the report of %d bytes: %.500q", len(text), text)
 			}
 		})
+	}
+	t.Run("large types of many methods", func(t *testing.T) {
+		t.Parallel()
+		large := one(m{"Kind": "struct", "Fields": fields(1<<14, "F")})
+		large["Methods"] = slices.Repeat(here, 1<<10)
+		report, err := check(t, large, slices.Repeat([]rpc.TypedMethod{method}, 1<<10-1)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first := report.Methods[0]; len(first.Problems) == 0 {
+			t.Errorf("%+v", first)
+		}
+		if last := report.Methods[1<<10-1]; !strings.Contains(strings.Join(last.Notes, ""), "not compared") {
+			t.Errorf("all were compared: %+v", last)
+		}
+	})
+}
+
+// Who authorizes is asked about no names that a call could not have.
+func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	longest := new(atomic.Int64)
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithDescriptions(true),
+		rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
+			longest.Store(max(longest.Load(), int64(len(svc)+len(method))))
+			return true
+		}))
+	c := newClientOf(t, a)
+	t.Cleanup(func() { _ = s.Close() })
+	type request struct{ Methods []rpc.ServiceID }
+	type description struct{ Methods []struct{ State string } }
+	var got description
+	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
+	if err := c.CallContext(testContext(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
+		t.Fatal(err)
+	}
+	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {
+		t.Errorf("asked about names of %d bytes; told %+v", n, got)
 	}
 }

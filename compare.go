@@ -11,6 +11,7 @@ import (
 type direction struct {
 	from, to       *description
 	writer, reader string
+	left           *int // of maxCompared
 }
 
 // pair is a type that is written, and the one that it is read as.
@@ -22,6 +23,7 @@ type pair struct {
 
 const (
 	maxPairs    = 1 << 15 // that are compared: each once
+	maxCompared = 1 << 23 // types and fields of all methods together: a peer says how many
 	maxFindings = 64      // that are told of one method
 	maxPath     = 256
 )
@@ -41,7 +43,12 @@ func compareTypes(into *CheckedMethod, d direction, what string, written, read i
 	for len(c.queue) > 0 {
 		p := c.queue[0]
 		c.queue = c.queue[1:]
-		c.compare(p.path, &d.from.Types[p.written], &d.to.Types[p.read])
+		w, r := &d.from.Types[p.written], &d.to.Types[p.read]
+		if *d.left -= 1 + len(w.Fields) + len(r.Fields); *d.left < 0 {
+			c.tooLarge(p.path)
+			return
+		}
+		c.compare(p.path, w, r)
 	}
 }
 
@@ -51,11 +58,15 @@ func (c *comparison) push(path string, written, read int) {
 		return
 	}
 	if len(c.seen) >= maxPairs || len(path) > maxPath {
-		c.note(path, "what it is made of is not compared: it is too large")
+		c.tooLarge(path)
 		return
 	}
 	c.seen[key] = true
 	c.queue = append(c.queue, pair{path, written, read})
+}
+
+func (c *comparison) tooLarge(path string) {
+	c.note(path, "what it is made of is not compared: it is too large")
 }
 
 func (c *comparison) problem(path, format string, args ...any) {

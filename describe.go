@@ -117,6 +117,9 @@ func (s *Server) describe(ctx context.Context, r describeRequest) (description, 
 }
 
 func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID) describedMethod {
+	if len(id.String()) > MaxServiceIDLength {
+		return describedMethod{State: describedNone} // which nobody is asked about in a call
+	}
 	if c, ok := ctx.Value(serverContextKey{}).(*serverContext); s.authorize != nil && (!ok || c.remote != nil) {
 		if !ok || !s.authorize(c.sender, id.Name, id.Method) {
 			return describedMethod{State: describedDenied}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -444,4 +445,24 @@ func (Sink) BytesAll(_ context.Context, in <-chan []byte, _ chan<- int) error {
 	for range in {
 	}
 	return nil
+}
+
+// Limits that nobody can reach are no limits, and do not turn into none.
+func TestLimitsAreAsLargeAsOneLikes(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		for _, huge := range []int{math.MaxInt, math.MaxInt/2 + 1, math.MaxInt32} {
+			l := rpc.Limits{MessageSize: huge, MessageValues: huge, MessageDepth: huge, MetadataSize: huge, CallsPerPeer: huge, Calls: huge}
+			s := tr.setup(t, options{[]rpc.ServerOption{rpc.WithServerLimits(l)}, []rpc.ClientOption{rpc.WithClientLimits(l)}})
+			join := rpc.NewMethod[[]string, string]("Svc", "Join")
+			mustHandle(t, s.server, join, func(ctx context.Context, words []string) (string, error) {
+				of, _ := rpc.MetadataFromContext(ctx)["of"]
+				return strings.Join(append(words, of), " "), nil
+			})
+			ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"of": "three"})
+			if got, err := join.Call(ctx, s.client, s.dest, []string{"one", "two"}); err != nil || got != "one two three" {
+				t.Errorf("%d: %q, %v", huge, got, err)
+			}
+		}
+	})
 }

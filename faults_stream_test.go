@@ -173,7 +173,7 @@ func TestStreamReturnsWhenItsMethodDoesThoughArgumentsStayOpen(t *testing.T) {
 
 func TestMethodThatNeverClosesItsRepliesEndsThemByReturning(t *testing.T) {
 	t.Parallel()
-	for _, buffer := range []int{0, 1, 100} {
+	for _, buffer := range []int{-1, 0, 1, 100} {
 		t.Run(fmt.Sprint("buffer ", buffer), func(t *testing.T) {
 			t.Parallel()
 			overAll(t, newStreaming(), options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}}, func(t *testing.T, s setup) {

@@ -81,7 +81,7 @@ func (l Limits) withDefaults() Limits {
 	if l.MetadataSize == 0 {
 		l.MetadataSize = 8 << 10
 	}
-	l.MetadataSize = max(l.MetadataSize, 0)
+	l.MetadataSize = min(max(l.MetadataSize, 0), maxMetadata)
 	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
 	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
 	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
@@ -91,8 +91,11 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// maxMetadata leaves room for the rest of a header where 32 bits count.
+const maxMetadata = math.MaxInt32 - 1<<20
+
 // limitOr applies the rule of Limits' fields; a lifted limit is what 32 bits
-// can count.
+// can count, and so is a larger one.
 func limitOr(n, def int) int {
 	switch {
 	case n == 0:
@@ -100,7 +103,7 @@ func limitOr(n, def int) int {
 	case n < 0:
 		return math.MaxInt32
 	}
-	return n
+	return min(n, math.MaxInt32)
 }
 
 // timeoutOr is limitOr for times; 0 is never, once the limit is lifted.

@@ -14,7 +14,7 @@ import (
 // for each destination: by how many the slowest may be behind before the
 // others wait for it. Default 0.
 func WithMultiStreamBufferSize(size int) ClientOption {
-	return func(c *Client) { c.multiBuffer = size }
+	return func(c *Client) { c.multiBuffer = max(size, 0) }
 }
 
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination

@@ -78,7 +78,7 @@ type ServerOption func(*Server)
 // Default 0: an item is received when the method takes it. Typed methods hold
 // more than that by themselves; see [Sender.Send].
 func WithStreamBufferSize(size int) ServerOption {
-	return func(s *Server) { s.streamBuffer = size }
+	return func(s *Server) { s.streamBuffer = max(size, 0) }
 }
 
 // WithServerLimits sets the limits of a server; see [Limits] for the defaults.

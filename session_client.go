@@ -34,11 +34,22 @@ type clientSessions struct {
 // peerSessions is what is known of one peer.
 type peerSessions struct {
 	current *clientSession
-	opening chan struct{} // closed when whoever opens one has done
-	none    bool          // when last asked the peer had none
-	left    bool          // the last session was ended by a server that stops
-	callers int           // who hold on to this
+	opening *opening // while somebody opens one
+	none    bool     // when last asked the peer had none
+	left    bool     // the last session was ended by a server that stops
+	callers int      // who hold on to this
 }
+
+// opening is an attempt to open a session, for which other callers wait.
+type opening struct {
+	over   chan struct{} // closed when it is
+	failed bool          // and not because its caller's context had ended
+}
+
+// maxOpenings is how many attempts a caller sees fail before it opens a stream
+// of its own: all of them, one after the other, would take too long where a peer
+// does not answer.
+const maxOpenings = 2
 
 // clientSession is a client's side of one session.
 type clientSession struct {
@@ -138,7 +149,7 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 }
 
 // get returns the peer's session, which it opens if there is none.
-func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSession, network.Stream, error) {
+func (s *clientSessions) get(ctx context.Context, call *CallInfo) (session *clientSession, st network.Stream, err error) {
 	s.mu.Lock()
 	p := s.peers[call.Peer]
 	if c := p.session(); c != nil && !c.limited {
@@ -152,7 +163,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 	}
 	p.callers++
 	defer s.letGo(call.Peer, p)
-	for {
+	for failed := 0; ; {
 		if s.closed {
 			s.mu.Unlock()
 			return nil, nil, s.client.closedError(call.ID()).notSent(true)
@@ -170,20 +181,26 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (*clientSessio
 		opening := p.opening
 		s.mu.Unlock()
 		select {
-		case <-opening:
+		case <-opening.over:
 		case <-ctx.Done():
 			return nil, nil, contextError(ctx, call.ID()).notSent(true)
+		}
+		if opening.failed {
+			failed++
+		}
+		if failed == maxOpenings {
+			return nil, nil, errNoSession
 		}
 		s.mu.Lock()
 	}
 	if !p.none {
-		opening := make(chan struct{})
+		opening := &opening{over: make(chan struct{})}
 		p.opening = opening
 		defer func() {
 			s.mu.Lock()
-			p.opening = nil
+			p.opening, opening.failed = nil, err != nil && ctx.Err() == nil
 			s.mu.Unlock()
-			close(opening)
+			close(opening.over)
 		}()
 	}
 	s.mu.Unlock()

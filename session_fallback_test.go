@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	coretest "github.com/libp2p/go-libp2p/core/test"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
@@ -293,5 +296,55 @@ func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 	multipliesAlways(t, c, b)
 	if n := sessionsAt(a); n != 1 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// refusingHost has no streams, and says so when it is told to.
+type refusingHost struct {
+	host.Host
+	asked  chan struct{} // gets one for each stream that is asked for
+	refuse chan struct{} // gives one for each
+}
+
+func (h refusingHost) NewStream(context.Context, peer.ID, ...protocol.ID) (network.Stream, error) {
+	h.asked <- struct{}{}
+	<-h.refuse
+	return nil, errors.New("no stream")
+}
+
+// Callers who waited for a session that could not be opened do not wait for
+// each other: a peer that never answers would have them do so one by one.
+func TestCallersThatWaitedForASessionInVain(t *testing.T) {
+	t.Parallel()
+	const calls = 20
+	h := refusingHost{newHost(t), make(chan struct{}, calls), make(chan struct{}, calls)}
+	c := newClientOf(t, h)
+	dest := coretest.RandPeerIDFatal(t)
+	results := make(chan error, calls)
+	waiting := new(atomic.Int64)
+	for range calls {
+		go func() {
+			waiting.Add(1)
+			results <- c.Call(dest, "Svc", "Multiply", Args{2, 3}, new(int))
+		}()
+	}
+	const tries = 2
+	for range tries {
+		take(t, "one asks for a session", h.asked)
+		restsBelow(t, "all callers wait", waiting, calls+1)
+		h.refuse <- struct{}{}
+	}
+	for range calls - tries {
+		take(t, "each of the others asks for a stream", h.asked)
+	}
+	for range calls - tries {
+		h.refuse <- struct{}{}
+	}
+	for range calls {
+		err := take(t, "the calls fail", results)
+		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", dest.String(), "no stream")
+		if !unsent(err) {
+			t.Errorf("it may have been sent: %v", err)
+		}
 	}
 }
