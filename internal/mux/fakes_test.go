@@ -256,6 +256,7 @@ func (s *testServer) start(st Stream, lim Limits, serve func(*Incoming)) {
 func (s *testServer) check(t testing.TB) {
 	t.Helper()
 	<-s.fate.over
+	synctest.Wait() // all that are served have begun
 	s.running.Wait()
 	synctest.Wait()
 	checkNothingLeft(t, &s.conn, &s.mem, s.fate)

@@ -150,9 +150,9 @@ func TestPingsOfThePaceThatAreNotAnswered(t *testing.T) {
 		if took := time.Since(start); took < 20*time.Second || took > 31*time.Second {
 			t.Errorf("after %v", took)
 		}
+		s.check(t)
 		if err := s.fate.err; !errors.Is(err, ErrStalled) {
 			t.Errorf("ended by %v", err)
 		}
-		s.check(t)
 	})
 }
