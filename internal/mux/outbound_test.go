@@ -44,6 +44,9 @@ func (p *lanePeer) next() (ended uint64) {
 	switch {
 	case err != nil:
 		p.t.Fatal(err)
+	case f.kind == kindPing:
+		p.send(pingFrame(kindPong, string(f.body)))
+		return 0
 	case f.kind == kindReply:
 		p.length[f.id] = f.num
 	case f.kind != kindData:
