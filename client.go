@@ -135,10 +135,11 @@ func (c *Client) Go(dest peer.ID, svc, method string, args, reply any, done chan
 }
 
 // GoContext starts what [Client.CallContext] does and returns. When the call
-// is over it is sent on done, exactly once. done must have room for it: it
-// panics if done has no capacity, and a result that finds the channel full is
-// dropped, with a line in the log, as in net/rpc. With a nil done nobody is
-// told. The error returned is always nil; that of the call is in [Call].Error.
+// is over it is sent on done, exactly once; until then what args and reply
+// point to is the call's. done must have room for it: it panics if done has no
+// capacity, and a result that finds the channel full is dropped, with a line in
+// the log, as in net/rpc. With a nil done nobody is told. The error returned is
+// always nil; that of the call is in [Call].Error.
 func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
 	id := ServiceID{svc, method}
 	checkReply(id, reply)

@@ -48,7 +48,7 @@ func collect[R any](id ServiceID, t *tally, results func(func(peer.ID, Result[R]
 		}
 		return true
 	})
-	if t.enough > 0 && t.reached() || t.enough <= 0 && len(failed.errs) == 0 {
+	if t.enough > 0 && t.reached() || t.enough <= 0 && t.left+len(failed.errs) == 0 {
 		return got, nil
 	}
 	failed.tally = *t

@@ -141,8 +141,9 @@ func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []pee
 // ClientStreamFan is calls of a [ClientStream] on many peers. Its methods are
 // safe for concurrent use.
 type ClientStreamFan[A, R any] struct {
-	sender *fanSender[A]
-	fan    *fan[R]
+	sender    *fanSender[A]
+	fan       *fan[R]
+	finishing sync.Mutex // by one at a time
 }
 
 // Send sends an argument to all peers whose calls are not over, under the
@@ -153,11 +154,14 @@ func (d *ClientStreamFan[A, R]) Send(ctx context.Context, arg A) error {
 
 // Finish ends the arguments and collects the peers' replies, under the rules
 // of [Method.CollectAll]. When ctx ends before, it closes the calls, whose
-// errors tell so. It waits for a Send that is under way. Later calls of it
-// return what is left, which is nothing.
+// errors tell so. If Close has ended calls, the error says how many peers had
+// succeeded. It waits for a Send that is under way. Later calls of it return what
+// is left, which is nothing.
 func (d *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
 	defer d.fan.stop()
 	defer context.AfterFunc(ctx, func() { d.sender.giveUp(contextError(ctx, d.sender.id)) })()
+	d.finishing.Lock()
+	defer d.finishing.Unlock()
 	_ = d.sender.closeSend(ctx)
 	return collect(d.sender.id, &d.fan.tally, d.fan.each)
 }

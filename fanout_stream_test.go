@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -374,5 +375,44 @@ func TestClientStreamOpenAll(t *testing.T) {
 	}
 	if err := call.Send(testContext(t), 1); err != io.EOF {
 		t.Errorf("Send after Finish: %v", err)
+	}
+}
+
+// Finish does not pass off calls that were closed as calls that went well.
+func TestClosedCallsOfManyAreNotFinished(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, transports[1], 3)
+	wait := rpc.NewClientStream[int, int]("Svc", "Wait")
+	running := make(chan struct{}, len(c.servers))
+	for _, s := range c.servers {
+		err := wait.Handle(s, func(ctx context.Context, _ *rpc.Receiver[int]) (int, error) {
+			running <- struct{}{}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() (call *rpc.ClientStreamFan[int, int], finish func() error) {
+		call = wait.OpenAll(testContext(t), c.client, c.peers)
+		for range c.servers {
+			take(t, "a method runs", running)
+		}
+		return call, func() error {
+			_, err := call.Finish(testContext(t))
+			return err
+		}
+	}
+	call, finish := open()
+	_ = call.Close()
+	if err := take(t, "Finish returns", inBackground(finish)); err == nil || !strings.Contains(err.Error(), "0 of 3 peers") {
+		t.Errorf("after Close: %v", err)
+	}
+	call, finish = open()
+	first, second := inBackground(finish), inBackground(finish)
+	_ = call.Close()
+	if err := errors.Join(take(t, "Finish returns", first), take(t, "Finish returns", second)); err == nil {
+		t.Error("beside Close: no error")
 	}
 }

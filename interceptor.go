@@ -105,7 +105,8 @@ func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 
 // WithClientInterceptors makes a client pass every call through the given
 // interceptors, the first being the outermost. They run in the goroutine of
-// the caller, or that of Go. The option may be given several times.
+// the caller, but for Go and typed streams in one of the call's. The option may
+// be given several times.
 func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
 }

@@ -52,8 +52,10 @@ type Limits struct {
 
 	// SilenceTimeout is how long a peer with which a client has calls under
 	// way may be frozen, its connection alive or not, before they fail with
-	// [CodeUnavailable]. While a call waits, the client pings the peer, by
-	// libp2p's ping protocol, every fourth of this time. Default 15 s.
+	// [CodeUnavailable]. While calls wait and nothing comes from the peer, the
+	// client pings it several times in this time: on the session, and for calls
+	// on streams of their own by libp2p's ping protocol. A server's sessions
+	// have the same limit. Default 15 s.
 	SilenceTimeout time.Duration
 
 	// IdleTimeout is how long a session, which unary calls of one client and one

@@ -152,8 +152,8 @@ func (t *typedCall[A, R]) finish(err error) {
 		err = io.EOF
 	case io.EOF:
 		// A method of this process has returned it, which is no good end: the
-		// caller gets what one of another would.
-		err = &Error{Code: CodeUnknown, Message: err.Error()}
+		// caller gets what one of another would, with the error itself in it.
+		err = &Error{Code: CodeUnknown, Message: err.Error(), cause: err}
 	}
 	t.replies.close(err)
 	t.replies.halt()
