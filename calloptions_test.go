@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -301,4 +302,31 @@ func TestCallAllowLimited(t *testing.T) {
 		_, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, opts...)
 		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "relayed (limited)")
 	}
+}
+
+// stuckHost fails to open a stream at first, and then waits for the context.
+type stuckHost struct {
+	host.Host
+	tries *atomic.Int32
+}
+
+func (h stuckHost) NewStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
+	if h.tries.Add(1) == 1 {
+		return h.Host.NewStream(ctx, p, protocols...)
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestCallWaitThatEndsInADialTellsOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		h := stuckHost{newHost(t), new(atomic.Int32)}
+		c := tr.client(t, h)
+		_, err := multiply.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &Args{6, 7}, rpc.CallWait(true), rpc.CallTimeout(time.Second))
+		checkErr(t, err, rpc.ClientErr, rpc.CodeDeadlineExceeded, "Svc.Multiply", "no addresses")
+		if !unsent(err) || h.tries.Load() != 2 {
+			t.Errorf("after %d tries: %v", h.tries.Load(), err)
+		}
+	})
 }

@@ -87,7 +87,11 @@ func (c *Client) carryWhenConnected(ctx context.Context, call *CallInfo) error {
 		if err := c.pause(ctx, call, pauses.NextBackOff(), arrived, err); err != nil {
 			return err
 		}
+		before := err
 		err = c.remote.carry(ctx, call)
+		if e, own := err.(*Error); own && e.Unsent() && (ctx.Err() != nil || c.closed.Load()) {
+			err = e.after(before)
+		}
 	}
 	return err
 }

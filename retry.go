@@ -163,8 +163,13 @@ func (c *Client) pause(ctx context.Context, call *CallInfo, d time.Duration, wak
 	case <-c.open.ctx.Done():
 		ended = c.closedError(call.ID())
 	}
-	cause := ended.cause
-	ended = ended.because(err).notSent(unsent(err))
-	ended.cause = errors.Join(cause, err)
-	return ended
+	return ended.after(err)
+}
+
+// after makes e, of a call that was ended, tell of the error that it had before.
+func (e *Error) after(err error) *Error {
+	cause := e.cause
+	e = e.because(err).notSent(unsent(err))
+	e.cause = errors.Join(cause, err)
+	return e
 }
