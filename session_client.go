@@ -296,6 +296,9 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 		go func() { _ = st.Reset() }()
 		return other, nil, nil
 	}
+	if other != nil {
+		other.mux.Retire() // this one is better
+	}
 	s.all[session] = struct{}{}
 	p.current = session
 	l := c.limits.session()
