@@ -36,6 +36,19 @@ func checkMessage(b []byte, into reflect.Type, l *Limits) error {
 	return err
 }
 
+// decodedSize is about what a message takes that was decoded into what a pointer
+// points to: its length, and what is more than that. It is exact up to most.
+func decodedSize(b []byte, into reflect.Type, most int) int {
+	if uint64(len(b))*typeInfoOf(into).largest <= uint64(most) {
+		return len(b)
+	}
+	s := sizer{budget: uint64(most)}
+	if _, err := s.value(b, into.Elem()); err != nil {
+		return max(len(b), most)
+	}
+	return max(len(b), int(s.total))
+}
+
 // largestElement is the most memory that one value of a message can take in a
 // variable of type t, beside the bytes that it came in.
 func largestElement(t reflect.Type, seen map[reflect.Type]bool) uint64 {

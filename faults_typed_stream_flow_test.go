@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -200,4 +201,43 @@ func TestTypedStreamHoldsItsSenderUp(t *testing.T) {
 			})
 		}
 	}
+}
+
+// wide is large, and a byte on the wire where it is nil.
+type wide struct{ Numbers [128]int64 }
+
+// Items that are small on the wire are held for what they are in memory. Not
+// parallel: it measures the memory of the whole process.
+func TestTypedStreamHoldsItemsByTheirMemory(t *testing.T) {
+	const nils = 16 << 10
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet)
+	t.Cleanup(func() { _ = s.Close() })
+	began, release := make(chan struct{}), make(chan struct{})
+	ignore := rpc.NewDuplex[[]wide, int]("Svc", "Ignore")
+	err := ignore.Handle(s, func(context.Context, *rpc.Receiver[[]wide], *rpc.Sender[int]) error {
+		close(began)
+		<-release
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := open(t, a, b, extended)
+	item := cat("\xdc\x40\x00", strings.Repeat("\xc0", nils))
+	written := new(atomic.Int64)
+	allocates(t, 500<<20, func() {
+		write(t, st, cat("\x83", str("Name"), str("Svc"), str("Method"), str("Ignore"), str("Kind"), "\x02"))
+		take(t, "the method runs", began)
+		go func() {
+			for range 1000 {
+				if _, err := st.Write(item); err != nil {
+					return
+				}
+				written.Add(1)
+			}
+		}()
+		restsBelow(t, "the server takes no more", written, 1000)
+	})
+	close(release)
 }

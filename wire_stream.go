@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -60,7 +61,9 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 		err = s.decodeError(b, err)
 		return it, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
 	}
-	it.sized(len(b))
+	if it.size != nil {
+		it.sized(decodedSize(b, reflect.TypeOf(it.ptr), pipeBytes))
+	}
 	if s.stats != nil {
 		s.stats.in(it.reflected(), b)
 	}
