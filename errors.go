@@ -108,6 +108,9 @@ func (e *Error) Type() ErrorType { return e.kind }
 // is shutting down or has as many calls as it takes. Sending it again, there or
 // elsewhere, does nothing twice.
 //
+// Where the server has turned the call away it is the server's word, which a
+// hostile one may break.
+//
 // False promises nothing: the request may have been served, or was refused for
 // what it is (not authorized, no such method, an argument too large), and would
 // be again. Of a streaming call, the arguments that were taken are lost either

@@ -92,7 +92,9 @@ func fromWire(r wire.Response) error {
 		return nil
 	}
 	e := &Error{Code: Code(r.Code), Message: r.Error, Details: r.Details, kind: ErrorType(r.ErrType)}
-	_, e.unsent = e.Details[detailUnsent]
+	if _, e.unsent = e.Details[detailUnsent]; e.kind != ServerErr {
+		e.unsent = false
+	}
 	e.names = e.Details[detailErrors]
 	if limit := e.Details[detailLimit]; limit != "" {
 		e.cause = &LimitError{Limit: limit}

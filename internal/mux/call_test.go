@@ -415,3 +415,45 @@ func TestStartedCallsAreToldOfOnce(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// A server that never has memory for a call is not asked for ever.
+func TestCallThatIsAlwaysRefusedForMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPipe(1 << 16)
+		c := newTestClient(a, testLimits())
+		peer := newRaw(t, b)
+		peer.send(settingsFrame())
+		go func() { _, _ = c.roundTrip(t.Context(), []byte("held")) }()
+		peer.expect(kindSettings)
+		held := peer.expect(kindRequest)
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.roundTrip(t.Context(), []byte("starved"))
+			result <- err
+		}()
+		requests := 0
+		for over := false; !over; {
+			f, err := peer.read()
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case f.kind == kindPing:
+				peer.send(pingFrame(kindPong, string(f.body)))
+			case f.kind == kindRequest:
+				requests++
+				peer.send(refuseFrame(f.id, refusedForMemory, "none"))
+			}
+			synctest.Wait()
+			over = len(result) > 0
+		}
+		var refused *RefusedError
+		if err := <-result; !errors.As(err, &refused) || requests != maxStarved+1 {
+			t.Errorf("after %d requests: %v", requests, err)
+		}
+		peer.send(wholeReply(held.id, "x"))
+		synctest.Wait()
+		c.Close(ErrIdle)
+		_ = b.Close()
+		c.check(t)
+	})
+}

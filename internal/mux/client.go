@@ -29,16 +29,17 @@ type Client struct {
 // call is one, from Call to its end at the server.
 type call struct {
 	message
-	in    inbound
-	start uint64        // where in all that is written the request begins
-	done  chan struct{} // gets one when somebody waits and the call is over
-	err   error
-	waits *messages // to enter: where it does
-	begun bool
-	again bool // it was refused once already
-	reply bool // it has begun
-	gone  bool // nobody waits
-	over  bool // done was sent to
+	in      inbound
+	start   uint64        // where in all that is written the request begins
+	done    chan struct{} // gets one when somebody waits and the call is over
+	err     error
+	waits   *messages // to enter: where it does
+	begun   bool
+	starved int  // times that it was refused for want of memory
+	again   bool // it was refused once already
+	reply   bool // it has begun
+	gone    bool // nobody waits
+	over    bool // done was sent to
 
 	// Of one that nobody waits for: what is told of its end, and what ends the
 	// watch for its context's.

@@ -87,7 +87,8 @@ func (c *Client) handle(f *frame, buf []byte) error {
 			c.again(k, &c.waiting)
 			c.admit()
 			return nil
-		case f.num == refusedForMemory && len(c.open) > 1:
+		case f.num == refusedForMemory && len(c.open) > 1 && k.starved < maxStarved:
+			k.starved++
 			c.again(k, &c.starved) // when another has ended
 			return nil
 		}
@@ -150,6 +151,9 @@ func (c *Client) received(k *call, err error) error {
 	}
 	return nil
 }
+
+// maxStarved is how often a call is made again for which there was no memory.
+const maxStarved = 10
 
 // again lets a call that was refused wait for another turn.
 func (c *Client) again(k *call, in *messages) {
