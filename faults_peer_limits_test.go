@@ -380,6 +380,19 @@ func (wrapper) Wrap(_ context.Context, n int, w *wrapped) error {
 	return nil
 }
 
+func (wrapper) UnwrapAll(_ context.Context, in <-chan wrapped, _ chan<- int) error {
+	for range in {
+	}
+	return nil
+}
+
+func (wrapper) WrapAll(_ context.Context, in <-chan int, out chan<- wrapped) error {
+	for n := range in {
+		out <- wrapped{make([]byte, n)}
+	}
+	return nil
+}
+
 func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 	t.Parallel()
 	overRemote(t, func(t *testing.T, tr transport) {
@@ -411,15 +424,15 @@ func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 				check("reply", promptly(t, func(ctx context.Context) error {
 					return c.CallContext(ctx, b.ID(), "Svc", "Wrap", 1<<20, new(wrapped))
 				}))
-				in, out := make(chan int, 1), make(chan []byte)
+				in, out := make(chan int, 1), make(chan wrapped)
 				in <- 1 << 20
 				check("streamed reply", promptly(t, func(ctx context.Context) error {
-					return c.Stream(ctx, b.ID(), "Svc", "GiveAll", in, out)
+					return c.Stream(ctx, b.ID(), "Svc", "WrapAll", in, out)
 				}))
-				ins, outs := make(chan []byte, 1), make(chan int)
-				ins <- make([]byte, 1<<20)
+				ins, outs := make(chan wrapped, 1), make(chan int)
+				ins <- wrapped{make([]byte, 1<<20)}
 				check("streamed argument", promptly(t, func(ctx context.Context) error {
-					return c.Stream(ctx, b.ID(), "Svc", "BytesAll", ins, outs)
+					return c.Stream(ctx, b.ID(), "Svc", "UnwrapAll", ins, outs)
 				}))
 				multiplies(t, c, b.ID())
 				_ = c.Close()
