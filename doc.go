@@ -91,8 +91,8 @@
 //
 // # Peers that are not to be trusted
 //
-// libp2p has authenticated every caller. [WithAuthorizeFunc] says which peer
-// may call what; it is asked before anything but the method's name has been
+// libp2p has authenticated every caller. [WithPolicy], or [WithAuthorizeFunc],
+// says which peer may call what; it is asked before anything but the method's name has been
 // read. Nothing that a peer sends is decoded before it has been found to be
 // whole and within the [Limits], which are in force unless lifted.
 //

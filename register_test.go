@@ -75,6 +75,8 @@ func (Crooked) TwoResults(context.Context, int, *int) (int, error)             {
 func (Crooked) ArgumentsBothWays(context.Context, chan int, chan<- int) error  { return nil }
 func (Crooked) RepliesWrongWay(context.Context, <-chan int, <-chan int) error  { return nil }
 func (Crooked) OneChannel(context.Context, <-chan int, *int) error             { return nil }
+func (Crooked) TypedSender(context.Context, int, *rpc.Sender[int]) error       { return nil }
+func (Crooked) TypedReceiver(context.Context, *rpc.Receiver[int], *int) error  { return nil }
 func (*Crooked) PointerReceiver(context.Context, int, *int) error              { return nil }
 func (Crooked) LocalOnly(context.Context, struct{ F func() }, *struct{}) error { return nil }
 
@@ -107,6 +109,8 @@ func TestRegisterTellsWhichMethodsItLeftOutAndWhy(t *testing.T) {
 		}
 	}
 	reasons := map[string]string{
+		"TypedSender":       "serve it by the Handle of a ServerStream",
+		"TypedReceiver":     "serve it by the Handle of a ServerStream",
 		"TwoArguments":      "takes 2 arguments, not 3",
 		"FourArguments":     "takes 4 arguments, not 3",
 		"Variadic":          "variadic",

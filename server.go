@@ -26,23 +26,6 @@ const ServiceName = "libp2p.gorpc"
 // Server serves the methods of registered receivers to the peers of a libp2p
 // host, and to the clients of its own process. See the package documentation
 // for what methods look like. All its methods are safe for concurrent use.
-//
-// The way of a request, each step one function:
-//
-//	serve                  a stream is opened          (wire_server.go)
-//	  gate, peer's slot    the server is open, the peer below its limit
-//	  readHeader           which method, deadline, metadata
-//	serveRequest           or a request came on one  (session_server.go)
-//	  dispatch             or serveLocal, which starts here
-//	    recovered          from panics
-//	    observed           stats: Begin ... End
-//	    responding         the reply or the error is sent     (remote)
-//	    recovered          from a panic of what follows
-//	    authorized         may this peer call this method?    (remote)
-//	    admitted           all peers' slots                   (remote)
-//	    prepared           is there such a method? argument decoded, or its type checked
-//	    interceptors       the user's
-//	    invoked            the method runs
 type Server struct {
 	host     host.Host
 	protocol protocol.ID
@@ -69,6 +52,23 @@ type Server struct {
 	conns    conns
 	sessions serverSessions
 }
+
+// The way of a request, each step one function:
+//
+//	serve                  a stream is opened          (wire_server.go)
+//	  gate, peer's slot    the server is open, the peer below its limit
+//	  readHeader           which method, deadline, metadata
+//	serveRequest           or a request came on one  (session_server.go)
+//	  dispatch             or serveLocal, which starts here
+//	    recovered          from panics
+//	    observed           stats: Begin ... End
+//	    responding         the reply or the error is sent     (remote)
+//	    recovered          from a panic of what follows
+//	    authorized         may this peer call this method?    (remote)
+//	    admitted           all peers' slots                   (remote)
+//	    prepared           is there such a method? argument decoded, or its type checked
+//	    interceptors       the user's
+//	    invoked            the method runs
 
 // ServerOption configures a [Server] as it is made.
 type ServerOption func(*Server)

@@ -73,6 +73,7 @@ type typedFunc func(ctx context.Context, arg, reply any) error
 var (
 	typeContext = reflect.TypeFor[context.Context]()
 	typeError   = reflect.TypeFor[error]()
+	typeServer  = reflect.TypeFor[Server]()
 )
 
 // newService finds the methods of rcvr that have one of the two forms.
@@ -196,6 +197,9 @@ func (m *method) compile(t reflect.Type) (reason string) {
 		}
 		m.kind, m.arg, m.reply = Streaming, arg.Elem(), reply.Elem()
 	} else {
+		if ownType(arg, "Receiver[") || ownType(reply, "Sender[") {
+			return "it is a typed streaming method: serve it by the Handle of a ServerStream, ClientStream or Duplex"
+		}
 		if reply.Kind() != reflect.Pointer {
 			return fmt.Sprintf("its reply is a %v, not a pointer: make it a *%v", reply, reply)
 		}
@@ -205,6 +209,12 @@ func (m *method) compile(t reflect.Type) (reason string) {
 		return fmt.Sprintf("its name with the service's is %d bytes long, and %d may be: use a shorter one", n, MaxServiceIDLength)
 	}
 	return ""
+}
+
+// ownType reports whether t points to a type of this package whose name begins
+// so.
+func ownType(t reflect.Type, name string) bool {
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == typeServer.PkgPath() && strings.HasPrefix(t.Elem().Name(), name)
 }
 
 func (m *method) localOnly() error {

@@ -39,8 +39,11 @@
 // error that it would from any server. [Reply] makes a function of a value.
 //
 // The server is an ordinary one beside that: receivers can be registered with
-// it, for the parts that are to be real, and functions in all other ways that
-// an [rpc.Server] has. Their calls are recorded and can be scripted too.
+// it, for the parts that are to be real, and typed methods handled:
+//
+//	api.Pin.Handle(server.Server, func(ctx context.Context, c Cid) (Status, error) { ... })
+//
+// Their calls are recorded and can be scripted too.
 //
 // # Scripts
 //

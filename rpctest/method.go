@@ -47,7 +47,10 @@ func (m *Method) then(n int, run func(ctx context.Context, next func() error) er
 	m.server.scripts[m.id] = append(m.server.scripts[m.id], &step{n, run})
 }
 
-// Fail makes the next n calls end with err, without reaching the method.
+// Fail makes the next n calls end with err, without reaching the method. Over
+// [Pair] err travels as any method's error: to be found by errors.Is it has to
+// be declared ([rpc.CallErrors]) by the method value that handles the method, or
+// for the server ([rpc.WithServerErrors]).
 func (m *Method) Fail(n int, err error) {
 	m.server.t.Helper()
 	m.then(n, func(context.Context, func() error) error { return err })

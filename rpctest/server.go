@@ -84,7 +84,8 @@ func Local(t testing.TB, opts ...rpc.ServerOption) (*rpc.Client, *Server) {
 
 // Pair returns a client and a server on two connected [MemoryHosts]: the calls
 // of the server's ID are those between peers, in full. Both are closed when
-// the test ends.
+// the test ends. For the calls of the server's own peer, beside those, there is
+// [Server.Client].
 func Pair(t testing.TB, opts ...rpc.ServerOption) (*rpc.Client, *Server) {
 	t.Helper()
 	hosts := MemoryHosts(t, 2)

@@ -26,14 +26,14 @@ func main() {
 
 	clientHost, err := libp2p.New()
 	check(err)
-	// A peer ID is not an address: the hosts must know each other's.
+	// A peer ID is not an address: the hosts must know each other's addresses.
 	ctx := context.Background()
 	check(clientHost.Connect(ctx, peer.AddrInfo{ID: serverHost.ID(), Addrs: serverHost.Addrs()}))
 
 	client := rpc.NewClient(clientHost, "/arith/1.0")
 	product, err := Multiply.Call(ctx, client, serverHost.ID(), Args{6, 7})
 	check(err)
-	fmt.Println(product)
+	fmt.Println(product) // 42
 }
 
 func check(err error) {
