@@ -205,9 +205,12 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
 	l := c.newLocalCall()
-	call := &l.client // zero, and not written as a whole, which takes longer
-	call.Service, call.Method, call.Kind, call.Peer = svc, method, kind, c.id
-	call.Client, call.Local, call.local = true, true, l
+	call := &l.client // zero, but for its names
+	call.name(svc, method, c.id)
+	call.Kind, call.Client, call.Local = kind, true, true
+	if call.local != l {
+		call.local = l
+	}
 	return call
 }
 

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"runtime"
 	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // localTransport calls the server of the same process.
@@ -44,6 +46,20 @@ func (c *localCall) release() {
 	c.server.reset()
 	c.used = false
 	c.spare.Put(c)
+}
+
+// name sets the names of a local call, if they are others than those of the
+// last: see reset.
+func (call *CallInfo) name(svc, method string, p peer.ID) {
+	if call.Service != svc {
+		call.Service = svc
+	}
+	if call.Method != method {
+		call.Method = method
+	}
+	if call.Peer != p {
+		call.Peer = p
+	}
 }
 
 // reset makes the info of a local call as new, but for what the next is written
@@ -92,9 +108,12 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	}
 	c.used = true
 	s := &c.server
-	s.Service, s.Method, s.Kind, s.Peer, s.Local = call.Service, call.Method, call.Kind, call.Peer, true
+	s.name(call.Service, call.Method, call.Peer)
+	s.Kind, s.Local = call.Kind, true
 	if s.frame = call.frame; s.frame != nil {
-		s.method = s.frame.lookup(t.server)
+		if m := s.frame.lookup(t.server); s.method != m {
+			s.method = m
+		}
 	} else {
 		s.method = t.server.lookup(call.Service, call.Method)
 		s.Args, s.into, s.stream = call.Args, reflect.TypeOf(call.Reply), call.stream

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	coretest "github.com/libp2p/go-libp2p/core/test"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -246,34 +247,62 @@ func direct(t *testing.T, a, b host.Host) {
 	}
 }
 
-// severalConns connects a with b twice: both dial at the same time.
-func severalConns(t *testing.T, a, b host.Host) {
+// dialsTogether keeps each host's first dial back until the other's has begun: then
+// neither finds a connection that is there already.
+type dialsTogether struct {
+	begun *sync.WaitGroup
+	once  sync.Once
+}
+
+func (d *dialsTogether) InterceptPeerDial(peer.ID) bool { return true }
+
+func (d *dialsTogether) InterceptAddrDial(peer.ID, multiaddr.Multiaddr) bool {
+	d.once.Do(func() {
+		d.begun.Done()
+		d.begun.Wait()
+	})
+	return true
+}
+
+func (d *dialsTogether) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+
+func (d *dialsTogether) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
+	return true
+}
+
+func (d *dialsTogether) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
+	return true, 0
+}
+
+// twiceConnected returns two hosts with two connections: both have dialled.
+func twiceConnected(t *testing.T) (a, b host.Host) {
 	t.Helper()
+	var begun, dialled sync.WaitGroup
+	begun.Add(2)
+	// Of one transport they could meet halfway, and be one.
+	a = newHostOn(t, muxers["tcp"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
+	b = newHostOn(t, muxers["quic"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
 	know(a, b)
 	know(b, a)
+	for _, d := range [][2]host.Host{{a, b}, {b, a}} {
+		dialled.Go(func() {
+			if _, err := d[0].Network().DialPeer(testContext(t), d[1].ID()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	dialled.Wait()
 	eventually(t, "two connections", func() bool {
-		var wg sync.WaitGroup
-		for _, d := range [][2]host.Host{{a, b}, {b, a}} {
-			wg.Go(func() {
-				d[0].Network().(*swarm.Swarm).Backoff().Clear(d[1].ID())
-				_, _ = d[0].Network().DialPeer(testContext(t), d[1].ID())
-			})
-		}
-		wg.Wait()
-		if len(a.Network().ConnsToPeer(b.ID())) > 1 && len(b.Network().ConnsToPeer(a.ID())) > 1 {
-			return true
-		}
-		_ = a.Network().ClosePeer(b.ID())
-		return false
+		return len(a.Network().ConnsToPeer(b.ID())) > 1 && len(b.Network().ConnsToPeer(a.ID())) > 1
 	})
+	return a, b
 }
 
 // With several connections a session is on one of them; when that goes the next
 // call is made on another.
 func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 	t.Parallel()
-	a, b := newHost(t), newHost(t)
-	severalConns(t, a, b)
+	a, b := twiceConnected(t)
 	serve(t, b, Arith{})
 	c := newClientOf(t, a)
 	multipliesAlways(t, c, b)
