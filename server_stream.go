@@ -41,9 +41,11 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	}
 
 	received, sent := make(chan error, 1), make(chan error, 1)
+	lost := false // the caller's end, while the method had not ended; known when received
 	go func() {
 		err := pump(call.stream.in, call.patiently(own.args()))
 		if err != nil {
+			lost = call.conn != nil && err != errStopped && !isClosed(returned)
 			if isCallError(err) {
 				call.await(ctx, own.refused(err), returned)
 			}
@@ -94,13 +96,18 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 	call.stream.in.halt()
 	// An argument that could not be taken explains what the method made of
 	// its channel's end.
-	if receiveErr := <-received; isCallError(receiveErr) {
+	receiveErr := <-received
+	switch {
+	case isCallError(receiveErr):
 		return receiveErr
+	case err != nil:
+		return err
+	case lost:
+		// What the method made of it is no success: the caller, if it can hear
+		// anything, must not take the end of the stream for one.
+		return serverError(CodeUnavailable, call.ID(), "the arguments broke off: %w", receiveErr)
 	}
-	if err == nil && sendErr != nil {
-		err = sendErr
-	}
-	return err
+	return sendErr
 }
 
 // stopWriting ends the sending of replies to a caller that is gone: nobody

@@ -355,6 +355,11 @@ func (c *clientConn) stream() error {
 		sent <- err
 	}()
 	err := pump(from, call.stream.out)
+	if err == nil && c.st.Conn().IsClosed() {
+		// The end of the connection may look like that of the stream: what is
+		// not known to be whole is no success.
+		err = io.ErrUnexpectedEOF
+	}
 	call.stream.in.halt()
 	var serr error
 	select {
