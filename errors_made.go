@@ -87,11 +87,23 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 	case errors.Is(err, wire.ErrStalled):
 		return newError(kind, CodeDeadlineExceeded, id,
 			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout}).over("Limits.ProgressTimeout")
-	case errors.Is(err, mux.ErrMemory), errors.Is(err, wire.ErrMemory) && !errors.Is(err, network.ErrResourceScopeClosed): // that is a stream which has ended
+	case isRefusedMemory(err):
 		return newError(kind, CodeResourceExhausted, id,
 			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName}).over(limitOfLibp2p)
+	case errors.Is(err, msgpack.ErrInvalid):
+		code := CodeInternal // a server that writes no msgpack
+		if kind == ServerErr {
+			code = CodeInvalidArgument
+		}
+		return newError(kind, code, id, "%s: %w", []any{what, err})
 	}
 	return err
+}
+
+// isRefusedMemory reports whether libp2p's resource manager has no memory left.
+// Of a stream that has ended it says that too.
+func isRefusedMemory(err error) bool {
+	return (errors.Is(err, mux.ErrMemory) || errors.Is(err, wire.ErrMemory)) && !errors.Is(err, network.ErrResourceScopeClosed)
 }
 
 // sound returns err, a method's or an interceptor's, and does before with it

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -100,6 +101,52 @@ func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
 		})
 	}
 	released(t, a, b)
+}
+
+// On the extended protocol the end of the stream says nothing of the replies:
+// it looks the same if the connection goes, or the peer dies.
+func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
+	t.Parallel()
+	const two = ok + "\x01" + ok + "\x02"
+	for _, test := range []struct {
+		name     string
+		protocol protocol.ID
+		answer   string
+		replies  int
+		good     bool
+	}{
+		{"none", extended, "", 0, false},
+		{"none, and the mark", extended, "\xc1", 0, true},
+		{"two", extended, two, 2, false},
+		{"two, and the mark", extended, two + "\xc1", 2, true},
+		{"two, half of one, and the mark", extended, two + ok + "\xc1", 2, false},
+		{"none, v0.6", testProtocol, "", 0, true},
+		{"two, v0.6", testProtocol, two, 2, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			c := newClient(t, a)
+			b.SetStreamHandler(test.protocol, func(st network.Stream) {
+				defer st.Close()
+				_, _ = st.Read(make([]byte, 1)) // negotiation is over
+				_, _ = st.Write([]byte(test.answer))
+			})
+			args, replies := make(chan int), make(chan int, 3)
+			close(args)
+			err := c.Stream(testContext(t), b.ID(), "Svc", "Method", args, replies)
+			if n := len(replies); n != test.replies {
+				t.Errorf("%d replies, not %d", n, test.replies)
+			}
+			if test.good && err != nil {
+				t.Errorf("the call fails: %v", err)
+			}
+			var broke *rpc.TransportError
+			if whole := !strings.Contains(test.name, "half"); !test.good && (err == nil || whole && (rpc.CodeOf(err) != rpc.CodeUnavailable || !errors.As(err, &broke) || !errors.Is(err, io.ErrUnexpectedEOF))) {
+				t.Errorf("the call ends with %v", err)
+			}
+		})
+	}
 }
 
 func TestNilStreamedByAServerIsNoNilForTheCaller(t *testing.T) {

@@ -314,6 +314,46 @@ func (e *ending) Take(ctx context.Context, in <-chan int, _ chan<- int) error {
 	return nil
 }
 
+func TestServerMarksTheEndOfReplies(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, newStreaming())
+	for _, test := range []struct {
+		method string
+		p      protocol.ID
+		ends   string
+	}{
+		{"Nothing", extended, "\xc1"},
+		{"Three", extended, "\x02\xc1"},
+		{"ThreeAndFail", extended, "\xc0"},
+		{"Nothing", testProtocol, ""},
+		{"Three", testProtocol, "\x02"},
+	} {
+		st := open(t, a, b, test.p)
+		write(t, st, header("Svc", test.method))
+		if test.p == extended {
+			write(t, st, []byte{0xc1})
+		} else {
+			_ = st.CloseWrite()
+		}
+		got, err := io.ReadAll(st)
+		if !strings.HasSuffix(string(got), test.ends) || len(got) < len(test.ends) || test.method == "Nothing" && len(got) != len(test.ends) || err != nil {
+			t.Errorf("%s, %s: %q, %v", test.p, test.method, got, err)
+		}
+	}
+}
+
+func TestGarbageAmongArgumentsIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	serve(t, b, new(counted))
+	st := open(t, a, b, testProtocol)
+	write(t, st, cat(header("Svc", "Streaming"), "\x01\xc1"))
+	if e := refusal(t, st); e.Code != int(rpc.CodeInvalidArgument) || !strings.Contains(e.Error, "Svc.Streaming: argument 2 of the stream: msgpack: invalid byte 0xc1") {
+		t.Errorf("%+v", e)
+	}
+}
+
 // A method must be able to tell all its arguments from the first few of them:
 // whoever takes what it got for complete stores half a file.
 func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {

@@ -102,7 +102,7 @@ func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
 		return receiveErr
 	case err != nil:
 		return err
-	case lost:
+	case lost && sendErr == nil:
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
 		return serverError(CodeUnavailable, call.ID(), "the arguments broke off: %w", receiveErr)

@@ -397,7 +397,12 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	case errors.As(err, &large) && large.Request:
 		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max).over("Limits.MessageSize")
 	}
-	return sessionError(err, id, ClientErr, "the reply", &c.limits)
+	err = sessionError(err, id, ClientErr, "the reply", &c.limits)
+	var e *Error
+	if errors.As(err, &e) && e.Code == CodeUnavailable {
+		e.broke(s.peer)
+	}
+	return err
 }
 
 // refused is the error of a call that the server had no room for.

@@ -251,7 +251,7 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 		return sessionError(err, call.ID(), ServerErr, "the argument", l)
 	}
 	b := all[c.header:]
-	if len(b) == 1 && b[0] == wire.ArgsEnd {
+	if len(b) == 1 && b[0] == wire.StreamEnd {
 		return call.method.mismatch("nil") // noArgument
 	}
 	if err := msgpack.Check(b, l.message()); err != nil {
@@ -273,7 +273,7 @@ func (c *serverCall) respond(call *CallInfo, err error) error {
 		return c.in.Decline(b)
 	}
 	failed := c.in.Reply(b, users)
-	if errors.Is(failed, mux.ErrMemory) {
+	if isRefusedMemory(failed) {
 		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
 		call.Reply = nil // which is what is too large
 		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
@@ -293,7 +293,7 @@ func sessionError(err error, id ServiceID, kind ErrorType, what string, l *Limit
 		return limitError(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: l.MessageSize}, id, kind, what, l)
 	case errors.Is(err, mux.ErrStalled):
 		return limitError(wire.ErrStalled, id, kind, what, l)
-	case errors.Is(err, mux.ErrMemory):
+	case isRefusedMemory(err):
 		return limitError(err, id, kind, what, l)
 	}
 	return newError(kind, CodeUnavailable, id, "%s: %w", []any{what, err})

@@ -92,7 +92,7 @@ func (c *Client) encode(call *CallInfo) (body encodedValue, err error) {
 
 // noArgument stands for an argument that is nil, for the server to say what
 // the method takes. It is no msgpack value.
-var noArgument = []byte{wire.ArgsEnd}
+var noArgument = []byte{wire.StreamEnd}
 
 // errNotServed: the peer turned the stream down when the request was on its
 // way, because libp2p had remembered its protocols wrongly.
@@ -190,7 +190,7 @@ func (c *clientConn) fail(err *Error) {
 	c.abort()
 }
 
-// marked reports whether the server knows the mark that ends arguments.
+// marked reports whether arguments and replies of a stream end with a mark.
 func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.protocol }
 
 func (c *clientConn) header(ctx context.Context) *wire.Header {
@@ -332,13 +332,13 @@ func (c *clientConn) stream() error {
 	closeSend := c.st.CloseWrite
 	if c.marked() {
 		closeSend = func() error {
-			c.W.B = append(c.W.B, wire.ArgsEnd)
+			c.W.B = append(c.W.B, wire.StreamEnd)
 			return c.W.Flush()
 		}
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
 	from := &wireSource{
-		r: &c.R, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
 			if errors.Is(err, errExpands) {
 				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err).over("Limits.MessageSize")
@@ -355,9 +355,9 @@ func (c *clientConn) stream() error {
 		sent <- err
 	}()
 	err := pump(from, call.stream.out)
-	if err == nil && c.st.Conn().IsClosed() {
-		// The end of the connection may look like that of the stream: what is
-		// not known to be whole is no success.
+	if err == nil && !c.marked() && c.st.Conn().IsClosed() {
+		// The end of the connection may look like that of the stream, and v0.6
+		// marks no end: what is not known to be whole is no success.
 		err = io.ErrUnexpectedEOF
 	}
 	call.stream.in.halt()

@@ -27,7 +27,7 @@ type serverConn struct {
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
 	methods serverContext
-	marked  bool        // streaming arguments end with a mark, not with the stream
+	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
 	argsEnd bool        // all arguments have been read
 	told    bool        // the reply or the error has been written
 	hasSlot bool        // one of the peer's
@@ -245,6 +245,9 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		return errServerClosed
 	}
 	if err == nil && call.Kind == Streaming {
+		if c.marked {
+			c.W.B = append(c.W.B, wire.StreamEnd)
+		}
 		err = c.W.Flush()
 		c.told = err == nil
 		return err

@@ -32,13 +32,7 @@ type wireSource struct {
 func (s *wireSource) halt() { s.stop() }
 
 func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
-	pace := wire.PaceValue
-	if s.responses {
-		if st, err := s.response(wait); st != stateItem || err != nil {
-			return it, st, err
-		}
-		wait, pace = true, wire.PaceAll // its value is part of it
-	} else if s.marked {
+	if s.marked {
 		if !wait && s.r.EndBuffered() {
 			return it, stateEnd, nil
 		}
@@ -47,6 +41,13 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 				return it, stateEnd, err
 			}
 		}
+	}
+	pace := wire.PaceValue
+	if s.responses {
+		if st, err := s.response(wait); st != stateItem || err != nil {
+			return it, st, err
+		}
+		wait, pace = true, wire.PaceAll // its value is part of it
 	}
 	b, st, err := s.take(s.limits.message(), wait, pace)
 	if err == nil && st == stateEnd && s.responses {

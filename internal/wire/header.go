@@ -20,10 +20,10 @@ const (
 	KindStreaming
 )
 
-// ArgsEnd ends the arguments of a streaming call where the caller keeps its
-// side open (see docs/wire.md). It is the one byte that no msgpack value
-// starts with.
-const ArgsEnd = 0xc1
+// StreamEnd ends the arguments and the replies of a streaming call where the
+// stream's own end says only that it is gone (see docs/wire.md). It is the one
+// byte that no msgpack value starts with.
+const StreamEnd = 0xc1
 
 // Header opens a call. Its zero fields are not written, and the first two are
 // always: with none of the others set the bytes are v0.6's.

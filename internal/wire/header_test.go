@@ -292,7 +292,7 @@ func TestNotAHeader(t *testing.T) {
 			t.Errorf("%s for a response: %+v, %v", kind, r, err)
 		}
 	}
-	for _, b := range [][]byte{nil, {0xc1}, {wire.ArgsEnd}, unhex("dd 7fffffff"), unhex("81 01 01"), unhex("81 90 01"), unhex("81 80 01")} {
+	for _, b := range [][]byte{nil, {0xc1}, {wire.StreamEnd}, unhex("dd 7fffffff"), unhex("81 01 01"), unhex("81 90 01"), unhex("81 80 01")} {
 		if h, err := wire.ParseHeader(b); err == nil {
 			t.Errorf("%x for a header: %+v", b, h)
 		}

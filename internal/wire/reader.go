@@ -157,18 +157,18 @@ func (r *Reader) Buffered(l msgpack.Limits) (v []byte, ok bool, err error) {
 	return r.take(l)
 }
 
-// AtEnd reports whether the next byte is ArgsEnd, waiting for one.
+// AtEnd reports whether the next byte is StreamEnd, waiting for one.
 func (r *Reader) AtEnd() (bool, error) {
 	for r.r == r.w {
 		if err := r.fill(msgpack.Limits{Bytes: firstBuffer}, false); err != nil {
 			return false, err
 		}
 	}
-	return r.buf[r.r] == ArgsEnd, nil
+	return r.buf[r.r] == StreamEnd, nil
 }
 
 // EndBuffered is AtEnd for what has arrived already.
-func (r *Reader) EndBuffered() bool { return r.r < r.w && r.buf[r.r] == ArgsEnd }
+func (r *Reader) EndBuffered() bool { return r.r < r.w && r.buf[r.r] == StreamEnd }
 
 // Pending reports whether anything has arrived that was not taken.
 func (r *Reader) Pending() bool { return r.r < r.w }

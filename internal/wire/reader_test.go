@@ -199,9 +199,9 @@ func TestReaderAtEnd(t *testing.T) {
 		want bool
 		err  error
 	}{
-		{"the mark", chunks{b: []byte{wire.ArgsEnd}, size: 1}, true, nil},
-		{"the mark after reads of nothing", chunks{b: []byte{wire.ArgsEnd}, size: 1, zeros: true}, true, nil},
-		{"the mark and EOF", chunks{b: []byte{wire.ArgsEnd}, size: 1, with: io.EOF}, true, nil},
+		{"the mark", chunks{b: []byte{wire.StreamEnd}, size: 1}, true, nil},
+		{"the mark after reads of nothing", chunks{b: []byte{wire.StreamEnd}, size: 1, zeros: true}, true, nil},
+		{"the mark and EOF", chunks{b: []byte{wire.StreamEnd}, size: 1, with: io.EOF}, true, nil},
 		{"a value", chunks{b: unhex("a161"), size: 1}, false, nil},
 		{"EOF", chunks{}, false, io.EOF},
 		{"an error", chunks{end: errBroken}, false, errBroken},
