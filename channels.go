@@ -27,10 +27,15 @@ type ends struct {
 	once sync.Once
 }
 
+// newEnds makes the ends of two channels. canceled ends both; last, of a method,
+// the items that it sends.
 func newEnds(from, to reflect.Value, canceled, last <-chan struct{}) *ends {
 	e := &ends{stop: make(chan struct{})}
 	e.src.init(from, e.stop, canceled)
 	e.src.ch.lastOn(last)
+	if last == nil {
+		e.src.canceled = canceled
+	}
 	e.dst.init(to, e.stop, canceled)
 	e.src.stop, e.dst.stop = e.halt, e.halt
 	return e
@@ -71,7 +76,8 @@ func (c *chanEnd) init(ch reflect.Value, stop, canceled <-chan struct{}) {
 // side, until the method has returned and nothing is left in it.
 type chanSource struct {
 	chanEnd
-	last bool // nothing more will be sent
+	last     bool            // nothing more will be sent
+	canceled <-chan struct{} // of a caller
 }
 
 func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
@@ -84,7 +90,9 @@ func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 		it, ok, open := c.ch.tryReceive()
 		chosen := caseItem
 		switch {
-		case !open || !ok && c.last:
+		case !open:
+			return it, stateEnd, c.closed()
+		case !ok && c.last:
 			return it, stateEnd, nil
 		case !ok && !wait:
 			return it, stateIdle, nil
@@ -98,13 +106,22 @@ func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 		case chosen != caseItem:
 			return it, stateEnd, errStopped
 		case !open:
-			return it, stateEnd, nil
+			return it, stateEnd, c.closed()
 		}
 		if c.stats != nil {
 			c.stats.out(it.reflected(), nil)
 		}
 		return it, stateItem, nil
 	}
+}
+
+// closed is what the end of the channel means: whoever fills a caller's may have
+// stopped because the context has ended, which is no good end.
+func (c *chanSource) closed() error {
+	if isClosed(c.canceled) {
+		return errStopped
+	}
+	return nil
 }
 
 // discard takes what comes and forgets it until last: a method whose caller

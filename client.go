@@ -162,7 +162,9 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 // was received from argsChan and not sent when the call failed is lost.
 //
 // When ctx ends, Stream returns at once and the method's context is
-// cancelled. It panics if the channels are of no such type, or nil.
+// cancelled. To close argsChan then is no end of the arguments: the method does
+// not take them for complete. Stream panics if the channels are of no such type,
+// or nil.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)

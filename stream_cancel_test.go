@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
 // stuck takes one argument and then looks at nothing but its context.
@@ -134,6 +136,90 @@ func TestInterceptorThatWaitsLeavesTheStreamWhole(t *testing.T) {
 		got, err := stream(testContext(t), t, s, "Divides", args, Quotient{})
 		if err != nil || !slices.Equal(got, []Quotient{{3, 1}, {3, 0}}) {
 			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}
+
+// whole tells of each call whether its arguments ended while its context had
+// not: the method takes them for complete.
+type whole struct{ well chan bool }
+
+func (w *whole) Take(ctx context.Context, in <-chan int, _ chan<- int) error {
+	for range in {
+	}
+	w.well <- ctx.Err() == nil
+	return nil
+}
+
+// lateContext is one whose end others are told of some time after it can be seen.
+type lateContext struct {
+	context.Context
+	done chan struct{}
+	mu   sync.Mutex
+	tell []func()
+}
+
+func (c *lateContext) Done() <-chan struct{} { return c.done }
+
+func (c *lateContext) Err() error {
+	if isClosed(c.done) {
+		return context.Canceled
+	}
+	return nil
+}
+
+// AfterFunc is what context.AfterFunc uses.
+func (c *lateContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tell = append(c.tell, f)
+	return func() bool { return true }
+}
+
+func (c *lateContext) tellAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.tell {
+		f()
+	}
+}
+
+// onArgument is a client's stats handler.
+type onArgument func()
+
+func (onArgument) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (f onArgument) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if _, ok := s.(*stats.OutPayload); ok {
+		f()
+	}
+}
+
+// Whoever fills the arguments' channel may stop because the context has ended,
+// and close it. That is no end of the arguments: half a file would be stored for
+// a whole one. What the pump finds first is a race; here it is the closed channel.
+func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
+	t.Parallel()
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		svc := &whole{make(chan bool, 1)}
+		ctx := &lateContext{Context: testContext(t), done: make(chan struct{})}
+		args, replies := make(chan int, 1), make(chan int)
+		s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(onArgument(func() {
+			close(ctx.done)
+			close(args)
+		}))}})
+		args <- 1
+		result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Take", args, replies) })
+		select {
+		case well := <-svc.well:
+			if well {
+				t.Error("the method takes what it got for complete")
+			}
+		case <-time.After(50 * time.Millisecond): // nothing happens until it is told
+		}
+		ctx.tellAll()
+		if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
+			t.Errorf("the call ends with %v", err)
 		}
 	})
 }

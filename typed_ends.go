@@ -200,6 +200,16 @@ type callerArgs[A, R any] struct {
 	replies *pipe[R]
 }
 
+// next makes no good end of a program's that closes because its context has
+// ended.
+func (c callerArgs[A, R]) next(wait bool, into sink) (item, state, error) {
+	it, st, err := c.pipe.next(wait, into)
+	if st == stateEnd && err == nil && isClosed(c.call) {
+		err = errStopped
+	}
+	return it, st, err
+}
+
 func (c callerArgs[A, R]) halt() {
 	c.pipe.halt()
 	c.replies.halt()
