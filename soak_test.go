@@ -19,7 +19,7 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
-var soakTime = flag.Duration("soak", 2*time.Second, "how long TestSoak runs")
+var soakTime = flag.Duration("soak", 5*time.Second, "how long TestSoak runs")
 
 const (
 	soakHosts   = 4
