@@ -206,9 +206,20 @@ func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo 
 	if !c.isLocal(dest) {
 		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
 	}
+	return c.nameLocalCall(nil, svc, method, kind)
+}
+
+// nameLocalCall is newCall for a local one; of has the names, if they stay there.
+func (c *Client) nameLocalCall(of *ServiceID, svc, method string, kind Kind) *CallInfo {
 	l := c.newLocalCall()
 	call := &l.client // zero, but for its names
-	call.name(svc, method, c.id)
+	if l.named == nil || l.named != of {
+		l.named = of
+		call.name(svc, method, c.id)
+		if of != nil {
+			l.server.name(svc, method, c.id)
+		}
+	}
 	call.Kind, call.Client, call.Local = kind, true, true
 	if call.local != l {
 		call.local = l

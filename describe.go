@@ -120,14 +120,14 @@ func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID)
 	if len(id.String()) > MaxServiceIDLength {
 		return describedMethod{State: describedNone} // which nobody is asked about in a call
 	}
-	if c, ok := ctx.Value(serverContextKey{}).(*serverContext); s.authorize != nil && (!ok || c.remote != nil) {
-		if !ok || !s.authorize(c.sender, id.Name, id.Method) {
+	if c := servedOf(ctx); s.authorize != nil && (c == nil || c.isRemote()) {
+		if c == nil || !s.authorize(c.sender(), id.Name, id.Method) {
 			return describedMethod{State: describedDenied}
 		}
 	}
 	m := s.lookup(id.Name, id.Method)
 	switch {
-	case m == nil && (*s.services.Load())[id.Name] == nil:
+	case m == nil && !s.serves(id.Name):
 		return describedMethod{State: describedNone}
 	case m == nil:
 		return describedMethod{State: describedAbsent}

@@ -64,8 +64,7 @@ type CallInfo struct {
 	method  *method      // in a server, once it is looked up
 	remote  remoteCall   // in a server, of a remote call
 	conn    *serverConn  // the same, if the call has a stream of its own
-	local   *localCall   // in a client, of a local call
-	frame   localFrame   // has the argument and the reply of a local typed call
+	local   *localCall   // of a local call
 
 	errorNames string // in a server, of a remote call: what the method's error is declared as
 }

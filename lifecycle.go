@@ -97,11 +97,24 @@ type gate struct {
 	once   sync.Once
 }
 
-// enter lets a call in. A shut gate lets those in that others inside wait for,
-// until it is locked.
-func (g *gate) enter(inside bool) bool {
+// enter lets a call in, unless the gate is shut.
+func (g *gate) enter() bool {
 	g.calls.Add(1)
-	if g.shut.Load() && (!inside || g.locked.Load()) {
+	if g.shut.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+// enterLate lets a call into a shut gate, until that is locked, if one that is
+// inside waits for it.
+func (g *gate) enterLate(inside bool) bool {
+	if !inside {
+		return false
+	}
+	g.calls.Add(1)
+	if g.locked.Load() {
 		g.leave()
 		return false
 	}

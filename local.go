@@ -16,8 +16,10 @@ type localTransport struct {
 
 // localCall is what a local call needs, in one allocation or none.
 type localCall struct {
-	client CallInfo // the call as the client sees it
-	server CallInfo // and as the server does
+	client CallInfo   // the call as the client sees it
+	server CallInfo   // and as the server does
+	frame  localFrame // has the argument and the reply of a typed call, whose method is looked up
+	named  *ServiceID // whose names both have, if it is known
 	used   bool
 	ended  chan error // of the method's goroutine
 	left   bool       // the method may be using this still
@@ -45,6 +47,9 @@ func (c *localCall) release() {
 	c.client.reset()
 	c.server.reset()
 	c.used = false
+	if c.frame != nil {
+		c.frame = nil
+	}
 	c.spare.Put(c)
 }
 
@@ -71,9 +76,6 @@ func (call *CallInfo) reset() {
 	}
 	if call.Reply != nil {
 		call.Reply = nil
-	}
-	if call.frame != nil {
-		call.frame = nil
 	}
 	if call.options != nil {
 		call.options = nil
@@ -102,19 +104,17 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 	c := call.local
 	if c.used { // an interceptor calls again
 		c = new(localCall)
-		if call.frame != nil {
-			call.frame = call.frame.again()
-		}
 	}
 	c.used = true
 	s := &c.server
-	s.name(call.Service, call.Method, call.Peer)
+	if c.named == nil {
+		s.name(call.Service, call.Method, call.Peer)
+	}
 	s.Kind, s.Local = call.Kind, true
-	if s.frame = call.frame; s.frame != nil {
-		if m := s.frame.lookup(t.server); s.method != m {
-			s.method = m
-		}
-	} else {
+	if s.local != c {
+		s.local = c
+	}
+	if c.frame == nil {
 		s.method = t.server.lookup(call.Service, call.Method)
 		s.Args, s.into, s.stream = call.Args, reflect.TypeOf(call.Reply), call.stream
 	}
@@ -135,15 +135,14 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		case err = <-c.ended:
 		case <-ctx.Done():
 			c.left = true
-			call.frame = nil
 			return contextError(ctx, call.ID())
 		}
 	}
 	if err == errClosed || err == errStopped {
 		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
 	}
-	if call.frame != nil {
-		call.frame.store(s.Reply)
+	if c.frame != nil {
+		c.frame.store(s.Reply)
 	} else if call.Kind == Unary && s.Reply != nil {
 		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(s.Reply).Elem())
 		if call.stats != nil {
@@ -174,8 +173,8 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 // its channels, against the method's.
 func (call *CallInfo) receiveLocal() error {
 	switch m := call.method; {
-	case call.frame != nil:
-		return call.frame.receive(call)
+	case call.local.frame != nil:
+		return call.local.frame.receive(call)
 	case m.kind == Streaming:
 		if a := call.stream.args; !a.AssignableTo(m.arg) {
 			return m.mismatch(a.String())

@@ -30,8 +30,8 @@ func ContextWithMetadata(ctx context.Context, md Metadata) context.Context {
 // MetadataFromContext returns a copy of the metadata that came with the call
 // which a method, or a server's interceptor, is serving; nil if none did.
 func MetadataFromContext(ctx context.Context) Metadata {
-	if c, ok := ctx.Value(serverContextKey{}).(*serverContext); ok {
-		return maps.Clone(c.metadata)
+	if s := servedOf(ctx); s != nil {
+		return maps.Clone(s.received())
 	}
 	return nil
 }
@@ -45,39 +45,76 @@ func outgoing(ctx context.Context) Metadata {
 	return md
 }
 
-type serverContextKey struct{}
-
-// serverContext is the context of one call as a method sees it: the sender
-// and the metadata in one allocation.
-type serverContext struct {
-	context.Context
-	sender   peer.ID
-	metadata Metadata
-	server   *Server
-	remote   remoteCall // nil if it is local
+// served is what the context of a method knows of its call.
+type served interface {
+	sender() peer.ID
+	received() Metadata
+	from() *Server
+	isRemote() bool
 }
 
-// Done starts to look out for the caller's going.
-func (c *serverContext) Done() <-chan struct{} { return c.watched().Done() }
+type servedKey struct{}
 
-// Err is for methods that ask now and then rather than wait.
-func (c *serverContext) Err() error { return c.watched().Err() }
+// servedOf returns nil for a context that is not a method's.
+func servedOf(ctx context.Context) served {
+	s, _ := ctx.Value(servedKey{}).(served)
+	return s
+}
 
-func (c *serverContext) watched() context.Context {
-	if c.remote != nil {
-		return c.remote.watched(c.Context)
+// localContext is a method's, in a local call.
+type localContext struct {
+	context.Context // the caller's
+	server          *Server
+}
+
+func (c *localContext) sender() peer.ID    { return c.server.id }
+func (c *localContext) received() Metadata { return outgoing(c.Context) }
+func (c *localContext) from() *Server      { return c.server }
+func (c *localContext) isRemote() bool     { return false }
+
+func (c *localContext) Value(key any) any {
+	if v, ok := valueOf(c, key); ok {
+		return v
 	}
-	return c.Context
+	return c.Context.Value(key)
 }
 
-func (c *serverContext) Value(key any) any {
+// valueOf is what the context of a method says in place of those that it is
+// made from.
+func valueOf(c served, key any) (v any, ok bool) {
 	switch key {
 	case ContextKeyRequestSender:
-		return c.sender
-	case serverContextKey{}:
-		return c
+		return c.sender(), true
+	case servedKey{}:
+		return c, true
 	case outgoingMetadata{}:
-		return nil // what the caller sent is not what the method sends
+		return nil, true // what the caller sent is not what the method sends
+	}
+	return nil, false
+}
+
+// serverContext is a method's, in a remote call.
+type serverContext struct {
+	context.Context
+	metadata Metadata
+	server   *Server
+	remote   remoteCall
+}
+
+func (c *serverContext) sender() peer.ID    { return c.remote.caller() }
+func (c *serverContext) received() Metadata { return c.metadata }
+func (c *serverContext) from() *Server      { return c.server }
+func (c *serverContext) isRemote() bool     { return true }
+
+// Done starts to look out for the caller's going.
+func (c *serverContext) Done() <-chan struct{} { return c.remote.watched(c.Context).Done() }
+
+// Err is for methods that ask now and then rather than wait.
+func (c *serverContext) Err() error { return c.remote.watched(c.Context).Err() }
+
+func (c *serverContext) Value(key any) any {
+	if v, ok := valueOf(c, key); ok {
+		return v
 	}
 	if call, ok := c.remote.(*serverCall); ok {
 		return call.made(c.Context).Value(key)

@@ -2,14 +2,8 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"maps"
 	"reflect"
-	"slices"
-	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -43,8 +37,7 @@ type Server struct {
 	noSessions   bool
 	limits       Limits
 
-	services      atomic.Pointer[map[string]*service] // replaced, never changed
-	registering   sync.Mutex
+	registry      registry
 	remote, local Handler
 
 	gate     gate
@@ -111,7 +104,7 @@ func WithServerSessions(on bool) ServerOption {
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{host: h, protocol: p, logger: slog.Default()}
-	s.services.Store(&map[string]*service{})
+	s.registry.init()
 	s.conns.open = make(map[*serverConn]struct{})
 	s.sessions.open = make(map[*serverSession]struct{})
 	s.sessions.perPeer = make(map[peer.ID]int)
@@ -156,131 +149,28 @@ func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
 // ID returns the ID of the server's host, empty without one.
 func (s *Server) ID() peer.ID { return s.id }
 
-// Register makes the methods of rcvr callable as those of a service named
-// after its type, which must be exported. Two forms of method are taken, where
-// A and R may be any types that the codec carries, and A a pointer too:
-//
-//	func (t T) Unary(ctx context.Context, arg A, reply *R) error
-//	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
-//
-// Register returns an error if rcvr has no such method, and if the name is
-// taken. Methods of other forms are left out; [Server.Services] tells which
-// and why, and so does a line in the log. It may be called while the server
-// is in use.
-func (s *Server) Register(rcvr any) error { return s.register("", rcvr) }
-
-// RegisterName is [Server.Register] with a name in place of the type's.
-func (s *Server) RegisterName(name string, rcvr any) error {
-	if name == "" {
-		return fmt.Errorf("rpc: cannot register %T under an empty name", rcvr)
-	}
-	return s.register(name, rcvr)
-}
-
-func (s *Server) register(name string, rcvr any) error {
-	svc, err := newService(name, rcvr)
-	if err != nil {
-		return err
-	}
-	name = svc.info.Name
-	s.registering.Lock()
-	defer s.registering.Unlock()
-	services := maps.Clone(*s.services.Load())
-	if _, taken := services[name]; taken {
-		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
-	}
-	services[name] = svc
-	s.services.Store(&services)
-	if len(svc.info.LeftOut) > 0 {
-		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
-	}
-	for _, m := range svc.info.Methods {
-		s.warnLocalOnly(ServiceID{name, m.Name}, m.LocalOnly)
-	}
-	return nil
-}
-
-func (s *Server) warnLocalOnly(id ServiceID, reason error) {
-	if reason != nil {
-		s.logger.Warn("rpc: method can be called only locally", "service", id.Name, "method", id.Method, "reason", reason)
-	}
-}
-
-// handle registers one method, beside those that its service has.
-func (s *Server) handle(m *method) error {
-	s.registering.Lock()
-	defer s.registering.Unlock()
-	services := maps.Clone(*s.services.Load())
-	svc := services[m.id.Name]
-	if svc == nil {
-		svc = &service{info: ServiceInfo{Name: m.id.Name}, methods: make(map[string]*method)}
-	} else if svc.methods[m.id.Method] != nil {
-		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
-	}
-	services[m.id.Name] = svc.with(m)
-	s.services.Store(&services)
-	s.warnLocalOnly(m.id, m.localOnly())
-	return nil
-}
-
-// Services describes what is registered, sorted by name.
-func (s *Server) Services() []ServiceInfo {
-	var all []ServiceInfo
-	for _, svc := range *s.services.Load() {
-		info := svc.info
-		info.Methods, info.LeftOut = slices.Clone(info.Methods), slices.Clone(info.LeftOut)
-		all = append(all, info)
-	}
-	slices.SortFunc(all, func(a, b ServiceInfo) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}
-
-// lookup returns a method, or nil.
-func (s *Server) lookup(service, name string) *method {
-	return methodOf(*s.services.Load(), service, name)
-}
-
-func methodOf(services map[string]*service, service, name string) *method {
-	if svc := services[service]; svc != nil {
-		return svc.methods[name]
-	}
-	return nil
-}
-
-// notFound says which of the two names is wrong, in v0.6's words.
-func (s *Server) notFound(id ServiceID) error {
-	what := "service " + id.Name
-	if (*s.services.Load())[id.Name] != nil {
-		what = "method " + id.Method
-	}
-	return &Error{Code: CodeUnimplemented, Message: "rpc: can't find " + what, kind: ServerErr}
-}
-
 // serveLocal serves a call of the same process. The reply is one of its own,
 // for the caller may have gone before the method is done with it.
 func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 	// A call that Shutdown waits for may need others of this process.
-	if !s.gate.enter(s.serves(ctx)) {
+	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
 		return s.closedError(c.server.ID())
 	}
 	defer s.gate.leave()
-	var sc *serverContext
-	if c.server.frame != nil {
-		sc = c.server.frame.context()
+	var mc *localContext
+	if c.frame != nil {
+		mc = c.frame.context()
 	} else {
-		sc = new(serverContext)
+		mc = new(localContext)
 	}
-	sc.Context, sc.sender, sc.metadata, sc.server = ctx, s.id, outgoing(ctx), s
-	return s.local(sc, &c.server)
+	mc.Context, mc.server = ctx, s
+	return s.local(mc, &c.server)
 }
 
-// serves reports whether ctx is that of a method that this server is running.
-func (s *Server) serves(ctx context.Context) bool {
-	if !s.gate.shut.Load() {
-		return false // nobody needs to know
-	}
-	c, ok := ctx.Value(serverContextKey{}).(*serverContext)
-	return ok && c.server == s
+// runs reports whether ctx is that of a method that this server is running.
+func (s *Server) runs(ctx context.Context) bool {
+	c := servedOf(ctx)
+	return c != nil && c.from() == s
 }
 
 func (s *Server) closedError(id ServiceID) error {
@@ -334,8 +224,8 @@ func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
 	switch {
 	case m.kind == Streaming:
 		return s.invokeStreaming(ctx, call)
-	case call.frame != nil:
-		return call.frame.invoke(ctx, call)
+	case call.local != nil && call.local.frame != nil:
+		return call.local.frame.invoke(ctx, call)
 	}
 	return m.call(ctx, call.Args, call.Reply)
 }

@@ -59,12 +59,14 @@ type method struct {
 	typed     typedFunc     // in place of rcvr and fn
 	handler   any           // what typed calls
 	stream    typedEnds     // the same, of a streaming method
+	nilable   bool          // arg is a pointer or an interface
 	zero      any           // of type arg, where an interface points to its value
 	arg       reflect.Type  // as the method declares it
 	reply     reflect.Type  // what the reply points to; a stream's element
 	replyPtr  reflect.Type  // a unary method's, as it declares it
 	sentinels sentinels     // that its value declares
 	ok        []byte        // the encoded header of a reply without error
+	number    int           // among those registered
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

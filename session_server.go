@@ -141,6 +141,8 @@ type serverCall struct {
 	over   bool
 }
 
+func (c *serverCall) caller() peer.ID { return c.session.peer }
+
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	s := c.server

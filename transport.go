@@ -4,6 +4,8 @@ import (
 	"context"
 	"reflect"
 	"runtime"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // transport is the seam: it carries one call to its end. Everything else that
@@ -27,6 +29,8 @@ type remoteCall interface {
 	// watched returns ctx, the call's, or one of it, that ends when the caller
 	// has gone.
 	watched(ctx context.Context) context.Context
+	// caller is the peer.
+	caller() peer.ID
 	// context is where the method's context is made: one allocation less.
 	context() *serverContext
 }

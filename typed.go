@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -27,9 +26,7 @@ import (
 type Method[A, R any] struct {
 	id     ServiceID
 	config methodConfig
-	found  atomic.Pointer[foundMethod] // by the last local call
-
-	nilable bool // A may be nil
+	found  foundMethod // by the last local call
 }
 
 // MethodOption configures a method value as it is made. Every [CallOption] is
@@ -43,10 +40,7 @@ type methodConfig struct {
 // NewMethod declares the unary method service.method. It panics if a name is
 // empty, or both are longer than [MaxServiceIDLength] with the dot.
 func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] {
-	m := &Method[A, R]{id: declared(service, method), config: configured(opts)}
-	kind := reflect.TypeFor[A]().Kind()
-	m.nilable = kind == reflect.Pointer || kind == reflect.Interface
-	return m
+	return &Method[A, R]{id: declared(service, method), config: configured(opts)}
 }
 
 func configured(opts []MethodOption) (c methodConfig) {
@@ -81,8 +75,9 @@ func (m *Method[A, R]) String() string { return m.id.String() }
 // while the server is in use. If A or R cannot travel, only local calls can
 // succeed: [Server.Services] tells, and a line in the log.
 func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
+	kind := reflect.TypeFor[A]().Kind()
 	return s.handle(&method{
-		id: m.id, kind: Unary,
+		id: m.id, kind: Unary, nilable: kind == reflect.Pointer || kind == reflect.Interface,
 		arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](), replyPtr: reflect.TypeFor[*R](),
 		handler: f, sentinels: sentinelsOf(&m.config),
 		typed: func(ctx context.Context, arg, reply any) error {
@@ -106,15 +101,20 @@ func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A,
 		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
 		return reply, err
 	}
-	call := c.newCall(dest, m.id.Name, m.id.Method, Unary)
-	f := &typedFrame[A, R]{of: m, arg: arg}
-	call.frame, call.options = f, o
+	call := c.nameLocalCall(&m.id, m.id.Name, m.id.Method, Unary)
+	f, l := &typedFrame[A, R]{arg: arg}, call.local
+	l.frame = f
+	if call.options != o {
+		call.options = o
+	}
+	if method := m.found.lookup(c.server.registry.now.Load(), m.id); l.server.method != method {
+		l.server.method = method
+	}
 	err := c.do(ctx, call)
-	f, _ = call.frame.(*typedFrame[A, R])
-	call.release()
-	if f == nil { // it is the method's still
+	if l.left { // it is the method's still
 		var none R
 		return none, err
 	}
+	l.release()
 	return f.reply, err
 }

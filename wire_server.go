@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -42,6 +43,8 @@ type serverConn struct {
 }
 
 func (c *serverConn) context() *serverContext { return &c.methods }
+
+func (c *serverConn) caller() peer.ID { return c.st.Conn().RemotePeer() }
 
 // serve is the handler of a stream.
 func (s *Server) serve(st network.Stream, marked bool) {
@@ -89,7 +92,7 @@ func (c *serverConn) admit(call *CallInfo) error {
 // still to be told to the caller.
 func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) error {
 	call.Service, call.Method, call.Kind = h.Service, h.Method, Kind(h.Kind)
-	if !s.gate.enter(false) { // only now is it a call that Shutdown waits for
+	if !s.gate.enter() { // only now is it a call that Shutdown waits for
 		return s.closedError(call.ID())
 	}
 	defer s.gate.leave()
@@ -102,7 +105,7 @@ func (s *Server) dispatch(ctx context.Context, call *CallInfo, h *wire.Header) e
 		call.conn.ctx = ctx
 	}
 	sc := call.remote.context()
-	*sc = serverContext{Context: ctx, sender: call.Peer, metadata: h.Metadata, server: s, remote: call.remote}
+	*sc = serverContext{Context: ctx, metadata: h.Metadata, server: s, remote: call.remote}
 	if call.method = s.lookup(h.Service, h.Method); call.method != nil && call.Kind == 0 {
 		call.Kind = call.method.kind // a v0.6 client does not say
 	}

@@ -1,0 +1,163 @@
+package rpc
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// registry is what a server serves. Calls look it up without a lock: what they
+// see is replaced, never changed.
+type registry struct {
+	now    atomic.Pointer[registered]
+	adding sync.Mutex
+}
+
+// registered is what there was at one time.
+type registered struct {
+	services map[string]*service
+	methods  []*method // by their numbers
+	number   uint64    // of this, among all that this process ever had
+}
+
+// numbers gives a number to each that is registered.
+var numbers atomic.Uint64
+
+func (r *registry) init() { r.now.Store(&registered{number: numbers.Add(1)}) }
+
+// add registers a service, new or with more methods than it had.
+func (r *registry) add(svc *service) {
+	now := r.now.Load()
+	next := &registered{maps.Clone(now.services), slices.Clip(now.methods), numbers.Add(1)}
+	if next.services == nil {
+		next.services = make(map[string]*service)
+	}
+	had := next.services[svc.info.Name]
+	for name, m := range svc.methods {
+		if had == nil || had.methods[name] == nil {
+			m.number = len(next.methods)
+			next.methods = append(next.methods, m)
+		}
+	}
+	next.services[svc.info.Name] = svc
+	r.now.Store(next)
+}
+
+func (r *registered) lookup(id ServiceID) *method {
+	if svc := r.services[id.Name]; svc != nil {
+		return svc.methods[id.Method]
+	}
+	return nil
+}
+
+func (s *Server) lookup(service, name string) *method {
+	return s.registry.now.Load().lookup(ServiceID{service, name})
+}
+
+// notFound says which of the two names is wrong, in v0.6's words.
+func (s *Server) notFound(id ServiceID) error {
+	what := "service " + id.Name
+	if s.serves(id.Name) {
+		what = "method " + id.Method
+	}
+	return &Error{Code: CodeUnimplemented, Message: "rpc: can't find " + what, kind: ServerErr}
+}
+
+func (s *Server) serves(service string) bool { return s.registry.now.Load().services[service] != nil }
+
+// foundMethod remembers what a name meant, of one server at a time: the number
+// of what was registered then, and that of the method in it. It keeps neither,
+// for a method's value may live longer than its servers.
+type foundMethod struct{ atomic.Uint64 }
+
+const methodBits = 20
+
+// lookup is that of r, which is shorter where r is what it was the last time.
+func (f *foundMethod) lookup(r *registered, id ServiceID) *method {
+	if last := f.Load(); last>>methodBits == r.number {
+		return r.methods[last&(1<<methodBits-1)]
+	}
+	m := r.lookup(id)
+	if m != nil && m.number < 1<<methodBits {
+		f.Store(r.number<<methodBits | uint64(m.number))
+	}
+	return m
+}
+
+// Register makes the methods of rcvr callable as those of a service named
+// after its type, which must be exported. Two forms of method are taken, where
+// A and R may be any types that the codec carries, and A a pointer too:
+//
+//	func (t T) Unary(ctx context.Context, arg A, reply *R) error
+//	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
+//
+// Register returns an error if rcvr has no such method, and if the name is
+// taken. Methods of other forms are left out; [Server.Services] tells which
+// and why, and so does a line in the log. It may be called while the server
+// is in use.
+func (s *Server) Register(rcvr any) error { return s.register("", rcvr) }
+
+// RegisterName is [Server.Register] with a name in place of the type's.
+func (s *Server) RegisterName(name string, rcvr any) error {
+	if name == "" {
+		return fmt.Errorf("rpc: cannot register %T under an empty name", rcvr)
+	}
+	return s.register(name, rcvr)
+}
+
+func (s *Server) register(name string, rcvr any) error {
+	svc, err := newService(name, rcvr)
+	if err != nil {
+		return err
+	}
+	name = svc.info.Name
+	s.registry.adding.Lock()
+	defer s.registry.adding.Unlock()
+	if s.serves(name) {
+		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
+	}
+	s.registry.add(svc)
+	if len(svc.info.LeftOut) > 0 {
+		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
+	}
+	for _, m := range svc.info.Methods {
+		s.warnLocalOnly(ServiceID{name, m.Name}, m.LocalOnly)
+	}
+	return nil
+}
+
+func (s *Server) warnLocalOnly(id ServiceID, reason error) {
+	if reason != nil {
+		s.logger.Warn("rpc: method can be called only locally", "service", id.Name, "method", id.Method, "reason", reason)
+	}
+}
+
+// handle registers one method, beside those that its service has.
+func (s *Server) handle(m *method) error {
+	s.registry.adding.Lock()
+	defer s.registry.adding.Unlock()
+	svc := s.registry.now.Load().services[m.id.Name]
+	if svc == nil {
+		svc = &service{info: ServiceInfo{Name: m.id.Name}, methods: make(map[string]*method)}
+	} else if svc.methods[m.id.Method] != nil {
+		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
+	}
+	s.registry.add(svc.with(m))
+	s.warnLocalOnly(m.id, m.localOnly())
+	return nil
+}
+
+// Services describes what is registered, sorted by name.
+func (s *Server) Services() []ServiceInfo {
+	var all []ServiceInfo
+	for _, svc := range s.registry.now.Load().services {
+		info := svc.info
+		info.Methods, info.LeftOut = slices.Clone(info.Methods), slices.Clone(info.LeftOut)
+		all = append(all, info)
+	}
+	slices.SortFunc(all, func(a, b ServiceInfo) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
