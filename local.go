@@ -44,10 +44,12 @@ func (c *localCall) release() {
 	if c.spare == nil || c.left {
 		return
 	}
-	c.client.reset()
-	c.server.reset()
 	c.used = false
-	if c.frame != nil {
+	if c.frame != nil && c.server.into == nil && c.client.options == nil {
+		c.frame, c.server.Reply = nil, nil // and nothing else was set
+	} else {
+		c.client.reset()
+		c.server.reset()
 		c.frame = nil
 	}
 	c.spare.Put(c)
