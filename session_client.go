@@ -372,13 +372,10 @@ func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, r
 		return s.explain(ctx, c, call, err)
 	}
 	defer reply.Release()
-	err = c.finish(call, reply.Bytes())
-	if d, ok := ctx.Deadline(); ok && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
-		// The server, whose deadline is the same, was quicker to say so.
-		<-ctx.Done()
-		return contextError(ctx, call.ID())
+	if err = c.finish(call, reply.Bytes()); err == nil {
+		return nil
 	}
-	return err
+	return ownDeadline(ctx, call, err)
 }
 
 func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, err error) error {
@@ -423,23 +420,16 @@ func (c *Client) finish(call *CallInfo, b []byte) error {
 		if err != nil {
 			return clientError(CodeInternal, call.ID(), "bad response: %w", err)
 		}
-		resp, err := wire.ParseResponse(b[:n])
-		if err != nil {
-			return clientError(CodeInternal, call.ID(), "bad response: %w", err)
+		if failure, err = readFailure(call.ID(), b[:n]); err != nil {
+			return err
 		}
-		failure, b = call.ownWords(fromWire(resp)), b[n:]
+		b = b[n:]
 	} else {
 		b = b[1:]
 	}
-	err := msgpack.Check(b, l.message())
-	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(b)):
-		return failure
-	case err != nil:
-		if err = limitError(err, call.ID(), ClientErr, "the reply", l); !isCallError(err) {
-			err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
-		}
-		return err
+	err := c.setReply(call, b, msgpack.Check(b, l.message()), failure)
+	if err != nil && !isCallError(err) { // it is not one value
+		err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}
-	return c.setReply(call, b, failure)
+	return err
 }

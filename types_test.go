@@ -447,6 +447,40 @@ func TestStreamsOfTypesThatCannotTravel(t *testing.T) {
 	})
 }
 
+// givesReader replies with what fits a withIface but for the interface.
+type givesReader struct{}
+
+func (givesReader) Once(_ context.Context, text string, r *map[string]string) error {
+	*r = map[string]string{"R": text}
+	return nil
+}
+
+func (givesReader) Often(_ context.Context, in <-chan string, out chan<- map[string]string) error {
+	for text := range in {
+		out <- map[string]string{"R": text}
+	}
+	return nil
+}
+
+func TestRepliesThatCannotBeReceivedAreAnErrorNamingTypeAndField(t *testing.T) {
+	t.Parallel()
+	overAll(t, givesReader{}, options{}, func(t *testing.T, s setup) {
+		if s.dest == s.sender {
+			return // where the method's type and the caller's are what does not fit
+		}
+		for method, err := range map[string]error{
+			"Once":  s.client.CallContext(testContext(t), s.dest, "Svc", "Once", "abc", new(withIface)),
+			"Often": streamOnce[withIface](t, s, "Often", "abc"),
+		} {
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				t.Errorf("%s: got %v", method, err)
+				continue
+			}
+			checkNames(t, err, "Svc."+method, "the reply's type *rpc_test.withIface", "field R", "io.Reader")
+		}
+	})
+}
+
 func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
 	t.Parallel()
 	s := rpc.NewServer(nil, testProtocol, quiet)
