@@ -144,6 +144,7 @@ type ClientStreamFan[A, R any] struct {
 	sender    *fanSender[A]
 	fan       *fan[R]
 	finishing sync.Mutex // by one at a time
+	finished  bool       // the results are another's
 }
 
 // Send sends an argument to all peers whose calls are not over, under the
@@ -155,13 +156,18 @@ func (d *ClientStreamFan[A, R]) Send(ctx context.Context, arg A) error {
 // Finish ends the arguments and collects the peers' replies, under the rules
 // of [Method.CollectAll]. When ctx ends before, it closes the calls, whose
 // errors tell so. If Close has ended calls, the error says how many peers had
-// succeeded. It waits for a Send that is under way. Later calls of it return what
-// is left, which is nothing.
+// succeeded. It waits for a Send that is under way. The results are returned
+// once: as with [ClientStreamCall.Finish], later calls of it return an error,
+// here one with [CodeFailedPrecondition].
 func (d *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
 	defer d.fan.stop()
 	defer context.AfterFunc(ctx, func() { d.sender.giveUp(contextError(ctx, d.sender.id)) })()
 	d.finishing.Lock()
 	defer d.finishing.Unlock()
+	if d.finished {
+		return Results[R]{}, clientError(CodeFailedPrecondition, d.sender.id, "Finish was called before, and has returned the results")
+	}
+	d.finished = true
 	_ = d.sender.closeSend(ctx)
 	return collect(d.sender.id, &d.fan.tally, d.fan.each)
 }

@@ -363,6 +363,12 @@ func TestClientStreamOpenAll(t *testing.T) {
 		t.Errorf("errors %v, joined %v", got.Errors, err)
 	}
 	checkNames(t, err, "Svc.Sum", dead.String(), c.peers[3].String())
+	// Nothing that is left is no success.
+	got, err = call.Finish(testContext(t))
+	if rpc.CodeOf(err) != rpc.CodeFailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
+		t.Errorf("the second Finish: %+v, %v", got, err)
+	}
+	checkNames(t, err, "Svc.Sum")
 
 	// A context of Finish ends the calls.
 	call = sum.OpenAll(testContext(t), c.client, c.peers[:3])

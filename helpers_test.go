@@ -306,3 +306,12 @@ func (Arith) Block(ctx context.Context, _ struct{}, _ *struct{}) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
+
+func checkNames(t *testing.T, err error, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q does not name %s", err, name)
+		}
+	}
+}

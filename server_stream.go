@@ -25,110 +25,143 @@ type methodEnds interface {
 	discard(returned <-chan struct{})
 }
 
+// streamRun is one run of a streaming method, between two pumps.
+type streamRun struct {
+	call        *CallInfo
+	own         methodEnds
+	parent, ctx context.Context // the call's, and the method's
+	cancel      context.CancelCauseFunc
+	returned    chan struct{} // closed when the method has
+
+	received, sent chan error // what the pumps have ended with
+	lost           bool       // the caller's end, while the method had not ended; known when received
+}
+
 // invokeStreaming runs the method between two pumps, which have ended when it
 // returns.
-func (s *Server) invokeStreaming(ctx context.Context, call *CallInfo) error {
+func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
 	if call.conn != nil {
 		call.conn.unread.begin()
 	}
-	parent := ctx
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
-	own := call.method.ends(ctx, call, s.streamBuffer, returned)
-	if call.Local {
-		own.record(call.stats)
+	r := &streamRun{
+		call: call, own: call.method.ends(ctx, call, s.streamBuffer, returned),
+		parent: parent, ctx: ctx, cancel: cancel, returned: returned,
+		received: make(chan error, 1), sent: make(chan error, 1),
 	}
-
-	received, sent := make(chan error, 1), make(chan error, 1)
-	lost := false // the caller's end, while the method had not ended; known when received
-	go func() {
-		err := pump(call.stream.in, call.patiently(own.args()))
-		if err != nil {
-			lost = call.conn != nil && err != errStopped && !isClosed(returned)
-			if isCallError(err) {
-				call.await(ctx, own.refused(err), returned)
-			}
-			call.stopWriting(err, returned)
-			call.callerLeft(parent, ctx, cancel, err) // before the method sees its arguments end
-		}
-		own.noMore(err)
-		if err == nil && call.conn != nil {
-			if err = call.conn.watchStream(returned); err != nil {
-				call.stopWriting(err, returned)
-				call.callerLeft(parent, ctx, cancel, err)
-			}
-		}
-		received <- err
-	}()
-	go func() {
-		err := pump(own.replies(), call.stream.out)
-		if err != nil {
-			// The call is over; the method learns it by its context, and by
-			// the end of its arguments.
-			call.callerLeft(parent, ctx, cancel, err)
-			if call.conn != nil && isCallError(err) {
-				_ = call.conn.respond(call, err)
-			}
-			call.stream.in.halt()
-			own.discard(returned)
-		}
-		sent <- err
-	}()
+	if call.Local {
+		r.own.record(call.stats)
+	}
+	go func() { r.received <- r.takeArguments() }()
+	go func() { r.sent <- r.sendReplies() }()
 
 	goesOn := false
 	defer func() {
 		if !goesOn { // the method has ended its goroutine, and the call is whoever's next
 			cancel(nil)
-			own.halt()
-			call.stream.in.halt()
-			<-sent
-			<-received
+			r.halt()
+			<-r.sent
+			<-r.received
 		}
 	}()
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
-		return own.run(ctx)
+		return r.own.run(ctx)
 	})(ctx, call)
 	goesOn = true
-	sendErr := <-sent
-	own.halt()
-	call.stream.in.halt()
+	return r.end(err)
+}
+
+// takeArguments hands the arguments to the method, and watches for the caller
+// when it has them all.
+func (r *streamRun) takeArguments() error {
+	call := r.call
+	err := pump(call.stream.in, call.patiently(r.own.args()))
+	if err != nil {
+		r.lost = call.conn != nil && err != errStopped && !isClosed(r.returned)
+		if isCallError(err) {
+			call.await(r.ctx, r.own.refused(err), r.returned)
+		}
+		r.stopWriting(err)
+		r.callerLeft(err) // before the method sees its arguments end
+	}
+	r.own.noMore(err)
+	if err == nil && call.conn != nil {
+		if err = call.conn.watchStream(r.returned); err != nil {
+			r.stopWriting(err)
+			r.callerLeft(err)
+		}
+	}
+	return err
+}
+
+// sendReplies sends what the method replies, and takes the rest of it where it
+// cannot be sent.
+func (r *streamRun) sendReplies() error {
+	call := r.call
+	err := pump(r.own.replies(), call.stream.out)
+	if err != nil {
+		// The call is over; the method learns it by its context, and by
+		// the end of its arguments.
+		r.callerLeft(err)
+		if call.conn != nil && isCallError(err) {
+			_ = call.conn.respond(call, err)
+		}
+		call.stream.in.halt()
+		r.own.discard(r.returned)
+	}
+	return err
+}
+
+// end waits for the pumps of a method that has returned err, and returns the
+// error of the call.
+func (r *streamRun) end(err error) error {
+	sendErr := <-r.sent
+	r.halt() // only now: all replies were to be sent
 	// An argument that could not be taken explains what the method made of
 	// its channel's end.
-	receiveErr := <-received
+	receiveErr := <-r.received
 	switch {
 	case isCallError(receiveErr):
 		return receiveErr
 	case err != nil:
 		return err
-	case lost && sendErr == nil:
+	case r.lost && sendErr == nil:
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
-		return serverError(CodeUnavailable, call.ID(), "the arguments broke off: %w", receiveErr)
+		return serverError(CodeUnavailable, r.call.ID(), "the arguments broke off: %w", receiveErr)
 	}
 	return sendErr
 }
 
+// halt ends every wait of the method's ends, and the taking of arguments.
+func (r *streamRun) halt() {
+	r.own.halt()
+	r.call.stream.in.halt()
+}
+
 // stopWriting ends the sending of replies to a caller that is gone: nobody
 // takes them. A method that has returned has ended the reading itself.
-func (call *CallInfo) stopWriting(err error, returned <-chan struct{}) {
+func (r *streamRun) stopWriting(err error) {
 	if err == errStopped { // the context has ended, and the caller is told
 		return
 	}
-	if call.conn != nil && call.conn.marked && !call.conn.stopped.Load() && !isCallError(err) && !isClosed(returned) {
-		_ = call.conn.st.SetWriteDeadline(wire.Past)
+	c := r.call.conn
+	if c != nil && c.marked && !c.stopped.Load() && !isCallError(err) && !isClosed(r.returned) {
+		_ = c.st.SetWriteDeadline(wire.Past)
 	}
 }
 
 // callerLeft ends the context of a method whose caller is gone: if its parent
 // has ended, with that error.
-func (call *CallInfo) callerLeft(parent, ctx context.Context, cancel context.CancelCauseFunc, err error) {
-	if call.conn != nil {
-		call.conn.awaitDeadline(err)
+func (r *streamRun) callerLeft(err error) {
+	if r.call.conn != nil {
+		r.call.conn.awaitDeadline(err)
 	}
-	if parent.Err() == nil {
-		cancel(err)
+	if r.parent.Err() == nil {
+		r.cancel(err)
 	}
-	<-ctx.Done()
+	<-r.ctx.Done()
 }

@@ -256,13 +256,7 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	if len(b) == 1 && b[0] == wire.StreamEnd {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err := msgpack.Check(b, l.message()); err != nil {
-		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
-			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
-		}
-		return err
-	}
-	err = call.setArgument(b, l)
+	err = call.setArgument(b, msgpack.Check(b, l.message()), l)
 	c.in.Release() // before the method runs: it may be large
 	return err
 }

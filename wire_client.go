@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -140,13 +139,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 		return nil
 	}
 	conn.abort()
-	if d, ok := ctx.Deadline(); ok && ctx.Done() != nil && CodeOf(err) == CodeDeadlineExceeded && !time.Now().Before(d) {
-		// The server, whose deadline is the same, was quicker to say so than
-		// the context: the error is the one that it would have been.
-		<-ctx.Done()
-		return contextError(ctx, call.ID())
-	}
-	return conn.explain(ctx, err)
+	return conn.explain(ctx, ownDeadline(ctx, call, err))
 }
 
 func (c *clientConn) open(ctx context.Context) error {
@@ -275,54 +268,12 @@ func (c *clientConn) receive() error {
 	if err != nil {
 		return limitError(err, call.ID(), ClientErr, "the response's header", l)
 	}
-	resp, err := wire.ParseResponse(b)
+	failure, err := readFailure(call.ID(), b)
 	if err != nil {
-		return clientError(CodeInternal, call.ID(), "bad response: %w", err)
+		return err
 	}
-	failure := call.ownWords(fromWire(resp))
 	b, err = c.R.Next(l.message(), wire.PaceAll)
-	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(b)):
-		return failure
-	case err != nil:
-		return limitError(err, call.ID(), ClientErr, "the reply", l)
-	}
-	return c.client.setReply(call, b, failure)
-}
-
-// setReply decodes the reply that came beside a failure, or none.
-func (c *Client) setReply(call *CallInfo, b []byte, failure error) error {
-	if err := decode(b, call.Reply, &c.limits); err != nil && failure == nil {
-		if errors.Is(err, errExpands) {
-			return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err).over("Limits.MessageSize")
-		}
-		if obstacle := typeInfoOf(reflect.TypeOf(call.Reply)).decode; obstacle != nil {
-			return clientError(CodeInvalidArgument, call.ID(), "the reply's %w", err)
-		}
-		return replyMismatch(call.ID(), msgpack.Describe(b), reflect.TypeOf(call.Reply)).because(err)
-	}
-	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), b)
-	}
-	return failure
-}
-
-// ownWords puts the argument's own type into the server's complaint about it,
-// which knows only what arrived.
-func (call *CallInfo) ownWords(err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *Error
-	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || call.Kind != Unary {
-		return err
-	}
-	// A method may pass on the complaint about a call of its own.
-	own := mismatched(ServerErr, call.ID(), e.Details[detailTakes], describeArg(call.Args))
-	if head, _, _ := strings.Cut(own.Message, ", not "); !strings.HasPrefix(e.Message, head+", not ") {
-		return err
-	}
-	return own
+	return c.client.setReply(call, b, err, failure)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -340,10 +291,7 @@ func (c *clientConn) stream() error {
 	from := &wireSource{
 		r: &c.R, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) error {
-			if errors.Is(err, errExpands) {
-				return clientError(CodeResourceExhausted, call.ID(), "the reply: %w", err).over("Limits.MessageSize")
-			}
-			return replyMismatch(call.ID(), msgpack.Describe(b), reflect.PointerTo(call.stream.replies)).because(err)
+			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},
 	}
 	sent := make(chan error, 1)

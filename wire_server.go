@@ -188,13 +188,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err != nil {
-		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
-			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
-		}
-		return err
-	}
-	if err := call.setArgument(b, l); err != nil {
+	if err := call.setArgument(b, err, l); err != nil {
 		return err
 	}
 	c.argsEnd = true
@@ -206,8 +200,14 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	return nil
 }
 
-// setArgument decodes a unary call's argument.
-func (call *CallInfo) setArgument(b []byte, l *Limits) error {
+// setArgument decodes a unary call's argument; or err came in place of it.
+func (call *CallInfo) setArgument(b []byte, err error, l *Limits) error {
+	if err != nil {
+		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
+			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
+		}
+		return err
+	}
 	arg := newItem(call.method.arg)
 	if err := decode(b, arg.ptr, l); err != nil {
 		return argumentError(call.method, b, err)

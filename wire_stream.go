@@ -104,11 +104,11 @@ func (s *wireSource) response(wait bool) (state, error) {
 	if st != stateItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
 		return st, err
 	}
-	r, err := wire.ParseResponse(b)
-	if err != nil {
-		return stateEnd, clientError(CodeInternal, s.id, "bad response: %w", err)
+	failure, err := readFailure(s.id, b)
+	if err == nil {
+		err = failure
 	}
-	if err := fromWire(r); err != nil {
+	if err != nil {
 		return stateEnd, err
 	}
 	s.lastOK = append(s.lastOK[:0], b...) // the next is most likely the same

@@ -72,6 +72,7 @@ func (o *outbound) remove(m *message) {
 		o.done(m)
 	default:
 		l.held.remove(m)
+		o.admit(m) // the next may be one for which there is room
 	}
 }
 

@@ -102,3 +102,23 @@ func TestMediumMessageDoesNotWaitForLargeOnes(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// A held message that is given up does not leave those behind it waiting, for
+// which there is room.
+func TestHeldMessageThatIsGivenUpLetsTheNextBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := newLanePeer(t)
+		first := p.ask(1, largeUnder/2+1)
+		held := p.ask(1, largeUnder/2)
+		next := p.ask(1, largeMessage)
+		p.send(cancelFrame(held, canceled))
+		synctest.Wait()
+		for p.length[next] == 0 {
+			if p.next() == first {
+				t.Fatal("it has begun only when the first had ended")
+			}
+		}
+		_ = p.st.Reset()
+		s.check(t)
+	})
+}

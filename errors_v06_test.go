@@ -1,0 +1,146 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/ugorji/go/codec"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// plainMsgpack is what v0.6 speaks.
+var plainMsgpack = new(codec.MsgpackHandle)
+
+// v06Response is v0.6's: it knows no other keys.
+type v06Response struct {
+	Service rpc.ServiceID
+	Error   string        `codec:",omitempty"`
+	ErrType rpc.ErrorType `codec:",omitempty"`
+}
+
+// callAsV06 makes a call as v0.6's client does.
+func callAsV06(t *testing.T, h host.Host, dest peer.ID, method string, streaming bool, arg any) (r v06Response) {
+	t.Helper()
+	st, err := h.NewStream(testContext(t), dest, testProtocol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Reset()
+	enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
+	if err := errors.Join(enc.Encode(rpc.ServiceID{Name: "Svc", Method: method}), enc.Encode(arg)); err != nil {
+		t.Fatal(err)
+	}
+	if streaming {
+		_ = st.CloseWrite()
+	}
+	var reply any
+	if err := errors.Join(dec.Decode(&r), dec.Decode(&reply)); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestV06ClientSeesMessageAndKind(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	t.Cleanup(func() { _ = s.Close() })
+	svc := failing{map[string]func(context.Context) error{
+		"own":   alwaysErr(errOwn),
+		"empty": alwaysErr(errors.New("")),
+		"none":  alwaysErr(&rpc.Error{Code: rpc.CodeAborted}),
+	}}
+	if err := s.RegisterName("Svc", svc); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, arg, text string
+		kind              rpc.ErrorType
+	}{
+		{"Unary", "own", "no such pin", rpc.NonRPCErr},
+		{"Streaming", "own", "no such pin", rpc.NonRPCErr},
+		{"Unary", "empty", "Unknown", rpc.NonRPCErr},
+		{"Streaming", "none", "Aborted", rpc.NonRPCErr},
+		{"Missing", "", "rpc: can't find method Missing", rpc.ServerErr},
+		{"Denied", "", "client does not have permissions to call Svc.Denied", rpc.AuthorizationErr},
+	} {
+		r := callAsV06(t, a, b.ID(), c.method, c.method == "Streaming", c.arg)
+		if r.Error != c.text || r.ErrType != c.kind || r.Service != (rpc.ServiceID{Name: "Svc", Method: c.method}) {
+			t.Errorf("%s of %q: v0.6 sees %+v", c.method, c.arg, r)
+		}
+	}
+}
+
+// serveAsV06 answers every call as v0.6's server answers one that failed.
+func serveAsV06(h host.Host, r v06Response) {
+	h.SetStreamHandler(testProtocol, func(st network.Stream) {
+		defer st.Close()
+		r, arg := r, any(nil)
+		enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
+		if dec.Decode(&r.Service) != nil || dec.Decode(&arg) != nil {
+			return
+		}
+		_ = enc.Encode(r)
+		_ = enc.Encode(nil)
+	})
+}
+
+func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		kind rpc.ErrorType
+		code rpc.Code
+		want rpc.ErrorType
+		is   error
+	}{
+		{"context canceled", rpc.NonRPCErr, rpc.CodeCanceled, rpc.NonRPCErr, context.Canceled},
+		{"context deadline exceeded", rpc.NonRPCErr, rpc.CodeDeadlineExceeded, rpc.NonRPCErr, context.DeadlineExceeded},
+		{"context canceled", rpc.ClientErr, rpc.CodeCanceled, rpc.ClientErr, context.Canceled},
+		{"pin: context canceled", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"boom", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
+		{"rpc: can't find method X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
+		{"msgpack decode error [pos 1]: x", rpc.ServerErr, rpc.CodeInvalidArgument, rpc.ServerErr, nil},
+		{"boom", rpc.ServerErr, rpc.CodeInternal, rpc.ServerErr, nil},
+		{"boom", rpc.AuthorizationErr, rpc.CodePermissionDenied, rpc.AuthorizationErr, nil},
+		{"boom", 77, rpc.CodeUnknown, rpc.ServerErr, nil}, // of a later version
+	} {
+		t.Run(fmt.Sprintf("%s/%d", c.text, c.kind), func(t *testing.T) {
+			t.Parallel()
+			a, b := newHosts(t)
+			serveAsV06(b, v06Response{Error: c.text, ErrType: c.kind})
+			client := rpc.NewClient(a, testProtocol)
+			t.Cleanup(func() { _ = client.Close() })
+			failBoth(t, setup{client: client, dest: b.ID(), sender: a.ID()}, "x", func(t *testing.T, err error) {
+				var e *rpc.Error
+				if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.text) || e.Type() != c.want || len(e.Details) > 0 {
+					t.Fatalf("got %v", err)
+				}
+				if c.want == rpc.NonRPCErr || c.want == rpc.ClientErr { // the method's
+					if err.Error() != c.text {
+						t.Errorf("the text is %q", err)
+					}
+				} else {
+					checkNames(t, err, "Svc.", b.ID().String())
+				}
+				if c.kind <= rpc.AuthorizationErr && e.Code != c.code {
+					t.Errorf("the code is %v, not %v", e.Code, c.code)
+				}
+				for _, target := range []error{context.Canceled, context.DeadlineExceeded} {
+					if errors.Is(err, target) != (c.is == target) {
+						t.Errorf("errors.Is(%v, %v) is wrong", err, target)
+					}
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// This file is about what a client makes of what it is told, by whatever
+// transport it came.
+
+// readFailure returns the error that a response's header tells, if any; err is
+// of a header that is none.
+func readFailure(id ServiceID, b []byte) (failure, err error) {
+	resp, err := wire.ParseResponse(b)
+	if err != nil {
+		return nil, clientError(CodeInternal, id, "bad response: %w", err)
+	}
+	return fromWire(resp), nil
+}
+
+// setReply decodes the reply that came beside a failure, or none; or err came in
+// place of it.
+func (c *Client) setReply(call *CallInfo, b []byte, err, failure error) error {
+	failure = call.ownWords(failure)
+	switch {
+	case failure != nil && (err != nil || msgpack.IsNil(b)):
+		return failure
+	case err != nil:
+		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
+	}
+	if err := decode(b, call.Reply, &c.limits); err != nil && failure == nil {
+		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
+	}
+	if call.stats != nil {
+		call.stats.in(reflect.ValueOf(call.Reply), b)
+	}
+	return failure
+}
+
+// undecodable is the error of a reply that cannot be decoded into what a pointer
+// of that type points to.
+func undecodable(id ServiceID, b []byte, into reflect.Type, err error) *Error {
+	if errors.Is(err, errExpands) {
+		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.MessageSize")
+	}
+	if obstacle := typeInfoOf(into).decode; obstacle != nil {
+		return clientError(CodeInvalidArgument, id, "the reply's %w", err)
+	}
+	return replyMismatch(id, msgpack.Describe(b), into).because(err)
+}
+
+// ownWords puts the argument's own type into the server's complaint about it,
+// which knows only what arrived.
+func (call *CallInfo) ownWords(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || call.Kind != Unary {
+		return err
+	}
+	// A method may pass on the complaint about a call of its own.
+	own := mismatched(ServerErr, call.ID(), e.Details[detailTakes], describeArg(call.Args))
+	if head, _, _ := strings.Cut(own.Message, ", not "); !strings.HasPrefix(e.Message, head+", not ") {
+		return err
+	}
+	return own
+}
+
+// ownDeadline returns the error of the context where err is of the same
+// deadline: the server was quicker to say so.
+func ownDeadline(ctx context.Context, call *CallInfo, err error) error {
+	d, ok := ctx.Deadline()
+	if !ok || ctx.Done() == nil || CodeOf(err) != CodeDeadlineExceeded || time.Now().Before(d) {
+		return err
+	}
+	<-ctx.Done()
+	return contextError(ctx, call.ID())
+}

@@ -1,0 +1,172 @@
+package rpc_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"reflect"
+	"runtime/debug"
+	"testing"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+type cycle struct {
+	Name string
+	Self *cycle
+	Any  any
+	Map  map[string]any
+	Maps recursiveMap
+	List recursiveList
+	Key  map[any]string
+}
+
+type (
+	recursiveMap  map[string]recursiveMap
+	recursiveList []recursiveList
+)
+
+func cycles() map[string]*cycle {
+	byPointer := &cycle{Name: "p"}
+	byPointer.Self = byPointer
+	byAny := &cycle{Name: "a"}
+	byAny.Any = byAny
+	byMap := &cycle{Name: "m", Map: make(map[string]any)}
+	byMap.Map["self"] = byMap.Map
+	slice := []any{nil}
+	slice[0] = slice
+	array := new([1]any)
+	array[0] = array
+	var pointed any
+	pointed = &pointed // not even a container
+	maps, list := make(recursiveMap), make(recursiveList, 1)
+	maps["self"], list[0] = maps, list
+	around := map[int][]any{1: {nil, struct{ In any }{}}}
+	around[1][1] = struct{ In any }{around}
+	var chain any
+	for range 5_000_000 { // of no cycle, and as deep as one to the codec
+		chain = []any{chain}
+	}
+	return map[string]*cycle{
+		"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Name: "s", Any: slice}, "array": {Name: "r", Any: array},
+		"pointer to itself": {Name: "i", Any: pointed}, "recursive map": {Name: "M", Maps: maps}, "recursive slice": {Name: "S", List: list},
+		"several": {Name: "v", Any: around}, "chain": {Name: "c", Any: chain},
+		"key": {Name: "k", Key: map[any]string{pointed: ""}}, "channel": {Name: "ch", Any: make(chan any, 1)},
+	}
+}
+
+// cycleEnv makes a process one that sends the cycle of that name.
+const cycleEnv = "RPC_TEST_CYCLE"
+
+// No recover catches a stack overflow: each cycle has a process of its own.
+func TestCyclicArgumentIsAnError(t *testing.T) {
+	if name := os.Getenv(cycleEnv); name != "" {
+		debug.SetMaxStack(64 << 20)
+		sendCycle(t, cycles()[name])
+		return
+	}
+	t.Parallel()
+	for name := range cycles() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestCyclicArgumentIsAnError$")
+			cmd.Env = append(os.Environ(), cycleEnv+"="+name)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %.400s", err, out)
+			}
+		})
+	}
+}
+
+func sendCycle(t *testing.T, arg *cycle) {
+	overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
+		for kind, err := range map[string]error{
+			"reply":     s.client.CallContext(testContext(t), s.dest, "Svc", "Give", os.Getenv(cycleEnv), new(cycle)),
+			"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
+			"streaming": streamOnce[int](t, s, "Takes", arg),
+		} {
+			if s.dest == s.sender { // nothing is encoded
+				if err != nil {
+					t.Errorf("%s: %v", kind, err)
+				}
+			} else if kind == "reply" {
+				if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
+					t.Errorf("%s: got %v", kind, err)
+				}
+				checkNames(t, err, "Svc.Give", "cycle")
+			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				t.Errorf("%s: got %v", kind, err)
+			} else {
+				checkNames(t, err, "Svc.Take", "cycle")
+			}
+		}
+		// The client goes on to work.
+		var n int
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
+			t.Errorf("afterwards: got %d, %v", n, err)
+		}
+	})
+}
+
+// Depth and sharing that are no cycle.
+func TestDepthAndSharingOfArguments(t *testing.T) {
+	t.Parallel()
+	const most = 1000
+	nested := func(depth int) (v any) {
+		for range depth {
+			v = []any{v}
+		}
+		return v
+	}
+	shared := any("x")
+	for range 8 {
+		shared = map[string]any{"a": shared, "b": []any{shared}}
+	}
+	deepest := rpc.Limits{MessageDepth: -1}
+	o := options{[]rpc.ServerOption{rpc.WithServerLimits(deepest)}, []rpc.ClientOption{rpc.WithClientLimits(deepest)}}
+	overAll(t, echoing[any]{}, o, func(t *testing.T, s setup) {
+		var got any
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most), &got); err != nil || !reflect.DeepEqual(got, nested(most)) {
+			t.Errorf("%d levels: %v", most, err)
+		}
+		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", shared, new(any)); err != nil {
+			t.Errorf("shared parts: %v", err)
+		}
+		if s.dest == s.sender {
+			return
+		}
+		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most+1), new(any))
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			t.Errorf("%d levels: %v", most+1, err)
+		}
+		checkNames(t, err, "Svc.Echo", "[]interface {}", "1000", "cyclic")
+		var endless any = []any{nil}
+		for range 60 {
+			endless = []any{endless, endless}
+		}
+		err = s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", endless, new(any))
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			t.Errorf("2^60 times the same: %v", err)
+		}
+		checkNames(t, err, "Svc.Echo", "67108864 values")
+	})
+}
+
+type cyclic struct{}
+
+func (cyclic) Give(_ context.Context, name string, c *cycle) error {
+	*c = *cycles()[name]
+	return nil
+}
+
+func (cyclic) Take(_ context.Context, c *cycle, n *int) error {
+	*n = len(c.Name)
+	return nil
+}
+
+func (cyclic) Takes(_ context.Context, in <-chan *cycle, out chan<- int) error {
+	for c := range in {
+		out <- len(c.Name)
+	}
+	return nil
+}
