@@ -71,13 +71,20 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// try tries until it succeeds.
+// try tries until f succeeds.
 func try(t *testing.T, f func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := until(ctx, func() error { return f(ctx) }); err != nil {
-		t.Fatal(err)
+	var last error // the one that tells something: the last attempt is cut off
+	if err := until(ctx, func() error {
+		err := f(ctx)
+		if ctx.Err() == nil {
+			last = err
+		}
+		return err
+	}); err != nil {
+		t.Fatalf("%v: %v", err, last)
 	}
 }
 
