@@ -32,7 +32,7 @@ func (b *bench) draw(dir string) error {
 }
 
 // newPanels makes an empty chart; on a logarithmic scale it says so.
-func (b *bench) newPanels(title, note string, log bool, axis string, unit func(float64) string, columns ...string) *panels {
+func (b *bench) newPanels(title, note string, log bool, axis string, unit unit, columns ...string) *panels {
 	if log {
 		note += " Logarithmic scale."
 	}
@@ -60,7 +60,7 @@ func (r *panelRow) label(c *cellResult) {
 func nsOf(r result) float64 { return r.ns }
 
 func (b *bench) unaryChart(group string) string {
-	p := b.newPanels(group, "Medians; the dashed line is the better floor.", true, "time a call", timeText, callersText(1), callersText(b.callers))
+	p := b.newPanels(group, "Medians; the dashed line is the better floor.", true, "time a call", ofTime, callersText(1), callersText(b.callers))
 	p.shared = true
 	for _, size := range []int{64, 4 << 10, 256 << 10} {
 		row := panelRow{name: bytesText(size)}
@@ -79,7 +79,7 @@ func (b *bench) unaryChart(group string) string {
 }
 
 func (b *bench) allocationsChart() string {
-	p := b.newPanels("Allocations of a call of 64 B over TCP", "Both ends together, medians.", false, "allocations a call", countText, callersText(1), callersText(b.callers))
+	p := b.newPanels("Allocations of a call of 64 B over TCP", "Both ends together, medians.", false, "allocations a call", ofCount, callersText(1), callersText(b.callers))
 	p.bars, p.shared = true, true
 	var row panelRow
 	for _, callers := range []int{1, b.callers} {
@@ -95,7 +95,7 @@ func (b *bench) allocationsChart() string {
 
 func (b *bench) streamingChart() string {
 	cells := b.cells[streamingTCP]
-	p := b.newPanels(streamingTCP, "Items that are echoed in one streaming call, medians; the dashed line is the better floor.", true, "time an item", timeText)
+	p := b.newPanels(streamingTCP, "Items that are echoed in one streaming call, medians; the dashed line is the better floor.", true, "time an item", ofTime)
 	var row panelRow
 	for i := range cells {
 		c := &cells[i]
@@ -113,7 +113,7 @@ func (b *bench) streamingChart() string {
 
 // localChart has local calls beside those to a peer, of the same method.
 func (b *bench) localChart() string {
-	p := b.newPanels("A call of 64 B, here and to a peer", "One caller, medians.", true, "time a call", timeText, "")
+	p := b.newPanels("A call of 64 B, here and to a peer", "One caller, medians.", true, "time a call", ofTime, "")
 	var row panelRow
 	var cell panel
 	add := func(label, name string, c *cellResult) {
@@ -139,7 +139,7 @@ func (b *bench) localChart() string {
 
 func (b *bench) fanOutChart() string {
 	l := lines{title: fanOutTCP, note: "64 B to every destination, medians. Logarithmic scales.", foot: b.machine, across: "destinations"}
-	part := linesPart{name: "time of the whole", unit: timeText}
+	part := linesPart{name: "time until all have replied", unit: ofTime}
 	for _, name := range []string{multiSession, multiWire, eachGoroutine} {
 		s := series{name: name, class: classOf(name)}
 		for i := range b.cells[fanOutTCP] {
@@ -158,8 +158,8 @@ func (b *bench) fanOutChart() string {
 func (b *bench) growthChart() string {
 	l := lines{title: "MultiCall from few to many destinations", foot: b.machine, across: "destinations",
 		note: "64 B to every destination, hosts of one process; memory of both ends while the methods run. Logarithmic scales."}
-	times := linesPart{name: "time of a MultiCall", unit: timeText}
-	memory := linesPart{name: "heap and stacks, a destination", unit: sizeText}
+	times := linesPart{name: "time of a MultiCall", unit: ofTime}
+	memory := linesPart{name: "heap and stacks, a destination", unit: ofSize}
 	for _, n := range b.growth {
 		l.x = append(l.x, float64(n))
 	}
@@ -180,7 +180,7 @@ func (b *bench) growthChart() string {
 
 func (b *bench) waitingChart() string {
 	p := b.newPanels(fmt.Sprintf("Memory of %d waiting calls", b.waiting),
-		"A call of 64 B, in the client: heap, and paler the stacks, which are mostly the callers' own.", false, "memory a call", sizeText, "")
+		"64 B, in the client: heap, and paler the stacks, mostly the callers' own.", false, "memory a call", ofSize, "")
 	p.bars = true
 	var row panelRow
 	var cell panel
@@ -198,7 +198,7 @@ func (b *bench) waitingChart() string {
 }
 
 func (b *bench) idleChart() string {
-	p := b.newPanels("What is held for a peer between calls", "Memory a peer after one call, heap and paler the stacks; and after the comma the goroutines.", false, "memory a peer", sizeText, "client", "server")
+	p := b.newPanels("What is held for a peer between calls", "Memory a peer after one call, heap and paler the stacks; and after the comma the goroutines.", false, "memory a peer", ofSize, "client", "server")
 	p.bars, p.shared = true, true
 	var row panelRow
 	var client, server panel
@@ -217,11 +217,16 @@ func (b *bench) idleChart() string {
 	return p.draw()
 }
 
-func parts(u usage) []float64 { return []float64{max(u.heap, 0), max(u.stacks, 0)} }
+// parts are heap and stacks. What is less than nothing, as it may be by chance,
+// the other part has less, so that the bar is as long as its text says.
+func parts(u usage) []float64 {
+	heap, stacks := u.heap+min(u.stacks, 0), u.stacks+min(u.heap, 0)
+	return []float64{max(heap, 0), max(stacks, 0)}
+}
 
 func (b *bench) latencyChart() string {
 	p := b.newPanels("Calls of 64 B beside replies of 4 MiB",
-		"99th percentile of one client's calls: hollow when alone, filled beside large replies; dashed: 5 ms.", true, "time a call", timeText, "TCP", "QUIC")
+		"99th percentile of one client's calls: hollow when alone, filled beside large replies; dashed: 5 ms.", true, "time a call", ofTime, "TCP", "QUIC")
 	p.shared = true
 	var row panelRow
 	for i, name := range []string{latencyTCP, latencyQUIC} {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -226,18 +227,55 @@ func median[T any](rs []T, value func(T) float64) float64 {
 	return all[len(all)/2]
 }
 
+// unit is what a number is of.
+type unit struct {
+	names []string
+	bytes bool // each is 1024 of the one before, and not 1000
+}
+
+var (
+	ofTime  = unit{names: []string{"ns", "µs", "ms", "s"}}
+	ofSize  = unit{names: []string{"B", "KiB", "MiB", "GiB"}, bytes: true}
+	ofCount = unit{names: []string{""}}
+)
+
 // timeText is a time given in nanoseconds.
-func timeText(ns float64) string { return withUnit(ns, "ns", "µs", "ms", "s") }
+func timeText(ns float64) string { return ofTime.text(ns) }
 
-// sizeText is a number of bytes that was measured, in decimal units.
-func sizeText(n float64) string { return withUnit(n, "B", "kB", "MB", "GB") }
+// sizeText is a number of bytes that was measured.
+func sizeText(n float64) string { return ofSize.text(n) }
 
-// withUnit writes a number with three digits that count.
-func withUnit(v float64, units ...string) string {
-	for math.Abs(v) >= 999.5 && len(units) > 1 {
-		v, units = v/1000, units[1:]
+// text writes a number that was measured, with three digits that count, zeros
+// too, or a whole number if there is nothing smaller.
+func (u unit) text(v float64) string {
+	v, name := u.in(v)
+	digits := 2
+	for x := math.Abs(v); x >= 9.995 && digits > 0; x /= 10 {
+		digits--
 	}
-	return strconv.FormatFloat(v, 'g', 3, 64) + " " + units[0]
+	if u.bytes && name == u.names[0] {
+		digits = 0
+	}
+	return strings.TrimSpace(strconv.FormatFloat(v, 'f', digits, 64) + " " + name)
+}
+
+// mark writes a round number.
+func (u unit) mark(v float64) string {
+	v, name := u.in(v)
+	return strings.TrimSpace(countText(math.Round(v*1000)/1000) + " " + name)
+}
+
+// in is v in the unit in which it has no more than three digits before the
+// point.
+func (u unit) in(v float64) (float64, string) {
+	names, step := u.names, 1000.0
+	if u.bytes {
+		step = 1024
+	}
+	for math.Abs(v) >= 999.5 && len(names) > 1 {
+		v, names = v/step, names[1:]
+	}
+	return v, names[0]
 }
 
 func ratioText(r float64) string {

@@ -11,11 +11,13 @@ const (
 	chartTop    = 74
 	chartFoot   = 34
 	rowHeight   = 22
-	labelWidth  = 246
+	labelWidth  = 264
 	gap         = 28
 	headHeight  = 24 // above a row of panels
 	tickHeight  = 34 // below one
 	axisHeight  = 20 // below the last
+	inset       = 12 // what is least on a logarithmic scale is not on the axis
+	mostMarks   = 7  // that have room beside each other
 )
 
 // panels is a chart of small ones beside and below each other, whose rows have
@@ -25,7 +27,7 @@ type panels struct {
 	bars              bool // parts of a bar one after the other, and not dots
 	log               bool
 	shared            bool // one scale for all
-	unit              func(float64) string
+	unit              unit
 	axis              string // what the scale is of
 	columns           []string
 	rows              []panelRow
@@ -79,13 +81,16 @@ func (p *panels) draw() string {
 			if p.shared {
 				values = all
 			}
-			s := newScale(p.log, values)
-			s.from = chartMargin + labelWidth + float64(k)*(panelWidth+gap)
-			s.to = s.from + panelWidth - room
-			if p.headed(r) {
-				c.text(s.from, y+12, "start", "head", p.columns[k])
+			s := newScale(p.log, p.unit.bytes, mostMarks, values)
+			left := chartMargin + labelWidth + float64(k)*(panelWidth+gap)
+			s.from, s.to = left, left+panelWidth-room
+			if p.log {
+				s.from += inset
 			}
-			p.panel(c, s, top, r, cell)
+			if p.headed(r) {
+				c.text(left, y+12, "start", "head", p.columns[k])
+			}
+			p.panel(c, s, left, top, r, cell)
 			if n == len(p.rows)-1 {
 				c.text((s.from+s.to)/2, y+p.height(r)+4, "middle", "note", p.axis)
 			}
@@ -131,16 +136,16 @@ func (p *panels) room(cell panel) float64 {
 	for _, t := range cell.texts {
 		most = max(most, len([]rune(t)))
 	}
-	return float64(most)*6.6 + 12
+	return float64(most)*letterWidth + 12
 }
 
-func (p *panels) panel(c *canvas, s scale, top float64, r panelRow, cell panel) {
+func (p *panels) panel(c *canvas, s scale, left, top float64, r panelRow, cell panel) {
 	bottom := top + float64(len(r.labels)*rowHeight)
-	for _, t := range s.ticks() {
+	for _, t := range s.marks {
 		c.line(s.at(t), top, s.at(t), bottom, "grid")
-		c.text(s.at(t), bottom+14, "middle", "tick", p.unit(t))
+		c.text(s.at(t), bottom+14, "middle", "tick", p.unit.mark(t))
 	}
-	c.line(s.from, top, s.from, bottom, "axis")
+	c.line(left, top, left, bottom, "axis")
 	if cell.base > 0 {
 		c.line(s.at(cell.base), top, s.at(cell.base), bottom, "base")
 	}
@@ -194,7 +199,7 @@ type lines struct {
 // linesPart is one of those beside each other.
 type linesPart struct {
 	name   string
-	unit   func(float64) string
+	unit   unit
 	series []series
 }
 
@@ -205,13 +210,14 @@ type series struct {
 
 const (
 	linesHeight = 300
-	linesWidth  = 460
-	namesWidth  = 165
+	linesWidth  = 490
+	namesWidth  = 180
+	mostLines   = 11 // marks that have room below each other
 )
 
 func (l *lines) draw() string {
 	w := float64(2*chartMargin + len(l.parts)*linesWidth + (len(l.parts)-1)*gap)
-	h := float64(chartTop + linesHeight + 48 + chartFoot)
+	h := float64(chartTop + headHeight + linesHeight + 42 + chartFoot)
 	c := newCanvas(w, h, l.title, l.note, l.foot)
 	for k, part := range l.parts {
 		left := chartMargin + float64(k*(linesWidth+gap))
@@ -220,26 +226,26 @@ func (l *lines) draw() string {
 		for _, s := range part.series {
 			all = append(all, s.y...)
 		}
-		x, y := newScale(true, l.x), newScale(true, all)
-		x.low, x.top = l.x[0], l.x[len(l.x)-1]
-		x.from, x.to = left+62, left+linesWidth-namesWidth
-		y.from, y.to = chartTop+16+linesHeight, chartTop+16
+		x, y := scale{log: true, marks: l.x}, newScale(true, part.unit.bytes, mostLines, all)
+		x.from, x.to = left+62+inset, left+linesWidth-namesWidth
+		y.from, y.to = chartTop+headHeight+linesHeight, chartTop+headHeight
 		l.part(c, x, y, part)
 	}
 	return c.String()
 }
 
 func (l *lines) part(c *canvas, x, y scale, part linesPart) {
-	for _, t := range y.ticks() {
-		c.line(x.from, y.at(t), x.to, y.at(t), "grid")
-		c.text(x.from-8, y.at(t)+4, "end", "tick", part.unit(t))
+	left := x.from - inset
+	for _, t := range y.marks {
+		c.line(left, y.at(t), x.to, y.at(t), "grid")
+		c.text(left-8, y.at(t)+4, "end", "tick", part.unit.mark(t))
 	}
 	for _, v := range l.x {
 		c.line(x.at(v), y.from, x.at(v), y.from+4, "axis")
 		c.text(x.at(v), y.from+17, "middle", "tick", countText(v))
 	}
-	c.line(x.from, y.from, x.to, y.from, "axis")
-	c.line(x.from, y.from, x.from, y.to, "axis")
+	c.line(left, y.from, x.to, y.from, "axis")
+	c.line(left, y.from, left, y.to, "axis")
 	c.text((x.from+x.to)/2, y.from+36, "middle", "note", l.across)
 	ends := make([]float64, len(part.series))
 	for i, s := range part.series {

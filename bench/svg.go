@@ -3,9 +3,13 @@ package main
 import (
 	"encoding/xml"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 )
+
+// letterWidth is what a letter takes on average, bold and in a wide font.
+const letterWidth = 7.6
 
 // canvas is a picture as it is drawn. Colours are classes of its style, which
 // has them for light and for dark surroundings.
@@ -14,11 +18,11 @@ type canvas struct {
 }
 
 const svgStyle = `
-text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
+text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
 .title { font-size: 17px; font-weight: 600 }
 .head { font-weight: 600 }
 .note, .tick { fill: #59636e }
-.tick { font-size: 11px }
+.tick { font-size: 12px }
 .ground { fill: #ffffff }
 .grid { stroke: #e4e7eb }
 .axis { stroke: #8c959f }
@@ -37,12 +41,13 @@ text.floor { fill: #59636e }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .note, .tick { fill: #9198a1 }
-.ground, .hollow { fill: #0d1117 }
+.ground { fill: #0d1117 }
 .grid { stroke: #262c36 }
 .axis, .base { stroke: #656c76 }
 .ours { fill: #4493f8; stroke: #4493f8 }
 .wire { fill: #a5d6ff; stroke: #a5d6ff }
 .other { fill: #f0883e; stroke: #f0883e }
+.hollow { fill: #0d1117 }
 .line { fill: none }
 text.ours, text.wire, text.other, text.floor { stroke: #0d1117 }
 text.wire { fill: #a5d6ff }
@@ -95,89 +100,102 @@ func (c *canvas) path(xs, ys []float64, class string) {
 	fmt.Fprintf(&c.b, `" class="%s line"/>`+"\n", class)
 }
 
-// scale maps values to places, linearly from nothing or by their logarithm.
+// scale maps values to places, linearly from nothing or by their logarithm. It
+// begins and ends at a mark.
 type scale struct {
 	log      bool
-	low, top float64 // values
+	marks    []float64
 	from, to float64 // places
 }
 
-// newScale spans what it is given, to round values.
-func newScale(log bool, values []float64) scale {
-	s := scale{log: log, low: math.Inf(1)}
+// newScale spans what it is given, with no more marks than most if they are 4 or
+// more. The marks are round numbers: of bytes those of the binary units.
+func newScale(log, bytes bool, most int, values []float64) scale {
+	low, top := math.Inf(1), 1e-9
 	for _, v := range values {
-		s.low, s.top = min(s.low, v), max(s.top, v)
+		low, top = min(low, max(v, 1e-9)), max(top, v)
 	}
-	if log {
-		s.low, s.top = below(s.low), -below(-s.top)
-		if s.top < 2*s.low {
-			s.top = 2 * s.low
+	s := scale{log: log}
+	for _, l := range ladders(bytes) {
+		if log {
+			s.marks = l.between(low, top)
+		} else {
+			s.marks = l.upTo(top, most)
 		}
-		return s
+		if len(s.marks) <= most {
+			break
+		}
 	}
-	s.low = 0
-	step := s.step()
-	s.top = max(math.Ceil(s.top/step), 1) * step
 	return s
 }
 
-// below is the greatest of 1, 2 and 5 times powers of ten that is not above v;
-// for -v it is, negated, the least that is not below v.
-func below(v float64) float64 {
-	if v < 0 {
-		for _, x := range ladder(-v) {
-			if x >= -v {
-				return -x
+// ladder has numbers that are round: the rungs times the powers of a base.
+type ladder struct {
+	base  float64
+	rungs []float64
+}
+
+// ladders are the finest first.
+func ladders(bytes bool) (all []ladder) {
+	base := 10.0
+	if bytes {
+		base = 2
+	} else {
+		all = append(all, ladder{base, []float64{1, 2, 5}})
+	}
+	for range 6 {
+		all = append(all, ladder{base, []float64{1}})
+		base *= base
+	}
+	return all
+}
+
+// from yields the numbers that are not below v, and before them the one that is.
+func (l ladder) from(v float64) iter.Seq[float64] {
+	return func(yield func(float64) bool) {
+		before := 0.0
+		for k := math.Floor(math.Log(v)/math.Log(l.base)) - 1; ; k++ {
+			for _, rung := range l.rungs {
+				n := math.Pow(l.base, k) * rung
+				if n >= v*(1-1e-9) && !yield(before) {
+					return
+				}
+				before = n
 			}
 		}
 	}
-	best := 0.0
-	for _, x := range ladder(v) {
-		if x <= v {
-			best = x
+}
+
+// between are the numbers from one that is not above low to one that is not
+// below top.
+func (l ladder) between(low, top float64) (marks []float64) {
+	for n := range l.from(low * (1 + 1e-6)) {
+		marks = append(marks, n)
+		if n >= top*(1-1e-9) && len(marks) > 1 {
+			break
 		}
 	}
-	return best
+	return marks
 }
 
-// ladder has values around v.
-func ladder(v float64) []float64 {
-	p := math.Pow(10, math.Floor(math.Log10(max(v, 1e-9)))-1)
-	return []float64{5 * p, 10 * p, 20 * p, 50 * p, 100 * p, 200 * p}
-}
-
-// step is between the marks of a linear scale, of which there are a few.
-func (s scale) step() float64 {
-	return -below(-max(s.top, 1e-9) / 5)
+// upTo are the multiples of a number, from 0 to one that is not below top.
+func (l ladder) upTo(top float64, most int) (marks []float64) {
+	for step := range l.from(top / float64(most-1)) {
+		if step < top/float64(most-1)*(1-1e-9) {
+			continue
+		}
+		for n := 0.0; n == 0 || marks[len(marks)-1] < top*(1-1e-9); n++ {
+			marks = append(marks, n*step)
+		}
+		break
+	}
+	return marks
 }
 
 func (s scale) at(v float64) float64 {
+	low, top := s.marks[0], s.marks[len(s.marks)-1]
 	if s.log {
-		return s.from + (s.to-s.from)*(math.Log(max(v, s.low))-math.Log(s.low))/(math.Log(s.top)-math.Log(s.low))
+		return s.from + (s.to-s.from)*(math.Log(max(v, low))-math.Log(low))/(math.Log(top)-math.Log(low))
 	}
-	return s.from + (s.to-s.from)*v/s.top
-}
-
-// ticks are the values that have a mark.
-func (s scale) ticks() []float64 {
-	var all []float64
-	if !s.log {
-		step := s.step()
-		for i := 0.0; i*step <= s.top*1.0001; i++ {
-			all = append(all, i*step)
-		}
-		return all
-	}
-	every := []float64{1, 2, 5}
-	if s.top/s.low > 200 {
-		every = every[:1]
-	}
-	for p := math.Pow(10, math.Floor(math.Log10(s.low)+1e-9)); p <= s.top*1.0001; p *= 10 {
-		for _, x := range every {
-			if v := p * x; v >= s.low*0.9999 && v <= s.top*1.0001 {
-				all = append(all, v)
-			}
-		}
-	}
-	return all
+	return s.from + (s.to-s.from)*v/top
 }

@@ -38,12 +38,16 @@
 // the other kind, or whose argument is not of its type. The caller gets the
 // error that it would from any server. [Reply] makes a function of a value.
 //
+// What a component calls by method values is mocked by them, without names, and
+// with functions whose types the compiler checks. [Handle] does that, and
+// [HandleReply] with a value:
+//
+//	pin := rpctest.Handle(server, api.Pin, func(ctx context.Context, c Cid) (Status, error) { ... })
+//	rpctest.HandleReply(server, api.Free, 1<<30)
+//
 // The server is an ordinary one beside that: receivers can be registered with
-// it, for the parts that are to be real, and typed methods handled:
-//
-//	api.Pin.Handle(server.Server, func(ctx context.Context, c Cid) (Status, error) { ... })
-//
-// Their calls are recorded and can be scripted too.
+// it, for the parts that are to be real. Their calls are recorded and can be
+// scripted too.
 //
 // # Scripts
 //

@@ -16,13 +16,7 @@ func (s *Server) observed(id rpc.ServiceID, f any) any {
 	if v.Kind() != reflect.Func || v.IsNil() || !isMethod(v.Type()) {
 		return f
 	}
-	return reflect.MakeFunc(v.Type(), func(in []reflect.Value) []reflect.Value {
-		defer func() {
-			if r := recover(); r != nil {
-				s.report.errorf("rpctest: the function for %v panicked: %v\n%s", id, r, debug.Stack())
-				panic(r)
-			}
-		}()
+	return s.guarded(id, v.Type(), func(in []reflect.Value) []reflect.Value {
 		if in[1].Kind() == reflect.Chan {
 			rec, _ := in[0].Interface().(context.Context).Value(recordKey{}).(*record)
 			args, stop := s.tap(in[1], rec)
@@ -31,6 +25,19 @@ func (s *Server) observed(id rpc.ServiceID, f any) any {
 		}
 		return v.Call(in)
 	}).Interface()
+}
+
+// guarded returns call as a function of type t that tells of panics.
+func (s *Server) guarded(id rpc.ServiceID, t reflect.Type, call func([]reflect.Value) []reflect.Value) reflect.Value {
+	return reflect.MakeFunc(t, func(in []reflect.Value) []reflect.Value {
+		defer func() {
+			if r := recover(); r != nil {
+				s.report.errorf("rpctest: the function for %v panicked: %v\n%s", id, r, debug.Stack())
+				panic(r)
+			}
+		}()
+		return call(in)
+	})
 }
 
 func isMethod(t reflect.Type) bool {

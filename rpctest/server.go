@@ -16,8 +16,8 @@ import (
 
 // Server is an [rpc.Server] for a test: it stands in for the components, or the
 // peers, that the tested one calls. It serves what the test gives it by
-// [Server.Mock], and any call of something else fails the test. Receivers and
-// functions can be registered with it as with any server.
+// [Server.Mock] and [Handle], and any call of something else fails the test.
+// Receivers and functions can be registered with it as with any server.
 //
 // All its methods are safe for concurrent use, but those that say that they
 // fail the test at once must, as [testing.T.FailNow], be called from the test's

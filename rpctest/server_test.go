@@ -287,37 +287,6 @@ func TestTheUsersOwnOptionsAndReceiversStay(t *testing.T) {
 	}
 }
 
-var triple = rpc.NewMethod[int, int]("Typed", "Triple")
-
-func TestTypedMethodsCanBeServedRecordedAndScripted(t *testing.T) {
-	t.Parallel()
-	overBoth(t, func(t *testing.T, start starter) {
-		client, server := start(t)
-		if err := triple.Handle(server.Server, func(_ context.Context, n int) (int, error) { return 3 * n, nil }); err != nil {
-			t.Fatal(err)
-		}
-		server.Mock("Typed", rpctest.Methods{"Double": real{}.Double})
-		m := server.Method("Typed", "Triple")
-		m.Fail(1, errDisk)
-		if _, err := triple.Call(testContext(t), client, server.ID(), 2); err == nil || err.Error() != errDisk.Error() {
-			t.Errorf("scripted to fail: %v", err)
-		}
-		if n, err := triple.Call(testContext(t), client, server.ID(), 2); err != nil || n != 6 {
-			t.Errorf("%d, %v", n, err)
-		}
-		double := rpc.NewMethod[int, int]("Typed", "Double") // a function is one too
-		if n, err := double.Call(testContext(t), client, server.ID(), 2); err != nil || n != 4 {
-			t.Errorf("%d, %v", n, err)
-		}
-		if calls := m.Calls(); len(calls) != 2 || calls[1].Args != 2 || calls[1].Reply != 6 {
-			t.Errorf("recorded %+v", calls)
-		}
-		if calls := server.Calls(); len(calls) != 3 || calls[2].Args != 2 || calls[2].Reply != 4 {
-			t.Errorf("recorded %+v", calls)
-		}
-	})
-}
-
 func TestUnexpectedTypedCallsFailTheTest(t *testing.T) {
 	t.Parallel()
 	overBoth(t, func(t *testing.T, start starter) {

@@ -63,8 +63,8 @@ func setup(t *testing.T) (client *rpc.Client, own *rpctest.Server, stores []*sto
 		stores, keepers = append(stores, s), append(keepers, h.ID())
 	}
 	own = rpctest.NewServer(t, hosts[0], api.Protocol)
-	own.Mock("Allocator", rpctest.Methods{"Allocate": rpctest.Reply[api.AllocationRequest](keepers)})
-	own.Mock("Consensus", rpctest.Methods{"Commit": rpctest.Reply[api.Op](api.Nothing{})})
+	rpctest.HandleReply(own, api.Allocator.Allocate, keepers)
+	rpctest.HandleReply(own, api.Consensus.Commit, api.Nothing{})
 	client = own.Client()
 	if err := adder.New(client, adder.Config{Replicas: 2}).Register(own.Server); err != nil {
 		t.Fatal(err)

@@ -15,13 +15,9 @@ import (
 func TestAllocate(t *testing.T) {
 	t.Parallel()
 	client, server := rpctest.Local(t)
-	server.Mock("Consensus", rpctest.Methods{
-		"Members": rpctest.Reply[api.Nothing]([]peer.ID{"a", "b", "c", "d"}),
-	})
-	server.Mock("Monitor", rpctest.Methods{
-		"Metrics": rpctest.Reply[api.Nothing]([]api.Metric{
-			{Peer: "a", Free: 1}, {Peer: "b", Free: 3}, {Peer: "c", Free: 2}, {Peer: "d", Free: 9, Expired: true}, {Peer: "stranger", Free: 9},
-		}),
+	rpctest.HandleReply(server, api.Consensus.Members, []peer.ID{"a", "b", "c", "d"})
+	rpctest.HandleReply(server, api.Monitor.Metrics, []api.Metric{
+		{Peer: "a", Free: 1}, {Peer: "b", Free: 3}, {Peer: "c", Free: 2}, {Peer: "d", Free: 9, Expired: true}, {Peer: "stranger", Free: 9},
 	})
 	a := allocator.New(client)
 	for name, c := range map[string]struct {

@@ -57,9 +57,9 @@ func TestPeers(t *testing.T) {
 	t.Parallel()
 	c, servers, hosts := setup(t, 3, cluster.Config{Name: "anna", Tracker: "map"})
 	consensus(servers[0], hosts)
-	servers[0].Mock("Storage", rpctest.Methods{"Free": rpctest.Reply[api.Nothing](uint64(7))})
-	servers[1].Mock("Cluster", rpctest.Methods{"ID": rpctest.Reply[api.Nothing](api.ID{Peer: hosts[1].ID(), Name: "bert"})})
-	servers[2].Mock("Cluster", rpctest.Methods{"ID": rpctest.Reply[api.Nothing](api.ID{})})
+	rpctest.HandleReply(servers[0], api.Storage.Free, uint64(7))
+	rpctest.HandleReply(servers[1], api.Cluster.ID, api.ID{Peer: hosts[1].ID(), Name: "bert"})
+	rpctest.HandleReply(servers[2], api.Cluster.ID, api.ID{})
 	servers[2].Method("Cluster", "ID").Fail(1, errors.New("leave me alone"))
 	peers, err := c.Peers(t.Context(), api.Nothing{})
 	if err != nil {
@@ -83,7 +83,7 @@ func TestPin(t *testing.T) {
 	c, servers, hosts := setup(t, 1, cluster.Config{Replicas: 2})
 	before := api.Pin{Cid: root, Name: "letter", Allocations: []peer.ID{"bert"}, Created: time.Unix(1, 0)}
 	consensus(servers[0], hosts, before)
-	servers[0].Mock("Allocator", rpctest.Methods{"Allocate": rpctest.Reply[api.AllocationRequest]([]peer.ID{"bert", "carl"})})
+	rpctest.HandleReply(servers[0], api.Allocator.Allocate, []peer.ID{"bert", "carl"})
 	for i, names := range []struct{ given, want string }{{"", "letter"}, {"draft", "draft"}} {
 		pin, err := c.Pin(t.Context(), api.Pin{Cid: root, Name: names.given})
 		if err != nil || pin.Replicas != 2 || len(pin.Allocations) != 2 || !pin.Created.Equal(before.Created) {
@@ -175,7 +175,7 @@ func reallocating(t *testing.T, kept api.Status) (leader *rpctest.Server, pin ap
 		"Status":  rpctest.Reply[cid.Cid](api.PinInfo{Cid: root, Peer: first, Status: kept}),
 		"Recover": rpctest.Reply[api.Nothing](api.Nothing{}),
 	})
-	leader.Mock("Allocator", rpctest.Methods{"Allocate": rpctest.Reply[api.AllocationRequest]([]peer.ID{first, third})})
+	rpctest.HandleReply(leader, api.Allocator.Allocate, []peer.ID{first, third})
 	if err := c.Start(nil); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestContactsAreKept(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "contacts")
 	maintained := func(hosts []host.Host, s *rpctest.Server, c *cluster.Cluster) {
 		consensus(s, hosts)
-		s.Mock("PinTracker", rpctest.Methods{"Recover": rpctest.Reply[api.Nothing](api.Nothing{})})
+		rpctest.HandleReply(s, api.PinTracker.Recover, api.Nothing{})
 		s.Method("Consensus", "Leader").Fail(rpctest.Every, errors.New("nobody leads"))
 		if err := c.Start(nil); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 	var monitors []*monitor.Monitor
 	for i, h := range hosts {
 		server := rpctest.NewServer(t, h, api.Protocol)
-		server.Mock("Storage", rpctest.Methods{"Free": rpctest.Reply[api.Nothing](uint64(i + 1))})
+		rpctest.HandleReply(server, api.Storage.Free, uint64(i+1))
 		m, err := monitor.New(h, server.Client(), monitor.Config{
 			Interval: 100 * time.Millisecond, Trusted: func(p peer.ID) bool { return p != stranger },
 		})

@@ -48,7 +48,7 @@ func newKeeper(t *testing.T, h host.Host, members []peer.ID, cfg storage.Config)
 	t.Helper()
 	k := &keeper{id: h.ID(), server: rpctest.NewServer(t, h, api.Protocol)}
 	k.client = k.server.Client()
-	k.server.Mock("Consensus", rpctest.Methods{"Members": rpctest.Reply[api.Nothing](members)})
+	rpctest.HandleReply(k.server, api.Consensus.Members, members)
 	k.open(t, cfg)
 	if err := k.store.Register(k.server.Server); err != nil {
 		t.Fatal(err)
