@@ -106,23 +106,26 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
 	r := newSessionRequest(ctx, call, body)
 	defer r.done()
-	reply, err := s.mux.Call(ctx, &r.Request)
+	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, codeNumber)
 	return s.finish(ctx, c, call, reply, err)
 }
 
-// sessionRequest is what a session carries of a call, in a buffer of the pool.
-type sessionRequest struct{ mux.Request }
+// sessionRequest is what a session carries of a call.
+type sessionRequest struct {
+	head, rest []byte
+	owned      int // how much of it is the library's
+}
 
 func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
 	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	r.Head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
-	r.Body, r.Owned, r.Code = body.head, len(r.Head)+len(body.head), codeNumber
+	r.head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.rest, r.owned = body.head, len(r.head)+len(body.head)
 	if body.users != nil {
-		r.Head = append(r.Head, body.head...)
-		r.Body = body.users
+		r.head = append(r.head, body.head...)
+		r.rest = body.users
 	}
 	return r
 }
@@ -132,7 +135,7 @@ func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 // requestKeys is room for a header without metadata beside the two names.
 const requestKeys = 64
 
-func (r *sessionRequest) done() { pool.Put(r.Head) }
+func (r *sessionRequest) done() { pool.Put(r.head) }
 
 // finish ends a call that mux has carried.
 func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, reply mux.Reply, err error) error {

@@ -77,7 +77,7 @@ func TestHostileRequestsOnASession(t *testing.T) {
 	c := mux.NewClient(st, st.Scope(), muxLimits, func(error) {})
 	call := func(request string) []answer {
 		t.Helper()
-		reply, err := c.Call(testContext(t), &mux.Request{Body: []byte(request), Owned: len(request), Code: func(error) uint64 { return 1 }})
+		reply, err := c.Call(testContext(t), nil, []byte(request), len(request), func(error) uint64 { return 1 })
 		if err != nil {
 			t.Fatalf("%.40q: %v", request, err)
 		}

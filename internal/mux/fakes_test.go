@@ -302,7 +302,7 @@ func checkNothingLeft(t testing.TB, c *conn, m *memory, f *fate) {
 
 // roundTrip makes a call, and returns a copy of the reply.
 func (c *testClient) roundTrip(ctx context.Context, request []byte) ([]byte, error) {
-	r, err := c.Call(ctx, &Request{Body: request, Owned: len(request), Code: nobody})
+	r, err := c.Call(ctx, nil, request, len(request), nobody)
 	if err != nil {
 		return nil, err
 	}

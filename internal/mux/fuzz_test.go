@@ -232,7 +232,7 @@ func serveFuzz(in *Incoming) {
 		runtime.Goexit()
 	case 4: // forgets it
 	case 5:
-		if b, _, err := in.WholeToKeep(ctx); err == nil {
+		if b, err := in.Whole(ctx); err == nil {
 			in.Release()
 			_ = in.Reply(make([]byte, len(b)), nil)
 		}
@@ -270,25 +270,23 @@ func FuzzClient(f *testing.F) {
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				request := make([]byte, size)
-				r := &Request{Head: request[:size/2], Body: request[size/2:], Owned: size / 2, Keep: op%8 >= 4, Code: nobody}
-				over := func(reply Reply, err error) {
+				over := func(r Reply, err error) {
 					defer calls.Done() // which panics when a call ends twice
 					defer cancel()
 					if err == nil {
-						b, kept := reply.Keep()
-						if n := bytes.Count(b, []byte{0}); n != len(b) || kept && !r.Keep {
+						if n := bytes.Count(r.Bytes(), []byte{0}); n != len(r.Bytes()) {
 							t.Error("another's bytes")
 						}
-						reply.Release()
+						r.Release()
 					}
 					clear(request) // nobody reads it any more
 				}
 				calls.Add(1)
 				if op%32 >= 16 {
-					c.Start(ctx, r, over)
+					c.Start(ctx, request[:size/2], request[size/2:], size/2, nobody, over)
 					return
 				}
-				go func() { over(c.Call(ctx, r)) }()
+				go func() { over(c.Call(ctx, request[:size/2], request[size/2:], size/2, nobody)) }()
 			}
 			call(0)
 			call(0)

@@ -31,28 +31,9 @@ func (in *Incoming) First() []byte { return in.first }
 // Whole waits for all of the request, or until ctx ends. What it returns is
 // valid until Release.
 func (in *Incoming) Whole(ctx context.Context) ([]byte, error) {
-	in.s.mu.Lock()
-	defer in.s.mu.Unlock()
-	return in.whole(ctx)
-}
-
-// WholeToKeep is Whole for who wants to keep the request. If kept is true it is
-// the caller's: one of several pieces.
-func (in *Incoming) WholeToKeep(ctx context.Context) (b []byte, kept bool, err error) {
-	in.s.mu.Lock()
-	defer in.s.mu.Unlock()
-	if in.in.grown == nil {
-		in.in.keep = true
-	}
-	if b, err = in.whole(ctx); err == nil {
-		b, kept = in.s.kept(&in.in)
-	}
-	return b, kept, err
-}
-
-// whole waits. The session is locked, but not meanwhile.
-func (in *Incoming) whole(ctx context.Context) ([]byte, error) {
 	s := in.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if in.failure == nil && !in.in.whole() {
 		arrived := make(chan struct{})
 		in.arrived = arrived

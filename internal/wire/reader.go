@@ -120,9 +120,6 @@ type Reader struct {
 	r, w int // buf[r:w] is unread
 	scan msgpack.Scanner
 	fail error
-
-	keep  bool // the next value is to be kept
-	exact bool // buf has room for that and nothing else, and is not of the pool
 }
 
 // Init makes r read from st, account to mem, and wait no longer than stall
@@ -152,20 +149,6 @@ func (r *Reader) Next(l msgpack.Limits, pace Pace) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// NextToKeep is Next for who wants to keep the value. If kept is true it is the
-// caller's: a large one, with nothing behind it.
-func (r *Reader) NextToKeep(l msgpack.Limits, pace Pace) (v []byte, kept bool, err error) {
-	r.keep = true
-	v, err = r.Next(l, pace)
-	r.keep = false
-	if err != nil || !r.exact || r.r < r.w {
-		return v, false, err
-	}
-	r.mem.release()
-	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
-	return v, true, nil
 }
 
 // Buffered is Next where that needs no waiting; ok tells.
@@ -212,7 +195,7 @@ func (r *Reader) Close() {
 	}
 	r.mem.release()
 	pool.Put(r.buf)
-	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
+	r.buf, r.r, r.w = nil, 0, 0
 }
 
 func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
@@ -272,10 +255,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	// times, or five if that is all: within a factor of what arrived.
 	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
 	grown := 2 * have
-	exact := r.keep && have < need && need <= 5*have
 	switch {
-	case exact:
-		grown = need
 	case need <= grown:
 	case need <= 5*have:
 		grown = need + headroom
@@ -286,16 +266,11 @@ func (r *Reader) room(l msgpack.Limits) error {
 	if err := r.mem.grow(size); err != nil {
 		return err
 	}
-	var buf []byte
-	if exact {
-		buf = make([]byte, size)
-	} else {
-		buf = pool.Get(size)
-	}
+	buf := pool.Get(size)
 	copy(buf, r.buf[:r.w])
 	if r.buf != nil {
 		pool.Put(r.buf)
 	}
-	r.buf, r.exact = buf, exact
+	r.buf = buf
 	return nil
 }
