@@ -63,7 +63,11 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 		return it, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
 	}
 	if it.size != nil {
-		it.sized(decodedSize(b, reflect.TypeOf(it.ptr), pipeBytes))
+		size := sizeOf(it.ptr)
+		if size == 0 {
+			size = decodedSize(b, reflect.TypeOf(it.ptr), pipeBytes)
+		}
+		it.sized(size)
 	}
 	if s.stats != nil {
 		s.stats.in(it.reflected(), b)
@@ -100,6 +104,9 @@ func (s *wireSource) failed(err error) error {
 
 // response reads an item's header. An error in it is the call's.
 func (s *wireSource) response(wait bool) (state, error) {
+	if len(s.lastOK) > 0 && s.r.Skip(s.lastOK) {
+		return stateItem, nil
+	}
 	b, st, err := s.take(responseLimits, wait, wire.PaceValue)
 	if st != stateItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
 		return st, err

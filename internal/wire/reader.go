@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -155,6 +156,16 @@ func (r *Reader) Next(l msgpack.Limits, pace Pace) ([]byte, error) {
 func (r *Reader) Buffered(l msgpack.Limits) (v []byte, ok bool, err error) {
 	r.scan.Reset(l)
 	return r.take(l)
+}
+
+// Skip passes over v, a whole value, if it is the next and has arrived: that need
+// not be looked at.
+func (r *Reader) Skip(v []byte) bool {
+	if !bytes.HasPrefix(r.buf[r.r:r.w], v) {
+		return false
+	}
+	r.r += len(v)
+	return true
 }
 
 // AtEnd reports whether the next byte is StreamEnd, waiting for one.

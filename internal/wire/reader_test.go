@@ -331,3 +331,31 @@ func TestReaderClose(t *testing.T) {
 		t.Errorf("%d bytes stay reserved", mem.held())
 	}
 }
+
+func TestReaderSkip(t *testing.T) {
+	t.Parallel()
+	r := newReader(t, &chunks{b: unhex("a1 78 a1 78 a1 79 a2 7878"), size: 3})
+	x, y := unhex("a1 78"), unhex("a1 79")
+	if r.Skip(x) {
+		t.Error("what has not arrived is skipped")
+	}
+	if v, err := r.Next(production, wire.PaceNone); !bytes.Equal(v, x) || err != nil {
+		t.Fatalf("%x, %v", v, err)
+	}
+	if r.Skip(x) {
+		t.Error("what has arrived in part is skipped")
+	}
+	if end, err := r.AtEnd(); end || err != nil {
+		t.Fatal(end, err)
+	}
+	for v, err := r.Next(production, wire.PaceNone); !bytes.Equal(v, x); {
+		t.Fatalf("%x, %v", v, err)
+	}
+	_, _ = r.AtEnd()
+	if r.Skip(x) || !r.Skip(y) || r.Skip(y) {
+		t.Error("not what is next is skipped")
+	}
+	if v, err := r.Next(production, wire.PaceNone); !bytes.Equal(v, unhex("a2 7878")) || err != nil {
+		t.Errorf("%x, %v", v, err)
+	}
+}
