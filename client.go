@@ -242,9 +242,13 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 	if call.options == nil {
 		return c.handler(ctx, call)
 	}
-	ctx, cancel := call.options.context(ctx, call)
+	own, cancel := call.options.context(ctx, call)
 	defer cancel()
-	return c.attempts(ctx, call)
+	err := c.attempts(own, call)
+	if errors.Is(err, errStopped) && ctx.Err() != nil { // before the call's own, made from it, had
+		err = call.told(contextError(ctx, call.ID()))
+	}
+	return err
 }
 
 // carried is the end of the chain: the call is carried, and its error says

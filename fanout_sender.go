@@ -14,8 +14,9 @@ type fanSender[A any] struct {
 	id       ServiceID
 	branches map[peer.ID]*fanBranch[A] // never changed
 	stall    timeout
-	turn     chan struct{} // is full while somebody sends
-	closed   bool          // whose turn it is may look
+	given    <-chan struct{} // of the caller's context, which ends before those made from it
+	turn     chan struct{}   // is full while somebody sends
+	closed   bool            // whose turn it is may look
 }
 
 // fanBranch is one of its peers.
@@ -27,8 +28,8 @@ type fanBranch[A any] struct {
 	gaveUp atomic.Pointer[Error] // why it was ended from here
 }
 
-func newFanSender[A any](ctx context.Context, id ServiceID, dests []peer.ID, f fanConfig) *fanSender[A] {
-	s := &fanSender[A]{id: id, branches: make(map[peer.ID]*fanBranch[A]), stall: f.stall, turn: make(chan struct{}, 1)}
+func newFanSender[A any](ctx context.Context, given <-chan struct{}, id ServiceID, dests []peer.ID, f fanConfig) *fanSender[A] {
+	s := &fanSender[A]{id: id, branches: make(map[peer.ID]*fanBranch[A]), stall: f.stall, given: given, turn: make(chan struct{}, 1)}
 	for _, dest := range dests {
 		b := &fanBranch[A]{peer: dest, queue: make(chan A, f.buffer)}
 		b.ctx, b.cancel = context.WithCancel(ctx)
@@ -120,17 +121,27 @@ func (b *fanBranch[A]) offer(arg A) bool {
 	}
 }
 
-// closeSend ends the arguments. It waits for a send that is under way.
+// closeSend ends the arguments, unless a context has ended, which may be why
+// there are no more. It waits for a send that is under way.
 func (s *fanSender[A]) closeSend(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return contextError(ctx, s.id)
+	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return contextError(ctx, s.id)
 	}
-	if !s.closed {
-		s.closed = true
-		for _, b := range s.branches {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	ended := isClosed(s.given)
+	for _, b := range s.branches {
+		if ended {
+			b.cancel()
+		} else {
 			close(b.queue)
 		}
 	}

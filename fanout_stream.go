@@ -42,7 +42,7 @@ func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, 
 	f := fanConfigOf(opts)
 	dests = c.distinct(dests)
 	d := &DuplexFan[A, R]{fan: newFan[R](ctx, dests, f)}
-	d.sender = newFanSender[A](d.fan.ctx, m.id, dests, f)
+	d.sender = newFanSender[A](d.fan.ctx, ctx.Done(), m.id, dests, f)
 	d.fan.start(dests, 0, func(_ context.Context, dest peer.ID, emit func(R) bool) (Result[R], bool) {
 		err := m.converse(d.sender.branches[dest], c, emit, f.calls)
 		return Result[R]{Err: err}, err != nil
@@ -126,7 +126,7 @@ func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []pee
 	f := fanConfigOf(opts)
 	dests = c.distinct(dests)
 	d := &ClientStreamFan[A, R]{fan: newFan[R](ctx, dests, f)}
-	d.sender = newFanSender[A](d.fan.ctx, m.id, dests, f)
+	d.sender = newFanSender[A](d.fan.ctx, ctx.Done(), m.id, dests, f)
 	d.fan.start(dests, 0, func(_ context.Context, dest peer.ID, _ func(R) bool) (r Result[R], _ bool) {
 		b := d.sender.branches[dest]
 		call := m.Open(b.ctx, c, dest, f.calls...)

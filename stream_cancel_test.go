@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -200,26 +202,65 @@ func (f onArgument) HandleRPC(_ context.Context, s stats.RPCStats) {
 // a whole one. What the pump finds first is a race; here it is the closed channel.
 func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		svc := &whole{make(chan bool, 1)}
-		ctx := &lateContext{Context: testContext(t), done: make(chan struct{})}
-		args, replies := make(chan int, 1), make(chan int)
-		s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(onArgument(func() {
-			close(ctx.done)
-			close(args)
-		}))}})
-		args <- 1
-		result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Take", args, replies) })
-		select {
-		case well := <-svc.well:
-			if well {
-				t.Error("the method takes what it got for complete")
+	take1 := rpc.NewDuplex[int, int]("Svc", "Take")
+	for how, call := range map[string]func(ctx context.Context, s setup, closing func(func())) error{
+		"Stream": func(ctx context.Context, s setup, closing func(func())) error {
+			args, replies := make(chan int, 1), make(chan int)
+			args <- 1
+			closing(func() { close(args) })
+			return s.client.Stream(ctx, s.dest, "Svc", "Take", args, replies)
+		},
+		"MultiStream": func(ctx context.Context, s setup, closing func(func())) error {
+			args, replies := make(chan int, 1), make(chan int)
+			args <- 1
+			closing(func() { close(args) })
+			return s.client.MultiStream(ctx, []peer.ID{s.dest}, "Svc", "Take", args, replies)[0]
+		},
+		"Open": func(ctx context.Context, s setup, closing func(func())) error {
+			call := take1.Open(ctx, s.client, s.dest)
+			closing(func() { _ = call.CloseSend() })
+			if err := call.Send(ctx, 1); err != nil {
+				return err
 			}
-		case <-time.After(50 * time.Millisecond): // nothing happens until it is told
-		}
-		ctx.tellAll()
-		if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
-			t.Errorf("the call ends with %v", err)
-		}
-	})
+			_, err := call.Receive(context.Background())
+			return err
+		},
+		"OpenAll": func(ctx context.Context, s setup, closing func(func())) (err error) {
+			calls := take1.OpenAll(ctx, s.client, []peer.ID{s.dest})
+			defer calls.Close()
+			closing(func() { _ = calls.CloseSend() })
+			if err := calls.Send(ctx, 1); err != nil {
+				return err
+			}
+			for _, r := range calls.All() {
+				err = r.Err
+			}
+			return err
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+				svc := &whole{make(chan bool, 1)}
+				ctx := &lateContext{Context: testContext(t), done: make(chan struct{})}
+				closing := make(chan func(), 1)
+				s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(onArgument(func() {
+					close(ctx.done)
+					(<-closing)()
+				}))}})
+				result := inBackground(func() error { return call(ctx, s, func(f func()) { closing <- f }) })
+				select {
+				case well := <-svc.well:
+					if well {
+						t.Error("the method takes what it got for complete")
+					}
+				case <-time.After(50 * time.Millisecond): // nothing happens until it is told
+				}
+				ctx.tellAll()
+				if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
+					t.Errorf("the call ends with %v", err)
+				}
+			})
+		})
+	}
 }

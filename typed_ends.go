@@ -123,6 +123,7 @@ type typedCall[A, R any] struct {
 // openStream starts a streaming call.
 func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption) *typedCall[A, R] {
 	t := &typedCall[A, R]{over: make(chan struct{})}
+	given := ctx.Done()
 	ctx, t.cancel = context.WithCancel(ctx)
 	t.args.init(id, 0, firstSize(c.isLocal(dest)))
 	t.replies.init(id, 0, firstSize(c.isLocal(dest)))
@@ -133,7 +134,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	call.options = c.settled(config.calls, opts)
 	t.peer = call.Peer
 	call.stream = &streamEnds{
-		in: callerArgs[A, R]{&t.args, &t.replies}, out: callerReplies[R]{&t.replies},
+		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies},
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
 	}
 	go func() {
@@ -198,13 +199,15 @@ func (t *typedCall[A, R]) failed(what string) error {
 type callerArgs[A, R any] struct {
 	*pipe[A]
 	replies *pipe[R]
+	given   <-chan struct{} // of the caller's context, which ends before those made from it
 }
 
 // next makes no good end of a program's that closes because its context has
 // ended.
 func (c callerArgs[A, R]) next(wait bool, into sink) (item, state, error) {
 	it, st, err := c.pipe.next(wait, into)
-	if st == stateEnd && err == nil && isClosed(c.call) {
+	if st == stateEnd && err == nil && (isClosed(c.given) || isClosed(c.call)) {
+		<-c.call // which is about to end too, and tells why
 		err = errStopped
 	}
 	return it, st, err

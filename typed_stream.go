@@ -157,8 +157,10 @@ func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error {
 // of the call. When ctx ends before, it closes the call. Later calls of it
 // return an error.
 func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
-	c.call.closeSend()
 	defer c.call.close()
+	if ctx.Err() == nil { // or that may be why there are no more arguments
+		c.call.closeSend()
+	}
 	return c.call.only(ctx)
 }
 
