@@ -156,7 +156,7 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 
 // serveApart is serveLocal in a goroutine of its own.
 func (s *Server) serveApart(ctx context.Context, c *localCall) {
-	if m := c.server.method; m != nil && m.direct.form == notDirect {
+	if m := c.server.method; m != nil && m.direct.form == notDirect && m.typed == nil {
 		growStack()
 	}
 	ended := c.ended
