@@ -140,7 +140,7 @@ func (b *bench) localChart() string {
 func (b *bench) fanOutChart() string {
 	l := lines{title: fanOutTCP, note: "64 B to every destination, medians. Logarithmic scales.", foot: b.machine, across: "destinations"}
 	part := linesPart{name: "time until all have replied", unit: ofTime}
-	for _, name := range []string{multiSession, multiWire, eachGoroutine} {
+	for _, name := range []string{multiSession, multiWire, nameGRPC + eachGoroutine, nameDRPC + eachGoroutine, nameNetRPC + eachGoroutine} {
 		s := series{name: name, class: classOf(name)}
 		for i := range b.cells[fanOutTCP] {
 			r, _ := b.cells[fanOutTCP][i].of(name)

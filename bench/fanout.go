@@ -90,7 +90,7 @@ const (
 	fanOutTCP     = "Fan-out over TCP"
 	multiSession  = "MultiCall, session"
 	multiWire     = "MultiCall, wire"
-	eachGoroutine = "gRPC, a goroutine each"
+	eachGoroutine = ", a goroutine each"
 )
 
 func (b *bench) fanOutCells(ctx context.Context, name string) error {
@@ -99,33 +99,35 @@ func (b *bench) fanOutCells(ctx context.Context, name string) error {
 		func(ctx context.Context) ([]cell, func(), error) { return fanOut(ctx, cfg) }})
 }
 
-// fanOut compares MultiCall with a goroutine and a gRPC call a destination.
+// fanOut compares MultiCall with a goroutine and a call a destination.
 func fanOut(ctx context.Context, cfg config) ([]cell, func(), error) {
 	most := 0
 	for _, n := range cfg.fanOut {
 		most = max(most, n)
 	}
-	f, err := newFan(ctx, most, serveRPC, serveGRPC)
+	f, err := newFan(ctx, most, serveRPC, serveGRPC, serveDRPC, serveNetRPC)
 	if err != nil {
 		return nil, nil, err
 	}
 	session := rpc.NewClient(f.hub, protocol)
 	wire := rpc.NewClient(f.hub, protocol, rpc.WithClientSessions(false))
-	conns := make([]system, most)
+	others := make([][]system, len(theirs)) // by kind, one for each peer
 	done := func() {
 		_ = session.Close()
 		_ = wire.Close()
-		for _, c := range conns {
-			if c.close != nil {
-				c.close()
-			}
+		for _, s := range slices.Concat(others...) {
+			s.close()
 		}
 		f.close()
 	}
-	for i := range conns {
-		if conns[i], err = newGRPC(ctx, f.hub, f.peers[i]); err != nil {
-			done()
-			return nil, nil, err
+	for i, open := range theirs {
+		for _, p := range f.peers {
+			s, err := open(ctx, f.hub, p)
+			if err != nil {
+				done()
+				return nil, nil, err
+			}
+			others[i] = append(others[i], s)
 		}
 	}
 	m := newMessage(64)
@@ -145,7 +147,9 @@ func fanOut(ctx context.Context, cfg config) ([]cell, func(), error) {
 		overSession, overWire := newMulti(ctx, session, f.peers[:n]), newMulti(ctx, wire, f.peers[:n])
 		add(multiSession, func() error { return overSession.call(m.body(), m.body()) })
 		add(multiWire, func() error { return overWire.call(m.body(), m.body()) })
-		add(eachGoroutine, func() error { return callEach(ctx, conns[:n], m) })
+		for _, of := range others {
+			add(of[0].name+eachGoroutine, func() error { return callEach(ctx, of[:n], m) })
+		}
 		cells = append(cells, c)
 	}
 	return cells, done, nil
