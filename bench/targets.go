@@ -154,6 +154,11 @@ func (b *bench) streamingTargets(t *targets) {
 				t.add(what, "80 % of raw bytes' throughput", fmt.Sprintf("%.0f %%", 100*c.base()/r.ns), c.base() >= 0.8*r.ns)
 			}
 		}
+		typed, _ := c.of(itemTyped)
+		for _, name := range []string{itemOurs, itemBuffered} {
+			r, _ := c.of(name)
+			t.add("typed, "+c.name, "faster than "+strings.TrimPrefix(name, "this library, "), timeText(typed.ns)+" against "+timeText(r.ns), typed.ns < r.ns)
+		}
 	}
 }
 
