@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // draw draws the charts into a directory.
@@ -138,10 +139,13 @@ func (b *bench) localChart() string {
 }
 
 func (b *bench) fanOutChart() string {
-	l := lines{title: fanOutTCP, note: "64 B to every destination, medians. Logarithmic scales.", foot: b.machine, across: "destinations"}
+	l := lines{title: fanOutTCP, note: "64 B to each; logarithmic scales. Others: a goroutine a call.", foot: b.machine, across: "destinations"}
 	part := linesPart{name: "time until all have replied", unit: ofTime}
 	for _, name := range []string{multiSession, multiWire, nameGRPC + eachGoroutine, nameDRPC + eachGoroutine, nameNetRPC + eachGoroutine} {
 		s := series{name: name, class: classOf(name)}
+		if strings.HasSuffix(name, eachGoroutine) {
+			s.name, _, _ = strings.Cut(name, ",")
+		}
 		for i := range b.cells[fanOutTCP] {
 			r, _ := b.cells[fanOutTCP][i].of(name)
 			s.y = append(s.y, r.ns)

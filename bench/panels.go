@@ -289,7 +289,7 @@ func classOf(name string) string {
 		return "floor"
 	case name == nameWire, name == multiWire:
 		return "wire"
-	case strings.HasPrefix(name, "gRPC"), strings.HasPrefix(name, "DRPC"), name == nameNetRPC, name == itemFlushing:
+	case strings.HasPrefix(name, "gRPC"), strings.HasPrefix(name, "DRPC"), strings.HasPrefix(name, nameNetRPC), name == itemFlushing:
 		return "other"
 	}
 	return "ours"
