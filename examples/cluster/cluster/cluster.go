@@ -31,6 +31,9 @@ type Config struct {
 	Replicas int
 	// Interval is how often what is amiss is looked for. Default 2 s.
 	Interval time.Duration
+	// Member, if there is one, is told whether this peer is a member: nil when
+	// it has become one, and before that why it is not, whenever that changes.
+	Member func(error)
 }
 
 // Cluster serves api.Cluster.
@@ -41,6 +44,7 @@ type Cluster struct {
 	started time.Time
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
+	told    string // what cfg.Member was told last
 }
 
 // New returns the component, which does nothing by itself until Start.
@@ -50,6 +54,9 @@ func New(h host.Host, client *rpc.Client, cfg Config) *Cluster {
 	}
 	if cfg.Interval == 0 {
 		cfg.Interval = 2 * time.Second
+	}
+	if cfg.Member == nil {
+		cfg.Member = func(error) {}
 	}
 	return &Cluster{host: h, client: client, cfg: cfg, started: time.Now(), stop: func() {}}
 }

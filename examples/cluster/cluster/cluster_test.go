@@ -160,6 +160,34 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// What keeps a peer from being a member is told when it changes, and so is
+// that it has become one.
+func TestTroubleWithJoiningIsTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan error, 10)
+	c, servers, hosts := setup(t, 2, cluster.Config{Interval: 10 * time.Millisecond, Member: func(err error) { told <- err }})
+	consensus(servers[0], hosts[1:])
+	rpctest.HandleReply(servers[0], api.PinTracker.Recover, api.Nothing{})
+	join := rpctest.HandleReply(servers[1], api.Cluster.Join, []api.Contact{})
+	join.Fail(3, errors.New("who are you?"))
+	join.Fail(2, errors.New("we are closed"))
+	if err := c.Start([]peer.AddrInfo{{ID: hosts[1].ID()}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"who are you?", "we are closed"} {
+		if err := <-told; err == nil || err.Error() != hosts[1].ID().String()+": "+want {
+			t.Fatalf("told %v, want %q", err, want)
+		}
+	}
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	join.WaitDone(8) // the others' configuration has not come, and it asks again
+	if len(told) > 0 {
+		t.Fatalf("told what is not new: %v", <-told)
+	}
+}
+
 // reallocating starts the leader of a cluster of which the second peer is
 // dead, and the first keeps what both are to keep, or does not.
 func reallocating(t *testing.T, kept api.Status) (leader *rpctest.Server, pin api.Pin) {

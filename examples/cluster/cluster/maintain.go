@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -52,17 +54,46 @@ func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
 	if err != nil {
 		return
 	}
-	if !slices.Contains(members, c.host.ID()) {
-		for _, at := range bootstrap {
-			if c.JoinAt(ctx, at) == nil {
-				break
-			}
-		}
+	if slices.Contains(members, c.host.ID()) {
+		c.tell(nil)
+	} else {
+		c.tell(c.joinAny(ctx, bootstrap))
 	}
 	_ = c.reconnect(ctx)
 	_, _ = api.PinTracker.Recover.Call(ctx, c.client, "", api.Nothing{})
 	if leader, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{}); err == nil && leader == c.host.ID() {
 		_ = c.reallocate(ctx, members)
+	}
+}
+
+// joinAny asks one peer after the other to make this one a member.
+func (c *Cluster) joinAny(ctx context.Context, peers []peer.AddrInfo) error {
+	if len(peers) == 0 {
+		return errors.New("there is no peer to ask")
+	}
+	var errs []error
+	for _, at := range peers {
+		err := c.JoinAt(ctx, at)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%v: %w", at.ID, err))
+	}
+	return errors.Join(errs...)
+}
+
+// localPort is of a connection that was tried: each time it is another.
+var localPort = regexp.MustCompile(`:\d+->`)
+
+// tell says whether this peer is a member, if that is news.
+func (c *Cluster) tell(err error) {
+	news := "a member"
+	if err != nil {
+		news = localPort.ReplaceAllString(err.Error(), "->")
+	}
+	if news != c.told {
+		c.told = news
+		c.cfg.Member(err)
 	}
 }
 

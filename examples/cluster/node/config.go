@@ -34,6 +34,9 @@ type Config struct {
 	// connect, which are those that know the secret.
 	Trusted []peer.ID
 
+	// Member, if there is one, is told whether this peer is a member: nil when
+	// it has become one, and before that why it is not, whenever that changes.
+	Member func(error)
 	// Interceptors see every call that this peer's components serve.
 	Interceptors []rpc.Interceptor
 
