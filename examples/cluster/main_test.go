@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -102,8 +102,20 @@ func TestFlags(t *testing.T) {
 		"no such pin tracker":         {"-tracker", "bogus"},
 	} {
 		var out bytes.Buffer
-		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) {
+		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 1 {
 			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+	for want, args := range map[string][]string{
+		`"helpme"`: {"helpme"},
+		`"data"`:   {"-name", "anna", "data"},
+		"-bogus":   {"-bogus"},
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 2 {
+			t.Errorf("%v: %v, want %q and 2", args, err, want)
+		} else if args[0] != "-bogus" && !strings.Contains(err.Error(), "-h") {
+			t.Errorf("%v: %v, want -h named", args, err)
 		}
 	}
 }
