@@ -49,6 +49,10 @@ func TestStory(t *testing.T) {
 			t.Errorf("the story lacks %q:\n%s", want, &out)
 		}
 	}
+	// Both lists say the same of who was killed, the second of each of two pins.
+	if n := strings.Count(out.String(), noAnswer); n != 3 {
+		t.Errorf("the killed leader does not answer %d times, want 3:\n%s", n, &out)
+	}
 }
 
 // Who cannot join is told so, and not how others join.

@@ -135,7 +135,7 @@ func TestStatusOfPeersThatDoNotAnswer(t *testing.T) {
 		for _, info := range infos {
 			got[info.Peer] = info.Status
 		}
-		if len(infos) != 3 || got[hosts[0].ID()] != api.Pinned || got[hosts[1].ID()] != api.Unreachable || got[hosts[2].ID()] != api.Remote {
+		if len(infos) != 3 || got[hosts[0].ID()] != api.Pinned || got[hosts[1].ID()] != api.Unreachable || got[hosts[2].ID()] != api.Unreachable {
 			t.Fatalf("%+v", infos)
 		}
 	}
