@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -33,6 +34,7 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.Name, "name", "", "a `name` for people")
 	f.StringVar(&o.Tracker, "tracker", "map", "the `kind` of pin tracker, map or stateless")
 	f.IntVar(&o.Replicas, "replicas", 3, "how `many` peers keep a file, unless it is said")
+	f.DurationVar(&o.RemoveAfter, "remove-after", 10*time.Minute, "after what `time` a dead peer is a member no more, until it comes back; 0 is never")
 	f.Uint64Var(&o.Capacity, "capacity", 1<<30, "for how many `bytes` of blocks there is room")
 	return f
 }
