@@ -29,7 +29,8 @@ type Call struct {
 	// given. nil for a streaming call.
 	Args any
 	// Items are the arguments of a streaming call that a function of
-	// [Server.Mock] was given so far.
+	// [Server.Mock] was given so far. Those that other methods are given are not
+	// recorded.
 	Items []any
 	// Done is whether the method has returned.
 	Done bool
@@ -38,13 +39,15 @@ type Call struct {
 	// Err is the error of a call that is done: the method's own; an [rpc.Error]
 	// with [rpc.CodeInternal] if it panicked; or why the call was refused.
 	Err error
+
+	itemized bool // Items are all that the method was given
 }
 
 // String describes the call in one line.
 func (c Call) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.%s(", c.Service, c.Method)
-	if c.Kind == rpc.Streaming {
+	if c.itemized || len(c.Items) > 0 {
 		fmt.Fprintf(&b, "%d items", len(c.Items))
 	} else {
 		b.WriteString(describeArgs(c.Kind, c.Args, c.Local))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"runtime/debug"
+	"strings"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -19,6 +20,7 @@ func (s *Server) observed(id rpc.ServiceID, f any) any {
 	return s.guarded(id, v.Type(), func(in []reflect.Value) []reflect.Value {
 		if in[1].Kind() == reflect.Chan {
 			rec, _ := in[0].Interface().(context.Context).Value(recordKey{}).(*record)
+			s.update(func() { rec.itemized = true })
 			args, stop := s.tap(in[1], rec)
 			defer stop()
 			in[1] = args
@@ -45,6 +47,24 @@ func isMethod(t reflect.Type) bool {
 		t.In(0) == reflect.TypeFor[context.Context]() && t.Out(0) == reflect.TypeFor[error]() &&
 		(t.In(1).Kind() != reflect.Chan || t.In(1).ChanDir() == reflect.RecvDir)
 }
+
+// isTyped reports whether a function has a form that method values are served
+// by, or nearly so.
+func isTyped(t reflect.Type) bool {
+	if t == nil || t.Kind() != reflect.Func {
+		return false
+	}
+	for in := range t.Ins() {
+		for _, end := range []string{"Receiver[", "Sender["} {
+			if in.Kind() == reflect.Pointer && in.Elem().PkgPath() == rpcPackage && strings.HasPrefix(in.Elem().Name(), end) {
+				return true
+			}
+		}
+	}
+	return t.NumIn() == 2 && t.NumOut() == 2
+}
+
+var rpcPackage = reflect.TypeFor[rpc.Server]().PkgPath()
 
 // tap returns a channel of what comes from args, and what ends it. Each item is
 // recorded as it is offered, and once more forgotten if it was not taken.

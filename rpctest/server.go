@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -116,7 +117,11 @@ func (s *Server) Mock(service string, methods Methods) {
 	failed := false
 	for _, name := range slices.Sorted(maps.Keys(methods)) {
 		if err := s.RegisterFunc(service, name, s.observed(rpc.ServiceID{Name: service, Method: name}, methods[name])); err != nil {
-			s.t.Errorf("rpctest: %v", err)
+			hint := ""
+			if isTyped(reflect.TypeOf(methods[name])) {
+				hint = "; what serves a method value is for rpctest.Handle, and not for Mock"
+			}
+			s.t.Errorf("rpctest: %v%s", err, hint)
 			failed = true
 		}
 	}

@@ -86,6 +86,9 @@ func TestMockedFunctionsAreCalledAndRecorded(t *testing.T) {
 				t.Errorf("got %+v\nwant %+v", c, w)
 			}
 		}
+		if s := calls[3].String(); !strings.HasPrefix(s, "Connector.Blocks(2 items) from ") {
+			t.Errorf("the stream is described as %q", s)
+		}
 		if n := len(server.Method("Connector", "Pin").Calls()); n != 2 {
 			t.Errorf("%d calls of Pin", n)
 		}

@@ -3,6 +3,7 @@ package rpctest_test
 import (
 	"context"
 	"io"
+	"strings"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -103,6 +104,11 @@ func TestTypedStreamsCanBeServedRecordedAndScripted(t *testing.T) {
 		if n, err := relaying.Receive(ctx); err != io.EOF {
 			t.Errorf("%d, %v", n, err)
 		}
+		for _, c := range server.Calls() {
+			if strings.Contains(c.String(), "items") || !strings.Contains(c.String(), "(a stream) from") {
+				t.Errorf("what was sent is not known, and described as %q", c)
+			}
+		}
 		if calls := counts.WaitDone(2); calls[0].Err == nil || calls[1].Err != nil || calls[1].Kind != rpc.Streaming {
 			t.Errorf("recorded %+v", calls)
 		}
@@ -175,5 +181,32 @@ func TestTypedFunctionsThatCannotServeStopTheTest(t *testing.T) {
 			t.Errorf("the test went on, which should say %q", want)
 		}
 		says(t, ft.output(), want)
+	}
+}
+
+// Who mocks a method value by its names is told how it is done.
+func TestMockOfATypedFunctionNamesHandle(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]any{
+		"unary":         func(context.Context, int) (int, error) { return 0, nil },
+		"server stream": func(context.Context, int, *rpc.Sender[int]) error { return nil },
+		"client stream": func(context.Context, *rpc.Receiver[int]) (int, error) { return 0, nil },
+		"duplex":        func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error { return nil },
+	} {
+		ft := runFake(func(ft testing.TB) {
+			_, server := rpctest.Local(ft)
+			server.Mock("Typed", rpctest.Methods{"Triple": f})
+		})
+		if !ft.stopped {
+			t.Errorf("%s: the test went on", name)
+		}
+		says(t, ft.output(), "cannot register Typed.Triple", "rpctest.Handle")
+	}
+	ft := runFake(func(ft testing.TB) {
+		_, server := rpctest.Local(ft)
+		server.Mock("Typed", rpctest.Methods{"Triple": func(int) {}, "Name": "Ada", "None": nil})
+	})
+	if strings.Contains(ft.output(), "rpctest.Handle") {
+		t.Errorf("what is no method value's is said to be: %s", ft.output())
 	}
 }

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
 )
 
 // asProgram in the environment makes the test binary the program itself: what
@@ -23,16 +28,16 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
 func TestStory(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := run(t.Context(), nil, &out); err != nil {
+	if err := run(t.Context(), nil, &out, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	for _, want := range []string{
@@ -43,6 +48,51 @@ func TestStory(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story lacks %q:\n%s", want, &out)
 		}
+	}
+	// Both lists say the same of who was killed, the second of each of two pins.
+	if n := strings.Count(out.String(), noAnswer); n != 3 {
+		t.Errorf("the killed leader does not answer %d times, want 3:\n%s", n, &out)
+	}
+}
+
+// Who cannot join is told so, and not how others join.
+func TestJoiningWithAWrongSecret(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	defer stop()
+	start := func(args ...string) (out, trouble *bufio.Scanner) {
+		outReader, outWriter := io.Pipe()
+		troubleReader, troubleWriter := io.Pipe()
+		context.AfterFunc(ctx, func() { _, _ = outReader.Close(), troubleReader.Close() })
+		runs.Go(func() {
+			err := run(ctx, args, outWriter, troubleWriter)
+			_, _ = outWriter.CloseWithError(err), troubleWriter.CloseWithError(err)
+		})
+		return bufio.NewScanner(outReader), bufio.NewScanner(troubleReader)
+	}
+	find := func(lines *bufio.Scanner, want string) (line string) {
+		t.Helper()
+		for lines.Scan() {
+			if line = lines.Text(); strings.Contains(line, want) {
+				return line
+			}
+		}
+		t.Fatalf("nothing says %q: %v", want, lines.Err())
+		return ""
+	}
+	founder, _ := start("-name", "anna")
+	address := says.FindStringSubmatch(find(founder, "To join me"))[3]
+	out, trouble := start("-name", "bert", "-secret", node.NewSecret(), "-bootstrap", address)
+	find(out, "API and web page")
+	more := make(chan bool)
+	go func() { more <- out.Scan() }()
+	find(trouble, "not a member yet: ")
+	find(trouble, "is it the right -secret?")
+	stop()
+	if <-more {
+		t.Fatalf("it goes on: %s", out.Text())
 	}
 }
 
@@ -56,8 +106,20 @@ func TestFlags(t *testing.T) {
 		"no such pin tracker":         {"-tracker", "bogus"},
 	} {
 		var out bytes.Buffer
-		if err := run(t.Context(), args, &out); err == nil || !strings.Contains(err.Error(), want) {
+		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 1 {
 			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+	for want, args := range map[string][]string{
+		`"helpme"`: {"helpme"},
+		`"data"`:   {"-name", "anna", "data"},
+		"-bogus":   {"-bogus"},
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 2 {
+			t.Errorf("%v: %v, want %q and 2", args, err, want)
+		} else if args[0] != "-bogus" && !strings.Contains(err.Error(), "-h") {
+			t.Errorf("%v: %v, want -h named", args, err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -33,12 +34,14 @@ func (o *options) flags() *flag.FlagSet {
 	f.StringVar(&o.Name, "name", "", "a `name` for people")
 	f.StringVar(&o.Tracker, "tracker", "map", "the `kind` of pin tracker, map or stateless")
 	f.IntVar(&o.Replicas, "replicas", 3, "how `many` peers keep a file, unless it is said")
+	f.DurationVar(&o.RemoveAfter, "remove-after", 10*time.Minute, "after what `time` a dead peer is a member no more, until it comes back; 0 is never")
 	f.Uint64Var(&o.Capacity, "capacity", 1<<30, "for how many `bytes` of blocks there is room")
 	return f
 }
 
-// onePeer is a peer until ctx ends.
-func onePeer(ctx context.Context, o options, out io.Writer) error {
+// onePeer is a peer until ctx ends. What keeps it from being a member goes to
+// trouble.
+func onePeer(ctx context.Context, o options, out, trouble io.Writer) error {
 	if err := o.complete(); err != nil {
 		return err
 	}
@@ -50,15 +53,35 @@ func onePeer(ctx context.Context, o options, out io.Writer) error {
 	if len(o.Bootstrap) == 0 {
 		o.Founders = []peer.ID{h.ID()} // if it has been a member before, that counts
 	}
+	news := make(chan error, 1)
+	o.Member = func(err error) { // there is one caller at a time, who must not wait
+		select {
+		case <-news:
+		default:
+		}
+		news <- err
+	}
 	n, err := node.New(h, o.Config)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "I am %s\n", peerName(o.Name, h.ID()))
 	fmt.Fprintf(out, "API and web page: %s\n", n.URL())
-	fmt.Fprintf(out, "To join me: go run ./examples/cluster -secret %s -bootstrap %s\n", o.secret, address(h))
-	<-ctx.Done()
-	return n.Close()
+	for {
+		select {
+		case err := <-news:
+			if err != nil {
+				fmt.Fprintf(trouble, "not a member yet: %v\n", err)
+				if strings.Contains(err.Error(), "negotiate security protocol") {
+					fmt.Fprintln(trouble, "is it the right -secret?")
+				}
+				continue
+			}
+			fmt.Fprintf(out, "To join me: go run ./examples/cluster -secret %s -bootstrap %s\n", o.secret, address(h))
+		case <-ctx.Done():
+			return n.Close()
+		}
+	}
 }
 
 func peerName(name string, id peer.ID) string {

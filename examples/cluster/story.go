@@ -225,6 +225,9 @@ func (c *cast) readBack(ctx context.Context, pin *restapi.Pin, want []byte) erro
 	return errors.New("everybody keeps it")
 }
 
+// noAnswer is what both lists say of a peer that is dead.
+const noAnswer = "does not answer"
+
 func (c *cast) listPeers(ctx context.Context, at *member) error {
 	peers, err := at.rest.Peers(ctx)
 	if err != nil {
@@ -233,7 +236,7 @@ func (c *cast) listPeers(ctx context.Context, at *member) error {
 	fmt.Fprintf(c.out, "\n%s: peers ls\n", at.name)
 	for _, p := range peers {
 		if p.Error != "" {
-			fmt.Fprintf(c.out, "  %-5s  %s  does not answer\n", c.names[p.ID], p.ID)
+			fmt.Fprintf(c.out, "  %-5s  %s  %s\n", c.names[p.ID], p.ID, noAnswer)
 			continue
 		}
 		fmt.Fprintf(c.out, "  %-5s  %s  %-9s  %4d MiB free, follows %s\n", p.Name, p.ID, p.Tracker, p.Free>>20, c.names[p.Leader])
@@ -251,7 +254,11 @@ func (c *cast) listPins(ctx context.Context, at *member) error {
 		fmt.Fprintf(c.out, "  %-10s  %s\n", pin.Name, pin.Cid)
 		var lines []string
 		for id, p := range pin.Peers {
-			lines = append(lines, fmt.Sprintf("    %-5s  %s\n", c.names[id], p.Status))
+			state := string(p.Status)
+			if p.Status == api.Unreachable {
+				state = noAnswer
+			}
+			lines = append(lines, fmt.Sprintf("    %-5s  %s\n", c.names[id], state))
 		}
 		slices.Sort(lines)
 		for _, line := range lines {

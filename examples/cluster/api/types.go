@@ -48,7 +48,8 @@ const (
 	Pinned    Status = "pinned"    // all its blocks are here and will stay
 	Unpinning Status = "unpinning" // it is being given up
 	Failed    Status = "failed"    // see the error; it will be tried again
-	// Unreachable is the state on a peer that keeps the pin, and cannot be asked.
+	// Unreachable is the state on a peer that does not answer, whether it is to
+	// keep the pin or not.
 	Unreachable Status = "unreachable"
 )
 

@@ -31,6 +31,12 @@ type Config struct {
 	Replicas int
 	// Interval is how often what is amiss is looked for. Default 2 s.
 	Interval time.Duration
+	// RemoveAfter is after how long a peer that does not answer is a member no
+	// more. 0 is never. When it comes back, it is made a member again.
+	RemoveAfter time.Duration
+	// Member, if there is one, is told whether this peer is a member: nil when
+	// it has become one, and before that why it is not, whenever that changes.
+	Member func(error)
 }
 
 // Cluster serves api.Cluster.
@@ -41,6 +47,11 @@ type Cluster struct {
 	started time.Time
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
+
+	// Of the goroutine that looks for what is amiss:
+	told       string                // what cfg.Member was told last
+	leaderless int                   // how often in turn there was no leader
+	silent     map[peer.ID]time.Time // since when, as long as this peer leads
 }
 
 // New returns the component, which does nothing by itself until Start.
@@ -51,7 +62,10 @@ func New(h host.Host, client *rpc.Client, cfg Config) *Cluster {
 	if cfg.Interval == 0 {
 		cfg.Interval = 2 * time.Second
 	}
-	return &Cluster{host: h, client: client, cfg: cfg, started: time.Now(), stop: func() {}}
+	if cfg.Member == nil {
+		cfg.Member = func(error) {}
+	}
+	return &Cluster{host: h, client: client, cfg: cfg, started: time.Now(), stop: func() {}, silent: make(map[peer.ID]time.Time)}
 }
 
 // Register makes the methods callable.

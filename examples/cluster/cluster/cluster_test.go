@@ -135,7 +135,7 @@ func TestStatusOfPeersThatDoNotAnswer(t *testing.T) {
 		for _, info := range infos {
 			got[info.Peer] = info.Status
 		}
-		if len(infos) != 3 || got[hosts[0].ID()] != api.Pinned || got[hosts[1].ID()] != api.Unreachable || got[hosts[2].ID()] != api.Remote {
+		if len(infos) != 3 || got[hosts[0].ID()] != api.Pinned || got[hosts[1].ID()] != api.Unreachable || got[hosts[2].ID()] != api.Unreachable {
 			t.Fatalf("%+v", infos)
 		}
 	}
@@ -143,8 +143,8 @@ func TestStatusOfPeersThatDoNotAnswer(t *testing.T) {
 
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	_, servers, hosts := setup(t, 2, cluster.Config{})
-	consensus(servers[0], hosts)
+	_, servers, hosts := setup(t, 3, cluster.Config{})
+	consensus(servers[0], []host.Host{hosts[0], hosts[2]})
 	client := servers[1].Client()
 	ask := api.Contact{Peer: hosts[0].ID()} // who does not ask
 	if _, err := api.Cluster.Join.Call(t.Context(), client, hosts[0].ID(), ask); rpc.CodeOf(err) != rpc.CodeInvalidArgument {
@@ -155,8 +155,49 @@ func TestJoin(t *testing.T) {
 	if err != nil || len(members) != 2 || len(members[0].Addrs) == 0 {
 		t.Fatal(members, err)
 	}
-	if op := servers[0].Method("Consensus", "Commit").Calls()[0].Args.(api.Op); op.Kind != api.OpAddPeer || op.Peer != hosts[1].ID() {
+	commit := servers[0].Method("Consensus", "Commit")
+	if op := commit.Calls()[0].Args.(api.Op); op.Kind != api.OpAddPeer || op.Peer != hosts[1].ID() {
 		t.Fatalf("%+v", op)
+	}
+
+	// Who is a member already is not made one again, if that is sure.
+	ask.Peer = hosts[2].ID()
+	for i := range 2 {
+		if _, err := api.Cluster.Join.Call(t.Context(), servers[2].Client(), hosts[0].ID(), ask); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(commit.Calls()); n != 1+i {
+			t.Fatalf("%d operations, want %d", n, 1+i)
+		}
+		servers[0].Method("Consensus", "Leader").Fail(1, errors.New("nobody leads"))
+	}
+}
+
+// What keeps a peer from being a member is told when it changes, and so is
+// that it has become one.
+func TestTroubleWithJoiningIsTold(t *testing.T) {
+	t.Parallel()
+	told := make(chan error, 10)
+	c, servers, hosts := setup(t, 2, cluster.Config{Interval: 10 * time.Millisecond, Member: func(err error) { told <- err }})
+	consensus(servers[0], hosts[1:])
+	rpctest.HandleReply(servers[0], api.PinTracker.Recover, api.Nothing{})
+	join := rpctest.HandleReply(servers[1], api.Cluster.Join, []api.Contact{})
+	join.Fail(3, errors.New("who are you?"))
+	join.Fail(2, errors.New("we are closed"))
+	if err := c.Start([]peer.AddrInfo{{ID: hosts[1].ID()}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"who are you?", "we are closed"} {
+		if err := <-told; err == nil || err.Error() != hosts[1].ID().String()+": "+want {
+			t.Fatalf("told %v, want %q", err, want)
+		}
+	}
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	join.WaitDone(8) // the others' configuration has not come, and it asks again
+	if len(told) > 0 {
+		t.Fatalf("told what is not new: %v", <-told)
 	}
 }
 
@@ -202,6 +243,89 @@ func TestPinsThatNobodyKeepsStay(t *testing.T) {
 	leader.Method("PinTracker", "Status").WaitDone(2) // it has been looked at more than once
 	if n := len(leader.Method("Consensus", "Commit").Calls()); n != 0 {
 		t.Fatal("they were moved")
+	}
+}
+
+// leading starts the leader of a cluster of some members, which it hears of or
+// does not. Those it does not hear of are dead, or answer nevertheless.
+func leading(t *testing.T, dead bool, heard ...bool) (leader *rpctest.Server, others []*rpctest.Server, hosts []host.Host) {
+	c, servers, hosts := setup(t, len(heard), cluster.Config{Interval: 10 * time.Millisecond, RemoveAfter: 30 * time.Millisecond})
+	leader = servers[0]
+	consensus(leader, hosts)
+	var metrics []api.Metric
+	for i, is := range heard {
+		metrics = append(metrics, api.Metric{Peer: hosts[i].ID(), Expired: !is})
+		if i > 0 {
+			rpctest.HandleReply(servers[i], api.Cluster.ID, api.ID{})
+		}
+		if !is && dead {
+			if err := hosts[i].Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rpctest.HandleReply(leader, api.Monitor.Metrics, metrics)
+	rpctest.HandleReply(leader, api.PinTracker.Recover, api.Nothing{})
+	if err := c.Start(nil); err != nil {
+		t.Fatal(err)
+	}
+	return leader, servers[1:], hosts
+}
+
+func TestTheDeadAreRemoved(t *testing.T) {
+	t.Parallel()
+	leader, _, hosts := leading(t, true, true, true, true, false)
+	op := leader.Method("Consensus", "Commit").Wait(1)[0].Args.(api.Op)
+	if op.Kind != api.OpRemovePeer || op.Peer != hosts[3].ID() {
+		t.Fatalf("%+v", op)
+	}
+}
+
+func TestTheDeadStayMembers(t *testing.T) {
+	t.Parallel()
+	for name, heard := range map[string][]bool{
+		"if they are half of all":       {true, true, false, false},
+		"if there were two without one": {true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leader, _, _ := leading(t, true, heard...)
+			leader.Method("Monitor", "Metrics").WaitDone(20) // it has been silent for long enough
+			if calls := leader.Method("Consensus", "Commit").Calls(); len(calls) != 0 {
+				t.Fatalf("%+v", calls)
+			}
+		})
+	}
+}
+
+// Who is not heard of, but answers, is not dead.
+func TestTheSilentWhoAnswerStayMembers(t *testing.T) {
+	t.Parallel()
+	leader, others, _ := leading(t, false, true, true, true, false)
+	others[2].Method("Cluster", "ID").WaitDone(2)
+	if calls := leader.Method("Consensus", "Commit").Calls(); len(calls) != 0 {
+		t.Fatalf("%+v", calls)
+	}
+}
+
+// A peer that was removed while it was away does not learn that: all that it
+// can tell is that it has no leader.
+func TestMemberWithoutALeaderAsksToBeOneAgain(t *testing.T) {
+	t.Parallel()
+	c, servers, hosts := setup(t, 2, cluster.Config{Interval: 10 * time.Millisecond})
+	consensus(servers[0], hosts)
+	rpctest.HandleReply(servers[0], api.PinTracker.Recover, api.Nothing{})
+	leader := servers[0].Method("Consensus", "Leader")
+	leader.Fail(20, errors.New("nobody leads"))
+	join := rpctest.HandleReply(servers[1], api.Cluster.Join, []api.Contact{})
+	if err := c.Start(nil); err != nil {
+		t.Fatal(err)
+	}
+	if from := join.Wait(1)[0].Args.(api.Contact); from.Peer != hosts[0].ID() {
+		t.Fatalf("%+v", from)
+	}
+	if n := len(leader.Calls()); n < 2 {
+		t.Fatalf("it asked when it had had no leader %d times: that may be an election", n)
 	}
 }
 

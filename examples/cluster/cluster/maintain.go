@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -52,33 +54,76 @@ func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
 	if err != nil {
 		return
 	}
-	if !slices.Contains(members, c.host.ID()) {
-		for _, at := range bootstrap {
-			if c.JoinAt(ctx, at) == nil {
-				break
-			}
-		}
+	member := slices.Contains(members, c.host.ID())
+	if member {
+		c.tell(nil)
+	} else {
+		c.tell(c.joinAny(ctx, bootstrap))
 	}
 	_ = c.reconnect(ctx)
 	_, _ = api.PinTracker.Recover.Call(ctx, c.client, "", api.Nothing{})
-	if leader, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{}); err == nil && leader == c.host.ID() {
+	leader, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{})
+	if leader != c.host.ID() {
+		clear(c.silent) // what it knows of them now may be old when it leads
+	}
+	switch {
+	case err == nil && leader == c.host.ID():
+		c.leaderless = 0
 		_ = c.reallocate(ctx, members)
+		_ = c.removeDead(ctx, members)
+	case err == nil:
+		c.leaderless = 0
+	default:
+		if c.leaderless++; member && c.leaderless > elections {
+			c.rejoin(ctx, members, bootstrap)
+		}
+	}
+}
+
+// elections is how often there may be no leader before a peer doubts that it
+// is a member.
+const elections = 5
+
+// joinAny asks one peer after the other to make this one a member.
+func (c *Cluster) joinAny(ctx context.Context, peers []peer.AddrInfo) error {
+	if len(peers) == 0 {
+		return errors.New("there is no peer to ask")
+	}
+	var errs []error
+	for _, at := range peers {
+		err := c.JoinAt(ctx, at)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%v: %w", at.ID, err))
+	}
+	return errors.Join(errs...)
+}
+
+// localPort is of a connection that was tried: each time it is another.
+var localPort = regexp.MustCompile(`:\d+->`)
+
+// tell says whether this peer is a member, if that is news.
+func (c *Cluster) tell(err error) {
+	news := "a member"
+	if err != nil {
+		news = localPort.ReplaceAllString(err.Error(), "->")
+	}
+	if news != c.told {
+		c.told = news
+		c.cfg.Member(err)
 	}
 }
 
 // reallocate has other peers keep what those kept who are dead, or members no
 // more. Only the leader does it.
 func (c *Cluster) reallocate(ctx context.Context, members []peer.ID) error {
-	metrics, err := api.Monitor.Metrics.Call(ctx, c.client, "", api.Nothing{})
+	alive, err := c.alive(ctx, members)
 	if err != nil {
 		return err
 	}
 	if time.Since(c.started) < 3*c.cfg.Interval {
 		return nil // nobody has been heard of yet
-	}
-	alive := make(map[peer.ID]bool)
-	for _, m := range metrics {
-		alive[m.Peer] = !m.Expired && slices.Contains(members, m.Peer)
 	}
 	pins, err := api.Consensus.Pins.Call(ctx, c.client, "", api.Nothing{})
 	if err != nil {

@@ -29,10 +29,22 @@ func (c *Cluster) Join(ctx context.Context, from api.Contact) ([]api.Contact, er
 	if err := c.know(from); err != nil {
 		return nil, api.Errorf(rpc.CodeInvalidArgument, "%v", err)
 	}
-	if _, err := api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpAddPeer, Peer: sender}); err != nil {
-		return nil, err
+	if !c.counts(ctx, sender) {
+		if _, err := api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpAddPeer, Peer: sender}); err != nil {
+			return nil, err
+		}
 	}
 	return c.contacts(ctx)
+}
+
+// counts reports whether a peer is a member, if that is sure: a peer without a
+// leader may have missed that another was removed.
+func (c *Cluster) counts(ctx context.Context, p peer.ID) bool {
+	if _, err := api.Consensus.Leader.Call(ctx, c.client, "", api.Nothing{}); err != nil {
+		return false
+	}
+	members, err := api.Consensus.Members.Call(ctx, c.client, "", api.Nothing{})
+	return err == nil && slices.Contains(members, p)
 }
 
 // JoinAt asks a peer to make this one a member, and connects to all others.

@@ -56,11 +56,8 @@ func (c *Cluster) StatusAll(ctx context.Context, _ api.Nothing) ([]api.PinInfo, 
 	return infos, nil
 }
 
-// silent stands for the status of a pin on a peer that gave none.
+// silent stands for the status of a pin on a peer that gave none, whether it is
+// to keep the pin or not: it may have it still.
 func silent(pin api.Pin, p peer.ID, err error) api.PinInfo {
-	info := api.PinInfo{Cid: pin.Cid, Name: pin.Name, Peer: p, Status: api.Remote}
-	if pin.Allocated(p) {
-		info.Status, info.Error = api.Unreachable, err.Error()
-	}
-	return info
+	return api.PinInfo{Cid: pin.Cid, Name: pin.Name, Peer: p, Status: api.Unreachable, Error: err.Error()}
 }

@@ -34,6 +34,13 @@ type Config struct {
 	// connect, which are those that know the secret.
 	Trusted []peer.ID
 
+	// RemoveAfter is after how long a peer that does not answer is a member no
+	// more, as long as most others do. 0 is never. When it comes back, it is
+	// made a member again.
+	RemoveAfter time.Duration
+	// Member, if there is one, is told whether this peer is a member: nil when
+	// it has become one, and before that why it is not, whenever that changes.
+	Member func(error)
 	// Interceptors see every call that this peer's components serve.
 	Interceptors []rpc.Interceptor
 

@@ -3,6 +3,8 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
 )
 
@@ -89,6 +92,74 @@ func TestDeadPeersPinsMove(t *testing.T) {
 			sameBytes(t, read(t, m, pin.Cid), file)
 		}
 	}
+}
+
+// waitMembers waits until some peers know of n members, dead or alive.
+func waitMembers(t *testing.T, at []*member, n int) {
+	t.Helper()
+	for _, m := range at {
+		until(t, func(ctx context.Context) error {
+			members, err := api.Consensus.Members.Call(ctx, m.Client(), "", api.Nothing{})
+			if err == nil && len(members) != n {
+				err = fmt.Errorf("%d members, want %d", len(members), n)
+			}
+			return err
+		})
+	}
+}
+
+// One death after the other does not leave the living too few.
+func TestDeadPeersAreRemoved(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, 5, func(_ int, cfg *node.Config) { cfg.RemoveAfter = time.Second })
+	for range 2 {
+		members[0].kill()
+		members = members[1:]
+	}
+	waitMembers(t, members, 3)
+	members[0].kill()
+	members = members[1:]
+	waitLeader(t, members)
+	waitPinned(t, members[0], add(t, members[0], "later", 2, text("later")).Cid, 2)
+}
+
+// Who was removed while it was away is a member again when it is back.
+func TestRemovedPeerComesBack(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, 5, func(_ int, cfg *node.Config) { cfg.RemoveAfter = time.Second })
+	leader, followers := waitLeader(t, members)
+	away, others := followers[:1], append(followers[1:], leader)
+	partition(t, away, others)
+	waitMembers(t, others, 4)
+	during := decode(t, add(t, others[0], "during", 3, text("during")).Cid)
+	heal(t, away, others)
+	waitMembers(t, members, 5)
+	waitPins(t, members, []cid.Cid{during})
+	waitLeader(t, members)
+}
+
+// A person can do what the leader would do later.
+func TestDeadPeerRemovedByHand(t *testing.T) {
+	t.Parallel()
+	members := newCluster(t, 3, nil)
+	dead := members[2]
+	dead.kill()
+	members = members[:2]
+	waitLeader(t, members)
+	request, err := http.NewRequestWithContext(testContext(t), http.MethodDelete, members[0].URL()+"/peers/"+dead.ID().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if answer.StatusCode != http.StatusNoContent {
+		t.Fatal(answer.Status)
+	}
+	waitMembers(t, members, 2)
 }
 
 func TestPeerAdded(t *testing.T) {

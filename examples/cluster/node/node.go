@@ -81,6 +81,7 @@ func (n *Node) start(cfg Config) error {
 	n.parts = append(n.parts, heard)
 	self := cluster.New(n.host, n.client, cluster.Config{
 		Name: cfg.Name, Tracker: cfg.Tracker, Contacts: contacts(cfg.Dir), Replicas: cfg.Replicas, Interval: cfg.Interval,
+		RemoveAfter: cfg.RemoveAfter, Member: cfg.Member,
 	})
 	n.parts = append(n.parts, self)
 	if err := errors.Join(
