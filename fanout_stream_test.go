@@ -287,7 +287,7 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	})
 	n := restsBelow(t, "the sender waits for the slow peer", sent, many)
 	cancel()
-	if err := take(t, "Send returns", result); !errors.Is(err, context.Canceled) {
+	if err := take(t, "Send returns", result); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "peer "+c.peers[1].String()) {
 		t.Errorf("got %v", err)
 	}
 	if err := take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
