@@ -57,7 +57,7 @@ type method struct {
 	fn        reflect.Value // takes the receiver first, if there is one
 	direct    direct        // fn, for most unary methods
 	typed     typedFunc     // in place of rcvr and fn
-	handler   any           // what typed calls
+	handler   any           // what typed, or stream, calls
 	stream    typedEnds     // the same, of a streaming method
 	nilable   bool          // arg is a pointer or an interface
 	zero      any           // of type arg, where an interface points to its value
