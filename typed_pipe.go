@@ -146,7 +146,7 @@ func (p *pipe[T]) send(ctx context.Context, v T) error {
 	size := sizeOf(&v)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.ended == nil && !p.halted {
+	for p.ended == nil && !p.halted && !isClosed(p.call) {
 		if size > 0 {
 			p.size = size
 		}
