@@ -129,10 +129,18 @@ func (call *CallInfo) named(err error) error {
 
 // named is [CallInfo.named] of an error of the library's.
 func (e *Error) named(method ServiceID, callee peer.ID) *Error {
-	if e.kind == NonRPCErr || callee == "" || namesPeer(e.Message) {
+	if e.kind == NonRPCErr || namesPeer(e.Message) {
 		return e
 	}
 	id, p := method.String(), "peer "+callee.String()
+	if callee == "" { // there is no host
+		if e.kind == ClientErr || strings.Contains(e.Message, id) {
+			return e
+		}
+		named := *e
+		named.Message += " (" + id + ")"
+		return &named
+	}
 	named := *e
 	if rest, ok := strings.CutPrefix(e.Message, "rpc: "+id+": "); ok {
 		named.Message = "rpc: " + id + ": " + p + ": " + rest
