@@ -98,7 +98,7 @@ func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A,
 	o := c.settled(m.config.calls, opts)
 	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
 		var reply R
-		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
+		err := c.callTyped(ctx, o, dest, m.id, arg, &reply)
 		return reply, err
 	}
 	call := c.nameLocalCall(&m.id, m.id.Name, m.id.Method, Unary)

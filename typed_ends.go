@@ -129,7 +129,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	t.replies.call = ctx.Done() // what is there is received all the same
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
-	call.options = c.settled(config.calls, opts)
+	call.options, call.typed = c.settled(config.calls, opts), true
 	t.args.peer, t.replies.peer = call.Peer, call.Peer
 	call.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies}, out: callerReplies[R]{&t.replies},

@@ -57,7 +57,7 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 	_, err = rpc.NewMethod[string, Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
 	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
 	_, err = rpc.NewMethod[Args, string]("Receiver", "Divide").Call(ctx, c, "", Args{7, 2})
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "*string")
+	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "the string that is expected here")
 	_, err = rpc.NewMethod[Args, int]("Receiver", "Divides").Call(ctx, c, "", Args{7, 2})
 	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
 	_, err = rpc.NewMethod[Args, int]("Receiver", "Missing").Call(ctx, c, "", Args{7, 2})
