@@ -179,12 +179,16 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 
 // call makes a unary call with the client's options.
 func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
-	return c.callWith(ctx, nil, dest, svc, method, args, reply)
+	call := c.newUnary(nil, dest, svc, method, args, reply)
+	err := c.do(ctx, call)
+	call.release()
+	return err
 }
 
-// callWith makes a unary call with options that are settled.
-func (c *Client) callWith(ctx context.Context, o *callConfig, dest peer.ID, svc, method string, args, reply any) error {
-	call := c.newUnary(o, dest, svc, method, args, reply)
+// callTyped makes a unary call of a method value, with options that are settled.
+func (c *Client) callTyped(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
+	call := c.newUnary(o, dest, id.Name, id.Method, arg, reply)
+	call.typed = true
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -262,7 +266,7 @@ func (call *CallInfo) told(err error) error {
 		return nil
 	}
 	call.recognized(err)
-	return call.named(err)
+	return call.named(call.advised(err))
 }
 
 // carry picks the transport.

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -198,6 +199,113 @@ func TestClassesOfErrors(t *testing.T) {
 						t.Errorf("does not name the method: %v", err)
 					}
 				})
+			}
+		}
+	})
+}
+
+// It is the same whoever notices that the caller's context has ended: the call,
+// an end of a typed stream, or one of many calls.
+func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
+	t.Parallel()
+	var (
+		list = rpc.NewServerStream[int, int]("Svc", "List")
+		put  = rpc.NewClientStream[[]byte, int]("Svc", "Put")
+		talk = rpc.NewDuplex[[]byte, int]("Svc", "Talk")
+	)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	fill := func(send func(context.Context, []byte) error) (err error) {
+		for err == nil { // until there is no room
+			err = send(ended, make([]byte, 64<<10))
+		}
+		return err
+	}
+	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+		started := make(chan struct{}, 1)
+		hold := func(ctx context.Context) error {
+			started <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		err := errors.Join(
+			list.Handle(s.server, func(ctx context.Context, _ int, _ *rpc.Sender[int]) error { return hold(ctx) }),
+			put.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[[]byte]) (int, error) { return 0, hold(ctx) }),
+			talk.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[[]byte], _ *rpc.Sender[int]) error { return hold(ctx) }),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dests := []peer.ID{s.dest}
+		for name, call := range map[string]func(ctx context.Context) error{
+			"List.Call": func(ctx context.Context) (last error) {
+				for _, err := range list.Call(ctx, s.client, s.dest, 1) {
+					last = err
+				}
+				return last
+			},
+			"List.CallAll": func(ctx context.Context) error {
+				_, errs := byPeer(t, list.CallAll(ctx, s.client, dests, 1))
+				return errs[s.dest]
+			},
+			"Talk.Receive": func(ctx context.Context) error {
+				call := talk.Open(testContext(t), s.client, s.dest)
+				defer call.Close()
+				_, err := call.Receive(ctx)
+				return err
+			},
+			"Talk.Send": func(ctx context.Context) error {
+				call := talk.Open(testContext(t), s.client, s.dest)
+				defer call.Close()
+				<-ctx.Done()
+				return fill(call.Send)
+			},
+			"Talk.OpenAll": func(ctx context.Context) error {
+				call := talk.OpenAll(ctx, s.client, dests)
+				defer call.Close()
+				_, errs := byPeer(t, call.All())
+				return errs[s.dest]
+			},
+			"Talk.OpenAll.Send": func(ctx context.Context) error {
+				call := talk.OpenAll(testContext(t), s.client, dests)
+				defer call.Close()
+				<-ctx.Done()
+				_ = fill(call.Send)
+				for { // it may have been the turn to send that was waited for
+					if err := fill(call.Send); err == io.EOF {
+						break
+					}
+				}
+				_, errs := byPeer(t, call.All())
+				return errs[s.dest]
+			},
+			"Put.Send": func(ctx context.Context) error {
+				call := put.Open(testContext(t), s.client, s.dest)
+				defer call.Close()
+				<-ctx.Done()
+				return fill(call.Send)
+			},
+			"Put.Finish": func(ctx context.Context) error {
+				_, err := put.Open(testContext(t), s.client, s.dest).Finish(ctx)
+				return err
+			},
+			"Put.OpenAll.Finish": func(ctx context.Context) error {
+				got, err := put.OpenAll(testContext(t), s.client, dests).Finish(ctx)
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("Finish: %v", err)
+				}
+				return got.Errors[s.dest]
+			},
+		} {
+			ctx, cancel := context.WithCancel(testContext(t))
+			result := inBackground(func() error { return call(ctx) })
+			take(t, name+": the method runs", started)
+			cancel()
+			err := take(t, name+": the call ends", result)
+			method, _, _ := strings.Cut(name, ".")
+			want := "rpc: Svc." + method + ": peer " + s.dest.String() + ": context canceled"
+			if err == nil || err.Error() != want || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	})

@@ -121,18 +121,33 @@ func sound(err error) error {
 // which stay as they are at the beginning. What a method returned is not
 // touched.
 func (call *CallInfo) named(err error) error {
-	e, own := err.(*Error)
-	if !own || e.kind == NonRPCErr || call.Peer == "" || namesPeer(e.Message) {
-		return err
+	if e, own := err.(*Error); own {
+		return e.named(call.ID(), call.Peer)
 	}
-	id, p := call.ID().String(), "peer "+call.Peer.String()
+	return err
+}
+
+// named is [CallInfo.named] of an error of the library's.
+func (e *Error) named(method ServiceID, callee peer.ID) *Error {
+	if e.kind == NonRPCErr || namesPeer(e.Message) {
+		return e
+	}
+	id, p := method.String(), "peer "+callee.String()
+	if callee == "" { // there is no host
+		if e.kind == ClientErr || strings.Contains(e.Message, id) {
+			return e
+		}
+		named := *e
+		named.Message += " (" + id + ")"
+		return &named
+	}
 	named := *e
 	if rest, ok := strings.CutPrefix(e.Message, "rpc: "+id+": "); ok {
 		named.Message = "rpc: " + id + ": " + p + ": " + rest
 		return &named
 	}
 	if e.kind == ClientErr {
-		return err // of a call that the method made
+		return e // of a call that the method made
 	}
 	if !strings.Contains(e.Message, id) {
 		p = id + ", " + p

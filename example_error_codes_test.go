@@ -22,6 +22,6 @@ func ExampleError() {
 	fmt.Println(rpc.CodeOf(err), err)
 	// Output:
 	// InvalidArgument a name is needed
-	// Unimplemented rpc: can't find method Goodbye
+	// Unimplemented rpc: can't find method Goodbye (Greeter.Goodbye)
 	// InvalidArgument rpc: Greeter.Hello: the method takes string, not int; pass a value of that type
 }

@@ -40,10 +40,8 @@ func fanLoop[R any](ctx context.Context, c *Client, dests []peer.ID, config fanC
 		dests := c.distinct(dests)
 		f := newFan[R](ctx, dests, config)
 		defer f.stop()
-		if f.tally.goesOn() {
-			f.start(dests, config.inFlight, prepare(dests))
-			f.each(yield)
-		}
+		f.start(dests, config.inFlight, prepare(dests))
+		f.each(yield)
 	}
 }
 
@@ -57,8 +55,12 @@ func newFan[R any](ctx context.Context, dests []peer.ID, config fanConfig) *fan[
 	return f
 }
 
-// start makes the calls.
+// start makes the calls, or none where they could not be enough.
 func (f *fan[R]) start(dests []peer.ID, inFlight int, call fanCall[R]) {
+	if !f.tally.goesOn() {
+		f.cancel() // for who sends to them
+		return
+	}
 	workers := len(dests)
 	if inFlight > 0 {
 		workers = min(workers, inFlight)

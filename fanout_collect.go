@@ -82,7 +82,12 @@ func (e *fanError) Error() string {
 		if i == 0 {
 			sep = ": "
 		}
-		fmt.Fprintf(&b, "%speer %v: %v", sep, e.peers[i], err)
+		b.WriteString(sep)
+		p, text := "peer "+e.peers[i].String(), err.Error()
+		if own, ok := err.(*Error); !ok || own.kind == NonRPCErr || !strings.Contains(text, p) {
+			b.WriteString(p + ": ") // the library's own mostly say it
+		}
+		b.WriteString(text)
 	}
 	if n := len(e.errs) - mostNamed; n > 0 {
 		fmt.Fprintf(&b, "; and %d more", n)

@@ -21,6 +21,7 @@ type fanSender[A any] struct {
 
 // fanBranch is one of its peers.
 type fanBranch[A any] struct {
+	id     ServiceID
 	peer   peer.ID
 	queue  chan A
 	ctx    context.Context // ends with the call
@@ -31,7 +32,7 @@ type fanBranch[A any] struct {
 func newFanSender[A any](ctx context.Context, given <-chan struct{}, id ServiceID, dests []peer.ID, f fanConfig) *fanSender[A] {
 	s := &fanSender[A]{id: id, branches: make(map[peer.ID]*fanBranch[A]), stall: f.stall, given: given, turn: make(chan struct{}, 1)}
 	for _, dest := range dests {
-		b := &fanBranch[A]{peer: dest, queue: make(chan A, f.buffer)}
+		b := &fanBranch[A]{id: id, peer: dest, queue: make(chan A, f.buffer)}
 		b.ctx, b.cancel = context.WithCancel(ctx)
 		s.branches[dest] = b
 	}
@@ -103,9 +104,10 @@ func (s *fanSender[A]) sendSlowly(ctx context.Context, arg A, full []*fanBranch[
 			b.giveUp(clientError(CodeResourceExhausted, s.id,
 				"peer %v had no room for an argument for %v; FanStallTimeout sets it", b.peer, s.stall.d).over("FanStallTimeout"))
 		case <-ctx.Done():
-			ended := contextError(ctx, s.id)
-			err = ended
-			b.giveUp(ended)
+			ended := b.giveUp(contextError(ctx, s.id))
+			if err == nil { // the one that was waited for
+				err = ended
+			}
 		}
 	}
 	return taken, err
@@ -155,9 +157,12 @@ func (s *fanSender[A]) giveUp(err *Error) {
 	}
 }
 
-func (b *fanBranch[A]) giveUp(err *Error) {
+// giveUp ends the call of one peer, which it names in the error.
+func (b *fanBranch[A]) giveUp(err *Error) *Error {
+	err = err.named(b.id, b.peer)
 	b.gaveUp.CompareAndSwap(nil, err)
 	b.cancel()
+	return err
 }
 
 // pass sends what is in the queue, until that is closed or send fails.

@@ -287,7 +287,7 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	})
 	n := restsBelow(t, "the sender waits for the slow peer", sent, many)
 	cancel()
-	if err := take(t, "Send returns", result); !errors.Is(err, context.Canceled) {
+	if err := take(t, "Send returns", result); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "peer "+c.peers[1].String()) {
 		t.Errorf("got %v", err)
 	}
 	if err := take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
@@ -382,6 +382,51 @@ func TestClientStreamOpenAll(t *testing.T) {
 	if err := call.Send(testContext(t), 1); err != io.EOF {
 		t.Errorf("Send after Finish: %v", err)
 	}
+}
+
+// Where there are fewer peers than have to succeed, nobody is called.
+func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		c := newCluster(t, tr, 2)
+		var served atomic.Int64
+		talk := rpc.NewDuplex[int, int]("Svc", "Talk")
+		put := rpc.NewClientStream[int, int]("Svc", "Put")
+		for _, s := range c.servers {
+			err := errors.Join(
+				talk.Handle(s, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
+					served.Add(1)
+					return nil
+				}),
+				put.Handle(s, func(context.Context, *rpc.Receiver[int]) (int, error) {
+					served.Add(1)
+					return 0, nil
+				}))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		talks := talk.OpenAll(testContext(t), c.client, c.peers, rpc.FanQuorum(3))
+		if err := talks.Send(testContext(t), 1); err != io.EOF {
+			t.Errorf("Send to nobody: %v", err)
+		}
+		for p, r := range talks.All() {
+			t.Errorf("%v: %+v", p, r)
+		}
+		puts := put.OpenAll(testContext(t), c.client, c.peers, rpc.FanQuorum(3))
+		if err := puts.Send(testContext(t), 1); err != io.EOF {
+			t.Errorf("Send to nobody: %v", err)
+		}
+		got, err := puts.Finish(testContext(t))
+		if err == nil || len(got.Values)+len(got.Errors) != 0 {
+			t.Errorf("%+v, %v", got, err)
+		} else {
+			checkNames(t, err, "Svc.Put", "0 of 2 peers succeeded, and 3 were needed")
+		}
+		if err := errors.Join(talks.Close(), puts.Close()); err != nil || served.Load() != 0 {
+			t.Errorf("%d methods ran, %v", served.Load(), err)
+		}
+	})
 }
 
 // Finish does not pass off calls that were closed as calls that went well.

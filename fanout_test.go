@@ -193,10 +193,26 @@ func TestCollectAll(t *testing.T) {
 			t.Fatal("no error")
 		}
 		checkNames(t, err, "Svc.Which", "2 of 5 peers succeeded", c.peers[1].String(), c.peers[3].String(), dead.String(), errN.Error())
-		for _, one := range got.Errors {
+		for p, one := range got.Errors {
 			if !errors.Is(err, one) {
 				t.Errorf("%v is not in it", one)
 			}
+			if n := strings.Count(err.Error(), "peer "+p.String()); n != 1 {
+				t.Errorf("names %v %d times: %v", p, n, err)
+			}
+		}
+		// A method's own words say nothing of who said them.
+		echo := rpc.NewMethod[string, int]("Svc", "Echo")
+		serveAll(t, c, echo, func(int) func(context.Context, string) (int, error) {
+			return func(_ context.Context, s string) (int, error) { return 0, errors.New(s) }
+		})
+		_, err = echo.CollectAll(testContext(t), c.client, c.peers[1:2], "ask peer "+c.peers[1].String())
+		checkNames(t, err, ": peer "+c.peers[1].String()+": ask peer")
+		// The library's own do, wherever in their texts.
+		none := rpc.NewMethod[int, int]("Svc", "None")
+		_, err = none.CollectAll(testContext(t), c.client, c.peers[1:2], 1)
+		if err == nil || strings.Count(err.Error(), c.peers[1].String()) != 1 {
+			t.Errorf("got %v", err)
 		}
 		if got, err := which.CollectAll(testContext(t), c.client, []peer.ID{c.peers[0], c.peers[2]}, 10); err != nil || len(got.Values) != 2 {
 			t.Errorf("without a failure: %+v, %v", got, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,9 @@ func TestUnreachablePeerIsUnavailable(t *testing.T) {
 	h.Peerstore().AddAddr(dest, closedPort(t), peerstore.PermanentAddrTTL)
 	err := c.Call(dest, "Svc", "M", 1, new(int))
 	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
+	if n := strings.Count(err.Error(), "peer "+dest.String()); n != 1 { // libp2p says it in words of its own
+		t.Errorf("names the peer %d times: %v", n, err)
+	}
 }
 
 func TestCloseEndsCallsThatAreDialling(t *testing.T) {

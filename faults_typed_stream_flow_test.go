@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,37 @@ func TestTypedStreamEndsOutliveTheirMethod(t *testing.T) {
 			if err := take(t, what+" returns", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s after the end: %v", what, err)
 			}
+		}
+	})
+}
+
+// However much room there is: what is sent then goes nowhere.
+func TestSendAfterTheEndOfTheContextFails(t *testing.T) {
+	t.Parallel()
+	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+		started, sent := make(chan struct{}, 1), make(chan error, 1)
+		talk := rpc.NewDuplex[int, int]("Svc", "Talk")
+		err := talk.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[int], out *rpc.Sender[int]) error {
+			started <- struct{}{}
+			<-ctx.Done()
+			sent <- out.Send(context.Background(), 1)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 { // it is a race
+			ctx, cancel := context.WithCancel(testContext(t))
+			call := talk.Open(ctx, s.client, s.dest)
+			take(t, "the method runs", started)
+			cancel()
+			if err := call.Send(context.Background(), 1); err != io.EOF {
+				t.Fatalf("the caller's: %v", err)
+			}
+			if err := take(t, "the method sends", sent); !errors.Is(err, context.Canceled) {
+				t.Fatalf("the method's: %v", err)
+			}
+			_ = call.Close()
 		}
 	})
 }

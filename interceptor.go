@@ -57,6 +57,7 @@ type CallInfo struct {
 
 	options *callConfig  // in a client; nil where nothing is set
 	begun   bool         // in a client: of a stream's items some may be gone
+	typed   bool         // in a client: of a method value, unless local has a frame
 	stream  *streamEnds  // of a streaming call
 	encoded *encodedArgs // Args, if it is encoded already
 	into    reflect.Type // in a server, of a local call: the caller's Reply

@@ -97,7 +97,7 @@ func (call *CallInfo) reset() {
 	if call.errorNames != "" {
 		call.errorNames = ""
 	}
-	call.begun, call.Attempt = false, 0
+	call.begun, call.typed, call.Attempt = false, false, 0
 }
 
 // carry calls the method directly. A context that can end must end the call

@@ -23,6 +23,10 @@ func (s *Server) RegisterFunc(service, method string, f any) error {
 	return s.handle(m)
 }
 
+func nilFunction(id ServiceID, f any) error {
+	return fmt.Errorf("rpc: cannot register %v: it is a nil %T", id, f)
+}
+
 func newFuncMethod(service, name string, f any) (*method, error) {
 	m := &method{id: ServiceID{service, name}, fn: reflect.ValueOf(f)}
 	switch {
@@ -32,7 +36,7 @@ func newFuncMethod(service, name string, f any) (*method, error) {
 		return nil, fmt.Errorf("rpc: cannot register %v: it is %s, not a function: make it %s or %s",
 			m.id, typeName(reflect.TypeOf(f)), unaryForm, streamingForm)
 	case m.fn.IsNil():
-		return nil, fmt.Errorf("rpc: cannot register %v: it is a nil %T", m.id, f)
+		return nil, nilFunction(m.id, f)
 	}
 	if reason := m.compile(m.fn.Type()); reason != "" {
 		return nil, fmt.Errorf("rpc: cannot register %v, a %T: %s", m.id, f, reason)

@@ -119,3 +119,22 @@ func TestRegisterFuncRefusesWhatIsNoMethod(t *testing.T) {
 		t.Errorf("services %+v", infos)
 	}
 }
+
+// A nil function would only be found by whoever calls it.
+func TestHandleRefusesNil(t *testing.T) {
+	t.Parallel()
+	s := rpc.NewServer(nil, testProtocol, quiet)
+	for what, err := range map[string]error{
+		"Svc.Multiply: it is a nil func(context.Context, *rpc_test.Args) (int, error)": multiply.Handle(s, nil),
+		"Svc.CountTo: it is a nil func(context.Context, int, *rpc.Sender[int]) error":  countTo.Handle(s, nil),
+		"Svc.Sum: it is a nil func(context.Context, *rpc.Receiver[int]) (int, error)":  sum.Handle(s, nil),
+		"Svc.Divides: it is a nil func(context.Context, *rpc.Receiver[":                divides.Handle(s, nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("not %q: %v", what, err)
+		}
+	}
+	if infos := s.Services(); len(infos) != 0 {
+		t.Errorf("services %+v", infos)
+	}
+}

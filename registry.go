@@ -3,6 +3,7 @@ package rpc
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -137,6 +138,9 @@ func (s *Server) warnLocalOnly(id ServiceID, reason error) {
 
 // handle registers one method, beside those that its service has.
 func (s *Server) handle(m *method) error {
+	if f := reflect.ValueOf(m.handler); f.IsValid() && f.IsNil() {
+		return nilFunction(m.id, m.handler)
+	}
 	s.registry.adding.Lock()
 	defer s.registry.adding.Unlock()
 	svc := s.registry.now.Load().services[m.id.Name]

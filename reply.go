@@ -73,6 +73,35 @@ func (call *CallInfo) ownWords(err error) error {
 	return own
 }
 
+// advised puts advice that the caller can follow in place of that for methods
+// called by their names: a method value is declared with a type and a kind, and
+// a stream has no pointer to its reply.
+func (call *CallInfo) advised(err error) error {
+	typed := call.typed || call.local != nil && call.local.frame != nil
+	e, own := err.(*Error)
+	if !own || e.kind == NonRPCErr || !typed && call.Kind == Unary || !strings.HasPrefix(e.Message, "rpc: "+call.ID().String()+": ") {
+		return err
+	}
+	text := e.Message
+	if e.kind == ClientErr {
+		if head, tail, ok := strings.Cut(text, wrongReply+"*"); ok {
+			if into, rest, ok := strings.Cut(tail, passPointer); ok {
+				text = head + ", which does not fit the " + into + " that is expected here" + rest
+			}
+		}
+	} else if head, ok := strings.CutSuffix(text, useCall); ok && typed {
+		text = head + useMethod
+	} else if head, ok := strings.CutSuffix(text, useStream); ok && typed {
+		text = head + useTypedEnds
+	}
+	if text == e.Message {
+		return err
+	}
+	advised := *e
+	advised.Message = text
+	return &advised
+}
+
 // ownDeadline returns the error of the context where err is of the same
 // deadline: the server was quicker to say so.
 func ownDeadline(ctx context.Context, call *CallInfo, err error) error {

@@ -57,7 +57,7 @@ type method struct {
 	fn        reflect.Value // takes the receiver first, if there is one
 	direct    direct        // fn, for most unary methods
 	typed     typedFunc     // in place of rcvr and fn
-	handler   any           // what typed calls
+	handler   any           // what typed, or stream, calls
 	stream    typedEnds     // the same, of a streaming method
 	nilable   bool          // arg is a pointer or an interface
 	zero      any           // of type arg, where an interface points to its value
@@ -287,18 +287,29 @@ func (m *method) fits(reply reflect.Type) error {
 	return replyMismatch(m.id, m.reply.String(), reply)
 }
 
+// What is wrong, and what to do about it, where methods are called by their
+// names; see [CallInfo.advised].
+const (
+	wrongReply   = ", which does not fit a "
+	passPointer  = "; pass a pointer to that type"
+	useCall      = "; call it with Call, Go or MultiCall"
+	useStream    = "; call it with Stream or MultiStream"
+	useMethod    = "; declare it with NewMethod"
+	useTypedEnds = "; declare it with NewServerStream, NewClientStream or NewDuplex"
+)
+
 func replyMismatch(id ServiceID, replies string, into reflect.Type) *Error {
 	return newError(ClientErr, CodeInvalidArgument, id,
-		"the method replies with %s, which does not fit a %v; pass a pointer to that type", []any{replies, into})
+		"the method replies with %s"+wrongReply+"%v"+passPointer, []any{replies, into})
 }
 
 // wrongKind is the error of a call of the other kind.
 func (m *method) wrongKind() error {
-	use := "Call, Go or MultiCall"
+	use := useCall
 	if m.kind == Streaming {
-		use = "Stream or MultiStream"
+		use = useStream
 	}
-	return serverError(CodeUnimplemented, m.id, "the method is %v; call it with %s", m.kind, use)
+	return serverError(CodeUnimplemented, m.id, "the method is %v%s", m.kind, use)
 }
 
 // call runs the method: the only place where one is. A nil arg is one that

@@ -71,9 +71,9 @@ func (m *Method[A, R]) String() string { return m.id.String() }
 // (see the package documentation): its context ends with the call, it is
 // called concurrently, a panic ends its call, and what it returns beside an
 // error is sent too. The service may have other methods, of receivers also.
-// Handle returns an error if the method is there already. It may be called
-// while the server is in use. If A or R cannot travel, only local calls can
-// succeed: [Server.Services] tells, and a line in the log.
+// Handle returns an error if f is nil, and if the method is there already. It
+// may be called while the server is in use. If A or R cannot travel, only local
+// calls can succeed: [Server.Services] tells, and a line in the log.
 func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
 	kind := reflect.TypeFor[A]().Kind()
 	return s.handle(&method{
@@ -98,7 +98,7 @@ func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A,
 	o := c.settled(m.config.calls, opts)
 	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
 		var reply R
-		err := c.callWith(ctx, o, dest, m.id.Name, m.id.Method, arg, &reply)
+		err := c.callTyped(ctx, o, dest, m.id, arg, &reply)
 		return reply, err
 	}
 	call := c.nameLocalCall(&m.id, m.id.Name, m.id.Method, Unary)

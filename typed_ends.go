@@ -117,7 +117,6 @@ type typedCall[A, R any] struct {
 	replies pipe[R]
 	cancel  context.CancelFunc
 	over    chan struct{} // closed when it is
-	peer    peer.ID
 }
 
 // openStream starts a streaming call.
@@ -131,8 +130,8 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	t.replies.call = ctx.Done() // what is there is received all the same
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
-	call.options = c.settled(config.calls, opts)
-	t.peer = call.Peer
+	call.options, call.typed = c.settled(config.calls, opts), true
+	t.args.peer, t.replies.peer = call.Peer, call.Peer
 	call.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies},
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
@@ -190,8 +189,7 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 // failed is the error of a method that does not reply as it should.
 func (t *typedCall[A, R]) failed(what string) error {
 	id := t.replies.id
-	call := CallInfo{Service: id.Name, Method: id.Method, Peer: t.peer}
-	return call.named(clientError(CodeInternal, id, "%s", what))
+	return clientError(CodeInternal, id, "%s", what).named(id, t.replies.peer)
 }
 
 // callerArgs is the source of a caller's arguments. As with channels, to halt

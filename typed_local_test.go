@@ -57,7 +57,7 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 	_, err = rpc.NewMethod[string, Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
 	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
 	_, err = rpc.NewMethod[Args, string]("Receiver", "Divide").Call(ctx, c, "", Args{7, 2})
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "*string")
+	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "the string that is expected here")
 	_, err = rpc.NewMethod[Args, int]("Receiver", "Divides").Call(ctx, c, "", Args{7, 2})
 	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
 	_, err = rpc.NewMethod[Args, int]("Receiver", "Missing").Call(ctx, c, "", Args{7, 2})
@@ -260,4 +260,23 @@ func TestMethodDoesNotKeepTheServersItWasCalledAt(t *testing.T) {
 		}
 	})
 	runtime.KeepAlive(m)
+}
+
+// Where there is no peer to name, the method is: v0.6's words come first.
+func TestErrorsWithoutAHostNameTheMethod(t *testing.T) {
+	t.Parallel()
+	c, s := localOnly(t, options{})
+	if err := s.RegisterName("Svc", Arith{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ svc, method, want string }{
+		{"None", "Get", "rpc: can't find service None (None.Get)"},
+		{"Svc", "Get", "rpc: can't find method Get (Svc.Get)"},
+		{"Svc", "Divide", "rpc: Svc.Divide: the method takes rpc_test.Args, not int; pass a value of that type"},
+		{"Svc", "ReplyAndError", "an error"},
+	} {
+		if err := c.Call("", test.svc, test.method, 1, new(int)); err == nil || err.Error() != test.want {
+			t.Errorf("%s.%s: %v", test.svc, test.method, err)
+		}
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // A pipe holds some items, so that not each of them is a change of goroutine,
@@ -22,6 +24,7 @@ const (
 // source or a sink. Items whose type is T on both sides need no reflection.
 type pipe[T any] struct {
 	id    ServiceID
+	peer  peer.ID         // whose method it is, of a caller's
 	most  int             // items
 	call  <-chan struct{} // closed when nothing more can be carried
 	over  func() error    // of a send that comes too late
@@ -143,7 +146,7 @@ func (p *pipe[T]) send(ctx context.Context, v T) error {
 	size := sizeOf(&v)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.ended == nil && !p.halted {
+	for p.ended == nil && !p.halted && !isClosed(p.call) {
 		if size > 0 {
 			p.size = size
 		}
@@ -153,7 +156,7 @@ func (p *pipe[T]) send(ctx context.Context, v T) error {
 		}
 		switch p.wait(&p.putters, ctx.Done(), p.call, nil) {
 		case errEnded:
-			return contextError(ctx, p.id)
+			return contextError(ctx, p.id).named(p.id, p.peer)
 		case errStopped:
 			return p.over()
 		}
@@ -186,7 +189,7 @@ func (p *pipe[T]) receive(ctx context.Context) (v T, err error) {
 		switch {
 		case err == nil || p.n > 0 || p.ended != nil: // that counts
 		case err == errEnded:
-			return v, contextError(ctx, p.id)
+			return v, contextError(ctx, p.id).named(p.id, p.peer)
 		default:
 			return v, p.gave()
 		}

@@ -51,7 +51,7 @@ func (m *ServerStream[A, R]) String() string { return m.id.String() }
 // it returns, the call is over, with the error of f. A caller that sends no
 // argument, or a second one, gets an error that says so.
 func (m *ServerStream[A, R]) Handle(s *Server, f func(ctx context.Context, arg A, out *Sender[R]) error) error {
-	return handleStream(s, m.id, &m.config, true, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
+	return handleStream(s, m.id, &m.config, true, f, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
 		arg, err := in.only(ctx)
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func (m *ClientStream[A, R]) String() string { return m.id.String() }
 // receives the arguments from in, and need not take all of them: when it
 // returns, the call is over. What it returns beside an error is not sent.
 func (m *ClientStream[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receiver[A]) (R, error)) error {
-	return handleStream(s, m.id, &m.config, false, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
+	return handleStream(s, m.id, &m.config, false, f, func(ctx context.Context, in *Receiver[A], out *Sender[R]) error {
 		r, err := f(ctx, in)
 		if err = noTypedNil(err); err != nil {
 			return err
@@ -208,7 +208,7 @@ func (m *Duplex[A, R]) String() string { return m.id.String() }
 // receives the arguments from in and sends the replies to out, at will. When
 // it returns, the call is over, with the error of f.
 func (m *Duplex[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receiver[A], out *Sender[R]) error) error {
-	return handleStream(s, m.id, &m.config, false, f)
+	return handleStream(s, m.id, &m.config, false, f, f)
 }
 
 // Open calls the method on dest and returns the call. It does not wait: how
@@ -284,12 +284,12 @@ func (r *Receiver[T]) Receive(ctx context.Context) (T, error) { return r.pipe.re
 // io.EOF; the first is then zero. The loop may be left, and another begun.
 func (r *Receiver[T]) All(ctx context.Context) iter.Seq2[T, error] { return all(ctx, r.pipe) }
 
-// handleStream registers a streaming method; one says that it takes no more
-// than one argument.
-func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) error {
+// handleStream registers a streaming method, a handler that f calls; one says
+// that it takes no more than one argument.
+func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one bool, handler any, f func(context.Context, *Receiver[A], *Sender[R]) error) error {
 	return s.handle(&method{
 		id: id, kind: Streaming, arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](),
-		sentinels: sentinelsOf(config),
+		handler: handler, sentinels: sentinelsOf(config),
 		stream: func(ctx context.Context, call *CallInfo, buffer int) methodEnds {
 			return newTypedMethod(ctx, call, buffer, one, f)
 		},

@@ -290,7 +290,7 @@ func (c *clientConn) stream() error {
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
 	from := &wireSource{
 		r: &c.R, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
-		decodeError: func(b []byte, err error) error {
+		decodeError: func(b []byte, err error) *Error {
 			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},
 	}

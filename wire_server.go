@@ -172,7 +172,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 		in := &wireSource{
 			r: &c.R, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
-			decodeError: func(b []byte, err error) error { return argumentError(call.method, b, err) },
+			decodeError: func(b []byte, err error) *Error { return argumentError(call.method, b, err) },
 		}
 		out := &wireSink{
 			w: &c.W, prefix: call.method.ok, limits: l, id: call.ID(), stats: call.stats, item: "reply", kind: ServerErr,
@@ -183,7 +183,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	b, err := c.R.Next(l.message(), wire.PaceAll)
 	if err == io.EOF {
 		return serverError(CodeInvalidArgument, call.ID(),
-			"there is no argument: the method is unary; call it with Call, Go or MultiCall")
+			"there is no argument: the method is unary"+useCall)
 	}
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
@@ -217,7 +217,7 @@ func (call *CallInfo) setArgument(b []byte, err error, l *Limits) error {
 	return nil
 }
 
-func argumentError(m *method, b []byte, err error) error {
+func argumentError(m *method, b []byte, err error) *Error {
 	if errors.Is(err, errExpands) {
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
 	}

@@ -25,7 +25,7 @@ type wireSource struct {
 	marked      bool // the last item is followed by a mark
 	responses   bool // each item has a header
 	lastOK      []byte
-	decodeError func(b []byte, err error) error
+	decodeError func(b []byte, err error) *Error
 	stop        func()
 }
 
@@ -59,8 +59,9 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	s.count++
 	it = into.fresh()
 	if err := decode(b, it.ptr, s.limits); err != nil {
-		err = s.decodeError(b, err)
-		return it, stateEnd, fmt.Errorf("%w (%s %d of the stream)", err, s.item, s.count)
+		e := *s.decodeError(b, err)
+		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
+		return it, stateEnd, &e
 	}
 	if it.size != nil {
 		size := sizeOf(it.ptr)

@@ -19,7 +19,7 @@ func ExampleServer_Mock() {
 		fmt.Println("the component sees:", err)
 	})
 	// Output:
-	// the component sees: rpc: can't find method Pin
+	// the component sees: rpc: can't find method Pin (Connector.Pin)
 	// FAIL: rpctest: unexpected call of Connector.Pin, which is not mocked: Connector has Free
 	// 	from: this process
 	// 	argument: cid
