@@ -290,14 +290,14 @@ func (c *counting) UnmarshalBinary([]byte) error { return nil }
 
 func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 	t.Parallel()
-	take := rpc.NewMethod[counting, int]("Svc", "Take")
+	takes := rpc.NewMethod[counting, int]("Svc", "Take")
 	overRemote(t, func(t *testing.T, tr transport) {
 		c := newCluster(t, tr, 4)
-		serveAll(t, c, take, func(i int) func(context.Context, counting) (int, error) {
+		serveAll(t, c, takes, func(i int) func(context.Context, counting) (int, error) {
 			return func(context.Context, counting) (int, error) { return i, nil }
 		})
 		arg, encoded := newCounting()
-		calls := take.CallAll(testContext(t), c.client, c.peers, arg)
+		calls := takes.CallAll(testContext(t), c.client, c.peers, arg)
 		for n := int32(1); n <= 2; n++ {
 			for p, r := range calls { // and again by another loop
 				if r.Err != nil {
@@ -309,10 +309,33 @@ func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 			}
 		}
 		encoded.Store(0)
-		for range take.CallAll(testContext(t), c.client, c.peers[:1], arg) {
+		for range takes.CallAll(testContext(t), c.client, c.peers[:1], arg) {
 		}
 		if encoded.Load() != 0 {
 			t.Error("encoded for a local call")
+		}
+
+		_, replies := replyPointers[int](len(c.peers))
+		for i, err := range c.client.MultiCall(backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies) {
+			if err != nil {
+				t.Errorf("MultiCall, %d: %v", i, err)
+			}
+		}
+		if n := encoded.Swap(0); n != 1 {
+			t.Errorf("encoded %d times by MultiCall", n)
+		}
+		done := make(chan *rpc.Call, len(c.peers))
+		dones := slices.Repeat([]chan *rpc.Call{done}, len(c.peers))
+		if err := c.client.MultiGo(backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies, dones); err != nil {
+			t.Fatal(err)
+		}
+		for range c.peers {
+			if call := take(t, "a call is over", done); call.Error != nil {
+				t.Errorf("MultiGo, %v: %v", call.Dest, call.Error)
+			}
+		}
+		if n := encoded.Load(); n != 1 {
+			t.Errorf("encoded %d times by MultiGo", n)
 		}
 	})
 }

@@ -114,36 +114,52 @@ func TestKilledPeerEndsItsCalls(t *testing.T) {
 			for _, how := range []string{"host closed", "connection closed"} {
 				t.Run(mux+"/"+how, func(t *testing.T) {
 					t.Parallel()
-					a, b := newHostOn(t, addr), newHostOn(t, addr)
-					connect(t, a, b)
-					svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
-					serve(t, b, svc)
-					c := tr.client(t, a)
-					results := make(chan error, 2)
-					go func() { results <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
-					<-svc.started
-					go func() {
-						results <- c.Stream(context.Background(), b.ID(), "Svc", "Wait", make(chan int), make(chan int))
-					}()
-					<-svc.started
-					if how == "host closed" {
-						_ = b.Close()
-					} else {
-						_ = b.Network().ClosePeer(a.ID())
+					times := make([]time.Duration, 5)
+					for i := range times {
+						times[i] = killPeer(t, tr, newHostOn(t, addr), newHostOn(t, addr), how)
 					}
-					for range 2 {
-						if err := <-results; rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
-							t.Errorf("the caller gets %v", err)
-						}
-						if err := <-svc.ended; !errors.Is(err, context.Canceled) {
-							t.Errorf("the method gets %v", err)
-						}
-					}
-					released(t, a)
+					// A tenth of that, but that other tests run beside. Who
+					// waited for a time to pass would wait for seconds.
+					usuallyWithin(t, "the calls are over", time.Second, times)
 				})
 			}
 		}
 	})
+}
+
+// killPeer makes calls from a that wait in b, and ends b, or its connection. It
+// returns how long the calls went on.
+func killPeer(t *testing.T, tr transport, a, b host.Host, how string) time.Duration {
+	connect(t, a, b)
+	svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
+	serve(t, b, svc)
+	c := tr.client(t, a)
+	results := make(chan error, 2)
+	go func() { results <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
+	take(t, "a method runs", svc.started)
+	go func() {
+		results <- c.Stream(context.Background(), b.ID(), "Svc", "Wait", make(chan int), make(chan int))
+	}()
+	take(t, "both run", svc.started)
+	start := time.Now()
+	if how == "host closed" {
+		go func() { _ = b.Close() }()
+	} else {
+		_ = b.Network().ClosePeer(a.ID())
+	}
+	for range 2 {
+		if err := take(t, "a call is over", results); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+			t.Errorf("the caller gets %v", err)
+		}
+	}
+	took := time.Since(start)
+	for range 2 {
+		if err := take(t, "a method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("the method gets %v", err)
+		}
+	}
+	released(t, a)
+	return took
 }
 
 // holdTally counts its calls, and keeps those of Hold until their caller is gone.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,16 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		case <-late:
 			t.Fatalf("not within 20 s: %s", what)
 		}
+	}
+}
+
+// usuallyWithin fails the test unless the median of times is below most. One
+// time says little on a machine that does other things beside.
+func usuallyWithin(t testing.TB, what string, most time.Duration, times []time.Duration) {
+	t.Helper()
+	slices.Sort(times)
+	if m := times[len(times)/2]; m >= most {
+		t.Errorf("%s: %v in the median, not within %v; all: %v", what, m, most, times)
 	}
 }
 

@@ -223,10 +223,15 @@ func (l *ledger) Note(_ context.Context, id int, reply *int) error {
 
 func TestShutdownLosesNoCall(t *testing.T) {
 	t.Parallel()
+	const rounds = 3
+	many := int64(10000/rounds + 1)
+	if testing.Short() {
+		many = 500
+	}
 	for _, tr := range transports {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
-			for range 3 {
+			for range rounds {
 				s := tr.setup(t, options{})
 				svc := &ledger{ran: make(map[int]int)}
 				if err := s.server.RegisterName("Svc", svc); err != nil {
@@ -236,7 +241,6 @@ func TestShutdownLosesNoCall(t *testing.T) {
 				var callers sync.WaitGroup
 				succeeded := make(chan map[int]bool, 32)
 				enough := make(chan struct{})
-				var once sync.Once
 				for range cap(succeeded) {
 					callers.Go(func() {
 						mine := make(map[int]bool)
@@ -246,8 +250,8 @@ func TestShutdownLosesNoCall(t *testing.T) {
 							switch {
 							case err == nil && reply == id:
 								mine[id] = true
-								if answered.Add(1) > 500 {
-									once.Do(func() { close(enough) })
+								if answered.Add(1) == many {
+									close(enough)
 								}
 							case refusedByServer(err):
 								refusals++

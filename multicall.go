@@ -28,22 +28,31 @@ func WithMultiStreamStallTimeout(d time.Duration) ClientOption {
 // MultiCall calls svc.method on every destination at once, each with its own
 // context, and waits for all. Replies are stored where the pointers in replies
 // say. The errors returned are in the order of dests, nil for each call that
-// succeeded. The argument is encoded once for all.
+// succeeded. The argument is encoded once for all. Calls on open sessions need
+// no goroutine each.
 //
 // It panics unless ctxs, dests and replies are of the same length and all
 // replies are pointers.
 func (c *Client) MultiCall(ctxs []context.Context, dests []peer.ID, svc, method string, args any, replies []any) []error {
-	checkMulti(ServiceID{svc, method}, len(ctxs), len(dests), len(replies), len(replies))
+	id := ServiceID{svc, method}
+	checkMulti(id, len(ctxs), len(dests), len(replies), len(replies))
 	for _, r := range replies {
-		checkReply(ServiceID{svc, method}, r)
+		checkReply(id, r)
+	}
+	encoded := c.encodeOnce(dests, args)
+	calls := make([]Call, len(dests))
+	done := make(chan *Call, len(dests))
+	for i := range calls {
+		calls[i] = Call{Dest: dests[i], SvcID: id, Args: args, Reply: replies[i], Done: done}
+		calls[i].start(ctxs[i], c, encoded)
+	}
+	for range calls {
+		<-done
 	}
 	errs := make([]error, len(dests))
-	args = c.encodeOnce(dests, args)
-	var wg sync.WaitGroup
-	for i := range dests {
-		wg.Go(func() { errs[i] = c.CallContext(ctxs[i], dests[i], svc, method, args, replies[i]) })
+	for i := range calls {
+		errs[i] = calls[i].Error
 	}
-	wg.Wait()
 	return errs
 }
 

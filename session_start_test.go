@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -62,4 +64,44 @@ func TestGoOnASessionWaitsWithoutAGoroutine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So have those of MultiCall, whose caller waits for all.
+//
+// Not parallel: it counts goroutines.
+func TestMultiCallOnSessionsWaitsWithoutAGoroutineEach(t *testing.T) {
+	const peers, calls = 4, 200
+	own := newHost(t)
+	client := newClientOf(t, own)
+	h := newHolder()
+	dests := make([]peer.ID, calls)
+	for i := range peers {
+		b := newHost(t)
+		connect(t, own, b)
+		serve(t, b, h)
+		multiplies(t, client, b.ID()) // the session is open
+		for j := i; j < calls; j += peers {
+			dests[j] = b.ID()
+		}
+	}
+	_, replies := replyPointers[struct{}](calls)
+	before := runtime.NumGoroutine()
+	result := inBackground(func() []error {
+		return client.MultiCall(backgrounds(calls), dests, "Svc", "Hold", struct{}{}, replies)
+	})
+	for range calls {
+		take(t, "a method runs", h.started)
+	}
+	eventually(t, "no more goroutines than methods, and few others", func() bool {
+		return runtime.NumGoroutine()-before < calls+calls/10
+	})
+	for range calls {
+		h.release <- struct{}{}
+	}
+	for i, err := range take(t, "all calls are over", result) {
+		if err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	noGoroutineStays(t)
 }

@@ -8,6 +8,7 @@ require (
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-libp2p-gorpc v0.0.0
 	github.com/ugorji/go/codec v1.3.2
+	go.uber.org/goleak v1.3.0
 	google.golang.org/grpc v1.84.0
 	storj.io/drpc v1.0.0
 )

@@ -20,11 +20,11 @@ type growthResult struct {
 }
 
 // growthOfMultiCall measures what a MultiCall takes as its destinations grow:
-// time, and while all the methods are held, memory and goroutines. Those are
-// of both ends, and so is the goroutine in which each method runs.
+// time, and while all the methods are held, memory and goroutines of both ends.
 func (b *bench) growthOfMultiCall(ctx context.Context, name string) error {
 	b.table(name, "Hosts of one process, over loopback TCP. A call is 64 B to every destination. Memory and goroutines are "+
-		"what both ends have more while all methods are held, a destination; one of the goroutines runs the method.",
+		"what both ends have more while all methods are held, a destination. On a session that is no goroutine: the method "+
+		"runs in the one that read the call, and one that was parked reads on; without, one waits and one runs the method.",
 		"destinations", "", "time", "a destination", "heap", "stacks", "goroutines")
 	for _, n := range b.growth {
 		if err := b.growTo(ctx, n); err != nil {

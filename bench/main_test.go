@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // The peers of another process are this program again, which is the test.
@@ -19,7 +21,7 @@ func TestMain(m *testing.M) {
 	if isChild() {
 		child()
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // The figures of a quick run mean nothing; that all cells are there does, and

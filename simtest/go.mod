@@ -7,6 +7,7 @@ require (
 	github.com/libp2p/go-libp2p-gorpc v0.0.0
 	github.com/marcopolo/simnet v0.0.7
 	github.com/multiformats/go-multiaddr v0.16.1
+	go.uber.org/goleak v1.3.0
 )
 
 require (

@@ -19,9 +19,12 @@ import (
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 	"github.com/multiformats/go-multiaddr"
+	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const protocolID = "/sim/1.0"
 

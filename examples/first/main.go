@@ -19,6 +19,7 @@ var Multiply = rpc.NewMethod[Args, int]("Arith", "Multiply")
 func main() {
 	serverHost, err := libp2p.New()
 	check(err)
+	defer serverHost.Close()
 	server := rpc.NewServer(serverHost, "/arith/1.0")
 	check(Multiply.Handle(server, func(ctx context.Context, args Args) (int, error) {
 		return args.A * args.B, nil
@@ -26,6 +27,7 @@ func main() {
 
 	clientHost, err := libp2p.New()
 	check(err)
+	defer clientHost.Close()
 	// A peer ID is not an address: the hosts must know each other's addresses.
 	ctx := context.Background()
 	check(clientHost.Connect(ctx, peer.AddrInfo{ID: serverHost.ID(), Addrs: serverHost.Addrs()}))

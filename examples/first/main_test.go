@@ -4,7 +4,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestREADMEShowsThisProgram(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")

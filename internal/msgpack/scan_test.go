@@ -8,8 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // unlimited is more than any sample needs.
 var unlimited = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 20, Depth: 64}

@@ -5,8 +5,13 @@ import (
 	"io"
 	"os"
 	"sync"
+	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	errBroken  = errors.New("broken")

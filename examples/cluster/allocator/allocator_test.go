@@ -5,12 +5,15 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/allocator"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAllocate(t *testing.T) {
 	t.Parallel()
