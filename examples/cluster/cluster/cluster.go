@@ -146,7 +146,7 @@ func (c *Cluster) Unpin(ctx context.Context, root cid.Cid) (api.Nothing, error) 
 	return api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpUnpin, Pin: &api.Pin{Cid: root}})
 }
 
-// Leave makes a peer a member no more.
+// Leave makes a peer a member no more. One that runs asks to be one again.
 func (c *Cluster) Leave(ctx context.Context, p peer.ID) (api.Nothing, error) {
 	return api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpRemovePeer, Peer: p})
 }

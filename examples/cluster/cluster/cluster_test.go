@@ -308,7 +308,22 @@ func TestTheSilentWhoAnswerStayMembers(t *testing.T) {
 	}
 }
 
-// A peer that was removed while it was away does not learn that: all that it
+// A peer that learns that it was removed asks those who are left.
+func TestRemovedPeerAsksToBeAMemberAgain(t *testing.T) {
+	t.Parallel()
+	c, servers, hosts := setup(t, 2, cluster.Config{Interval: 10 * time.Millisecond})
+	consensus(servers[0], hosts[1:])
+	rpctest.HandleReply(servers[0], api.PinTracker.Recover, api.Nothing{})
+	join := rpctest.HandleReply(servers[1], api.Cluster.Join, []api.Contact{})
+	if err := c.Start(nil); err != nil {
+		t.Fatal(err)
+	}
+	if from := join.Wait(1)[0].Args.(api.Contact); from.Peer != hosts[0].ID() {
+		t.Fatalf("%+v", from)
+	}
+}
+
+// A peer that was removed while it was away may not learn that: all that it
 // can tell is that it has no leader.
 func TestMemberWithoutALeaderAsksToBeOneAgain(t *testing.T) {
 	t.Parallel()

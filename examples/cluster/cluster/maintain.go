@@ -58,7 +58,7 @@ func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
 	if member {
 		c.tell(nil)
 	} else {
-		c.tell(c.joinAny(ctx, bootstrap))
+		c.tell(c.joinAny(ctx, withMembers(bootstrap, members)))
 	}
 	_ = c.reconnect(ctx)
 	_, _ = api.PinTracker.Recover.Call(ctx, c.client, "", api.Nothing{})
@@ -83,6 +83,18 @@ func (c *Cluster) maintain(ctx context.Context, bootstrap []peer.AddrInfo) {
 // elections is how often there may be no leader before a peer doubts that it
 // is a member.
 const elections = 5
+
+// withMembers adds those of the members that are not among the peers. A peer
+// that is no member knows members only if it was one.
+func withMembers(peers []peer.AddrInfo, members []peer.ID) []peer.AddrInfo {
+	peers = slices.Clone(peers)
+	for _, p := range members {
+		if !slices.ContainsFunc(peers, func(info peer.AddrInfo) bool { return info.ID == p }) {
+			peers = append(peers, peer.AddrInfo{ID: p})
+		}
+	}
+	return peers
+}
 
 // joinAny asks one peer after the other to make this one a member.
 func (c *Cluster) joinAny(ctx context.Context, peers []peer.AddrInfo) error {

@@ -1,0 +1,226 @@
+package rpc_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// packages are what the samples of the documents use, by the names under which
+// they do.
+var packages = map[string]string{
+	"atomic":   "sync/atomic",
+	"cid":      "github.com/ipfs/go-cid",
+	"context":  "context",
+	"errors":   "errors",
+	"fmt":      "fmt",
+	"host":     "github.com/libp2p/go-libp2p/core/host",
+	"libp2p":   "github.com/libp2p/go-libp2p",
+	"log":      "log",
+	"peer":     "github.com/libp2p/go-libp2p/core/peer",
+	"protocol": "github.com/libp2p/go-libp2p/core/protocol",
+	"rcmgr":    "github.com/libp2p/go-libp2p/p2p/host/resource-manager",
+	"rpc":      "github.com/libp2p/go-libp2p-gorpc",
+	"rpctest":  "github.com/libp2p/go-libp2p-gorpc/rpctest",
+	"slog":     "log/slog",
+	"stats":    "github.com/libp2p/go-libp2p-gorpc/stats",
+	"testing":  "testing",
+	"time":     "time",
+}
+
+// understood is what the samples leave to their readers to understand.
+var understood = map[string]string{
+	"client":     `var client *rpc.Client`,
+	"ctx":        `var ctx context.Context`,
+	"dest":       `var dest _peer.ID`,
+	"err":        `var err error`,
+	"host":       `var host _host.Host`,
+	"members":    `var members interface{ Contains(_peer.ID) bool }`,
+	"operator":   `var operator _peer.ID`,
+	"peer":       `var peer _peer.ID`,
+	"peers":      `var peers []_peer.ID`,
+	"policy":     `var policy rpc.Policy`,
+	"protocolID": `var protocolID protocol.ID`,
+	"server":     `var server *rpc.Server`,
+	"t":          `var t *testing.T`,
+	"trusted":    `func trusted(_peer.ID) bool { return true }`,
+	"use":        `func use(...any) {}`,
+
+	"Filter":  `type Filter struct{}`,
+	"Item":    `type Item struct{}`,
+	"Pin":     `type Pin struct{}`,
+	"Pins":    `type Pins struct{ byName map[string]Pin }`,
+	"Query":   `type Query struct{}`,
+	"Receipt": `type Receipt struct{ ID int }`,
+	"State":   `type State struct{}`,
+
+	"Status":  `var Status = rpc.NewMethod[Query, State]("Node", "Status")`,
+	"Unpin":   `var Unpin = rpc.NewMethod[string, struct{}]("Pins", "Unpin")`,
+	"Version": `var Version = rpc.NewMethod[struct{}, string]("Node", "Version")`,
+	"Watch":   `var Watch = rpc.NewServerStream[Filter, Pin]("Pins", "Watch")`,
+}
+
+// TestDocumentsSamplesCompile sees to it that the Go code in docs is Go, and
+// that what it uses of this module is there and is used by its types.
+func TestDocumentsSamplesCompile(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := newSampleChecker(t)
+	samples := 0
+	for _, file := range files {
+		if filepath.Base(file) == "components.md" {
+			continue // parts of files that are compiled: TestComponentsQuoteTheExample
+		}
+		doc, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sample := range strings.Split(string(doc), "```go\n")[1:] {
+			sample, _, _ = strings.Cut(sample, "```")
+			samples++
+			for _, err := range check(sample) {
+				t.Errorf("%s: %v in\n%s", file, err, sample)
+			}
+		}
+	}
+	if samples < 15 {
+		t.Errorf("only %d samples were found", samples)
+	}
+}
+
+// The check finds what would be wrong.
+func TestWrongSamplesDoNotCompile(t *testing.T) {
+	t.Parallel()
+	check := newSampleChecker(t)
+	for sample, want := range map[string]string{
+		"server := rpc.NewServer(host, ":                                     "expected",
+		"rpc.NewServr(host, protocolID)":                                     "undefined: rpc.NewServr",
+		"rpctest.Mock(t)":                                                    "undefined: rpctest.Mock",
+		"var l = rpc.Limits{Size: 1}":                                        "unknown field Size",
+		"client.CallContext(ctx, dest, \"Pins\", \"Get\", nil)":              "not enough arguments",
+		"state, err := Status.Call(ctx, client, dest, 7)\n_, _ = state, err": "cannot use 7",
+		"stop(server)": "undefined: stop",
+	} {
+		errs := check(sample)
+		if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", sample, err, want)
+		}
+	}
+}
+
+// newSampleChecker returns a function that says what is wrong with a sample.
+func newSampleChecker(t *testing.T) func(sample string) []error {
+	t.Helper()
+	list := exec.Command("go", append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}"},
+		slices.Sorted(maps.Values(packages))...)...)
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, &stderr)
+	}
+	compiled := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), "=")
+		compiled[path] = file
+	}
+	imports := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(compiled[path])
+	})
+	return func(sample string) []error { return checkSample(sample, imports) }
+}
+
+func checkSample(sample string, imports types.Importer) []error {
+	fset := token.NewFileSet()
+	file, err := parseSample(fset, sample)
+	if err != nil {
+		return []error{err}
+	}
+	// What is undefined may be understood, which may need something else that is.
+	declared := make(map[string]bool)
+	for {
+		errs := typeErrors(fset, []*ast.File{file, parseUnderstood(fset, declared)}, imports)
+		before := len(declared)
+		for _, err := range errs {
+			if name, ok := strings.CutPrefix(err.Msg, "undefined: "); ok && understood[name] != "" {
+				declared[name] = true
+			}
+		}
+		if len(declared) == before {
+			all := make([]error, len(errs))
+			for i, err := range errs {
+				all[i] = errors.New(err.Msg)
+			}
+			return all
+		}
+	}
+}
+
+// ofParts is what is wrong with code only because it is a part of a program, beside
+// what is not used, which is a soft error.
+var ofParts = regexp.MustCompile(`^(too many return values|missing return)`)
+
+func typeErrors(fset *token.FileSet, files []*ast.File, imports types.Importer) (errs []types.Error) {
+	conf := types.Config{Importer: imports, Error: func(err error) {
+		if e := err.(types.Error); !e.Soft && !ofParts.MatchString(e.Msg) {
+			errs = append(errs, e)
+		}
+	}}
+	_, _ = conf.Check("sample", fset, files, nil) // its error is the first of these
+	return errs
+}
+
+// parseSample makes a file of a sample, which is one without its imports,
+// declarations, or statements.
+func parseSample(fset *token.FileSet, sample string) (*ast.File, error) {
+	if first, rest, _ := strings.Cut(sample, "\n"); strings.HasPrefix(first, "package ") {
+		sample = rest
+	}
+	head := "package sample\n"
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		if regexp.MustCompile(`(^|[^.\w])` + name + `\.[A-Z]`).MatchString(sample) {
+			head += fmt.Sprintf("import %s %q\n", name, packages[name])
+		}
+	}
+	file, err := parser.ParseFile(fset, "sample", head+sample, parser.SkipObjectResolution)
+	if err == nil {
+		return file, nil
+	}
+	return parser.ParseFile(fset, "sample", head+"func _() {\n"+sample+"\n}\n", parser.SkipObjectResolution)
+}
+
+func parseUnderstood(fset *token.FileSet, names map[string]bool) *ast.File {
+	code := "package sample\n"
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		if name == "host" || name == "peer" { // of which there are variables
+			code += fmt.Sprintf("import _%s %q\n", name, packages[name])
+		} else {
+			code += fmt.Sprintf("import %s %q\n", name, packages[name])
+		}
+	}
+	for name := range names {
+		code += understood[name] + "\n"
+	}
+	file, err := parser.ParseFile(fset, "understood", code, parser.SkipObjectResolution)
+	if err != nil {
+		panic(err)
+	}
+	return file
+}
