@@ -234,7 +234,16 @@ func checkEvolution(t *testing.T, m rpc.CheckedMethod, e evolution) {
 // Methods are checked whoever serves them, and whichever form they have.
 func TestCheckOfMethods(t *testing.T) {
 	t.Parallel()
-	overAll(t, byChannels{}, describing, func(t *testing.T, s setup) {
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		var calls atomic.Int64
+		counting := rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				calls.Add(1)
+				return next(ctx, call)
+			}
+		})
+		s := with(byChannels{}, options{server: describing.server, client: []rpc.ClientOption{counting}})
+		var all []rpc.TypedMethod
 		for _, c := range []struct {
 			method  rpc.TypedMethod
 			problem string
@@ -253,6 +262,7 @@ func TestCheckOfMethods(t *testing.T) {
 			{rpc.NewMethod[Args, chan int]("Svc", "Multiply"), "the reply's type chan int cannot travel"},
 			{rpc.NewDuplex[Args, []Quotient]("Svc", "Divides"), "reply: "},
 		} {
+			all = append(all, c.method)
 			report, err := s.client.Check(testContext(t), s.dest, c.method)
 			if err != nil {
 				t.Fatal(err)
@@ -264,6 +274,10 @@ func TestCheckOfMethods(t *testing.T) {
 			if c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
 				t.Errorf("%v: not %q: %v", c.method, c.problem, err)
 			}
+		}
+		calls.Store(0)
+		if report, err := s.client.Check(testContext(t), s.dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
+			t.Errorf("%d calls to check all: %v, %v", calls.Load(), report, err)
 		}
 		if report, err := s.client.Check(testContext(t), s.dest); err != nil || report.Err() != nil || report.Peer != s.dest {
 			t.Errorf("nothing to check: %v, %v", report, err)

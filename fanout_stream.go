@@ -157,8 +157,8 @@ func (d *ClientStreamFan[A, R]) Send(ctx context.Context, arg A) error {
 // of [Method.CollectAll]. When ctx ends before, it closes the calls, whose
 // errors tell so. If Close has ended calls, the error says how many peers had
 // succeeded. It waits for a Send that is under way. The results are returned
-// once: as with [ClientStreamCall.Finish], later calls of it return an error,
-// here one with [CodeFailedPrecondition].
+// once: as with [ClientStreamCall.Finish], later calls of it return an error
+// with [CodeFailedPrecondition].
 func (d *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
 	defer d.fan.stop()
 	defer context.AfterFunc(ctx, func() { d.sender.giveUp(contextError(ctx, d.sender.id)) })()

@@ -390,3 +390,58 @@ func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// obedient has a method that returns when its context has ended, as if all were
+// well.
+type obedient struct{}
+
+func (obedient) Streaming(ctx context.Context, in <-chan any, _ chan<- any) error {
+	for range in {
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Whoever still listens is told why the replies have stopped.
+func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
+	t.Parallel()
+	a, b := newHosts(t)
+	began, ended := make(chan struct{}, 10), make(chan error, 1)
+	serve(t, b, obedient{}, rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			began <- struct{}{}
+			err := next(ctx, call)
+			ended <- err
+			return err
+		}
+	}))
+	timed := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Streaming"), str("Timeout"), "\xce\x01\x00\x00\x00")
+	for _, c := range []struct {
+		request []byte
+		close   bool
+		code    rpc.Code
+		says    string
+	}{
+		{cat(timed, "\x01"), false, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
+		{cat(timed, "\x01"), true, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
+		{cat(header("Svc", "Streaming"), "\x01\xc1"), false, rpc.CodeInvalidArgument, "argument 2 of the stream: msgpack: invalid byte 0xc1"},
+		{cat(header("Svc", "Streaming"), "\x01\xcd\x01"), true, rpc.CodeInvalidArgument, "argument 2 of the stream ends too early"},
+	} {
+		st := open(t, a, b, testProtocol)
+		write(t, st, c.request)
+		if c.close {
+			_ = st.CloseWrite()
+		}
+		if e := refusal(t, st); e.Code != int(c.code) || e.ErrType != rpc.ServerErr || !strings.HasPrefix(e.Error, "rpc: Svc.Streaming: "+c.says) {
+			t.Errorf("%q: %+v", c.request, e)
+		}
+		<-began
+		checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, c.code, c.says)
+	}
+	// Nobody listens but the server's interceptors.
+	st := open(t, a, b, testProtocol)
+	write(t, st, cat(header("Svc", "Streaming"), "\x01"))
+	take(t, "the call begins", began)
+	_ = st.Reset()
+	checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeUnavailable, "Svc.Streaming", "the arguments broke off")
+}

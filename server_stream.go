@@ -128,7 +128,14 @@ func (r *streamRun) end(err error) error {
 		return receiveErr
 	case err != nil:
 		return err
-	case r.lost && sendErr == nil:
+	case sendErr == errStopped && r.parent.Err() != nil:
+		// Whoever still listens is to know why the replies have stopped.
+		e := contextError(r.parent, r.call.ID())
+		if !r.call.Local {
+			e.kind = ServerErr
+		}
+		return e
+	case r.lost && (sendErr == nil || sendErr == errStopped):
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
 		return serverError(CodeUnavailable, r.call.ID(), "the arguments broke off: %w", receiveErr)

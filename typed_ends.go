@@ -175,10 +175,10 @@ func (t *typedCall[A, R]) close() error {
 // only returns the reply of a method that replies once.
 func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 	if reply, err = t.replies.receive(ctx); err == io.EOF {
-		err = t.failed("the method ended without a reply, and one is expected")
+		err = t.failed(CodeInternal, "the method ended without a reply, and one is expected")
 	} else if err == nil {
 		if _, err = t.replies.receive(ctx); err == nil {
-			return reply, t.failed("the method replied more than once, and one reply is expected; a Duplex takes several")
+			return reply, t.failed(CodeInternal, "the method replied more than once, and one reply is expected; a Duplex takes several")
 		} else if err == io.EOF {
 			err = nil
 		}
@@ -186,10 +186,10 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 	return reply, err
 }
 
-// failed is the error of a method that does not reply as it should.
-func (t *typedCall[A, R]) failed(what string) error {
+// failed is an error that the typed end of a call makes.
+func (t *typedCall[A, R]) failed(c Code, what string) error {
 	id := t.replies.id
-	return clientError(CodeInternal, id, "%s", what).named(id, t.replies.peer)
+	return clientError(c, id, "%s", what).named(id, t.replies.peer)
 }
 
 // callerArgs is the source of a caller's arguments. As with channels, to halt

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -140,12 +141,15 @@ func (m *ClientStream[A, R]) Handle(s *Server, f func(ctx context.Context, in *R
 //
 // dest, opts, and the end of ctx, mean what they do for [Method.Call].
 func (m *ClientStream[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *ClientStreamCall[A, R] {
-	return &ClientStreamCall[A, R]{openStream[A, R](ctx, c, dest, m.id, &m.config, opts)}
+	return &ClientStreamCall[A, R]{call: openStream[A, R](ctx, c, dest, m.id, &m.config, opts)}
 }
 
 // ClientStreamCall is a call of a [ClientStream]. Its methods are safe for
 // concurrent use.
-type ClientStreamCall[A, R any] struct{ call *typedCall[A, R] }
+type ClientStreamCall[A, R any] struct {
+	call     *typedCall[A, R]
+	finished atomic.Bool // the result is another's
+}
 
 // Send sends an argument, under the rules of [Sender.Send]. It returns io.EOF
 // when the call is over, well or not; Finish tells.
@@ -154,9 +158,13 @@ func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error {
 }
 
 // Finish ends the arguments, waits for the reply, and returns it, or the error
-// of the call. When ctx ends before, it closes the call. Later calls of it
-// return an error.
+// of the call. When ctx ends before, it closes the call. It does so once: later
+// calls of it return an error with [CodeFailedPrecondition].
 func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
+	if c.finished.Swap(true) {
+		var none R
+		return none, c.call.failed(CodeFailedPrecondition, "Finish was called before, and the result is returned once")
+	}
 	defer c.call.close()
 	if ctx.Err() == nil { // or that may be why there are no more arguments
 		c.call.closeSend()

@@ -136,8 +136,14 @@ func TestTypedStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got, err := add.Finish(ctx); err != nil || got != n*(n-1)/2 {
-				t.Errorf("the sum of %d: %d, %v", n, got, err)
+			total, err := add.Finish(ctx)
+			if again, err := add.Finish(ctx); again != 0 {
+				t.Errorf("the second Finish returns %d", again)
+			} else {
+				checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Sum", "peer "+s.dest.String(), "Finish was called before")
+			}
+			if err != nil || total != n*(n-1)/2 {
+				t.Errorf("the sum of %d: %d, %v", n, total, err)
 			}
 			args = make(chan int)
 			sendAll(ctx, args, got...)
