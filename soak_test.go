@@ -1,13 +1,9 @@
 package rpc_test
 
 import (
-	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,10 +23,12 @@ const (
 	soakHeap    = 32 << 20
 )
 
-// TestSoak has hosts call each other over all transports, unary and streaming.
-// A tenth of the calls is cancelled, and connections are closed all the time.
-// Every call has a number: no reply is lost, doubled or another's, no call runs
-// twice, and one that succeeded ran. Nothing is left behind.
+// TestSoak has hosts call each other over all transports, unary and streaming by
+// channels and typed. A tenth of the calls is cancelled, and connections are
+// closed all the time; now and then a server, or a client, is closed, and another
+// takes its place. Every call has a number: no reply is lost, doubled or
+// another's, no call runs twice, and one that succeeded ran. Nothing is left
+// behind.
 //
 // Not parallel: it counts goroutines and bytes.
 func TestSoak(t *testing.T) {
@@ -42,8 +40,11 @@ func TestSoak(t *testing.T) {
 	s.run(t, min(d/5, 10*time.Second)) // pools fill, connections open
 	before := s.rest(t)
 	s.run(t, d)
-	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before.goroutines+10 })
 	after := s.rest(t)
+	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before.goroutines+10 })
+	if s.newServers == 0 || s.others == 0 {
+		t.Errorf("%d servers and %d clients were replaced", s.newServers, s.others)
+	}
 	t.Logf("goroutines %d, then %d; heap %d KiB, then %d KiB", before.goroutines, after.goroutines, before.heap>>10, after.heap>>10)
 	if after.heap > before.heap+soakHeap {
 		t.Errorf("the heap grew by %d MiB", (after.heap-before.heap)>>20)
@@ -54,26 +55,38 @@ func TestSoak(t *testing.T) {
 
 type soak struct {
 	hosts   []host.Host
-	servers []*rpc.Server
+	svc     *soaked
+	servers []*rpc.Server // of the hosts
+	clients []*soakClient
 	callers []*soakCaller
+
+	// changes are odd while a host's server, or a client there, is replaced.
+	changes            [soakHosts]atomic.Int64
+	newServers, others int
+}
+
+// soakClient is where a host's client of one transport is.
+type soakClient struct {
+	at      int
+	tr      transport
+	current atomic.Pointer[rpc.Client]
 }
 
 func newSoak(t *testing.T) *soak {
 	s := new(soak)
+	s.svc = &soaked{t: t, soak: s}
 	for range soakHosts {
 		s.hosts = append(s.hosts, newHost(t))
 	}
-	svc := &soaked{t: t, soak: s}
-	for _, a := range s.hosts {
+	for i, a := range s.hosts {
 		for _, b := range s.hosts {
 			know(a, b)
 		}
-		s.servers = append(s.servers, serve(t, a, svc))
-	}
-	for i, h := range s.hosts {
+		s.servers = append(s.servers, s.serve(t, i))
 		for _, tr := range transports {
-			c := tr.newClient(h, s.servers[i])
-			t.Cleanup(func() { _ = c.Close() })
+			c := &soakClient{at: i, tr: tr}
+			c.current.Store(tr.newClient(a, s.servers[i]))
+			s.clients = append(s.clients, c)
 			for range soakWorkers {
 				s.callers = append(s.callers, &soakCaller{
 					soak: s, id: len(s.callers), at: i, tr: tr, client: c, failed: make(map[rpc.Code]int),
@@ -81,7 +94,20 @@ func newSoak(t *testing.T) *soak {
 			}
 		}
 	}
+	t.Cleanup(s.close)
 	return s
+}
+
+// serve returns a host's new server.
+func (s *soak) serve(t *testing.T, at int) *rpc.Server {
+	server := rpc.NewServer(s.hosts[at], testProtocol, quiet)
+	if err := server.RegisterName("Svc", s.svc); err != nil {
+		t.Error(err)
+	}
+	if err := soakTyped.Handle(server, s.svc.typed); err != nil {
+		t.Error(err)
+	}
+	return server
 }
 
 // run makes calls for a while.
@@ -96,7 +122,7 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 			}
 		})
 	}
-	wg.Go(func() { s.disconnect(over) })
+	wg.Go(func() { s.disturb(t, over) })
 	timer := time.AfterFunc(d, func() { close(over) })
 	defer timer.Stop()
 	wg.Wait()
@@ -118,21 +144,59 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 			t.Errorf("%s: most calls failed", tr.name)
 		}
 	}
+	t.Logf("%d servers and %d clients were replaced", s.newServers, s.others)
 }
 
-// disconnect closes connections, which the calls open again.
-func (s *soak) disconnect(over <-chan struct{}) {
+// disturb closes connections, which the calls open again, and now and then
+// replaces a server or a client.
+func (s *soak) disturb(t *testing.T, over <-chan struct{}) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
-			a, b := rand.N(soakHosts), rand.N(soakHosts)
-			_ = s.hosts[a].Network().ClosePeer(s.hosts[b].ID())
 		case <-over:
 			return
 		}
+		switch n % 10 {
+		case 4:
+			s.replaceServer(t, rand.N(soakHosts))
+		case 9:
+			s.replaceClient(s.clients[rand.N(len(s.clients))])
+		default:
+			a, b := rand.N(soakHosts), rand.N(soakHosts)
+			_ = s.hosts[a].Network().ClosePeer(s.hosts[b].ID())
+		}
 	}
+}
+
+// replaceServer kills the calls of a host's server. Local clients are made with
+// a server, and so go with it.
+func (s *soak) replaceServer(t *testing.T, at int) {
+	s.changes[at].Add(1)
+	defer s.changes[at].Add(1)
+	_ = s.servers[at].Close()
+	s.servers[at] = s.serve(t, at)
+	s.newServers++
+	for _, c := range s.clients {
+		if c.at == at && c.tr.local {
+			_ = c.current.Swap(c.tr.newClient(s.hosts[at], s.servers[at])).Close()
+		}
+	}
+}
+
+func (s *soak) replaceClient(c *soakClient) {
+	s.changes[c.at].Add(1)
+	defer s.changes[c.at].Add(1)
+	_ = c.current.Swap(c.tr.newClient(s.hosts[c.at], s.servers[c.at])).Close()
+	s.others++
+}
+
+// changed returns what tells whether anything is, or was, replaced at a host
+// from now on.
+func (s *soak) changed(at int) func() bool {
+	before := s.changes[at].Load()
+	return func() bool { return before%2 == 1 || s.changes[at].Load() != before }
 }
 
 type footprint struct {
@@ -140,17 +204,34 @@ type footprint struct {
 	heap       uint64
 }
 
-// rest waits until nothing goes on, and connects all hosts, so that there is as
-// much to see each time.
+// rest waits until nothing goes on, and connects all hosts and opens all
+// sessions, so that there is as much to see each time.
 func (s *soak) rest(t *testing.T) footprint {
 	t.Helper()
-	for _, a := range s.hosts {
-		for _, b := range s.hosts {
-			if a != b {
-				// A dial that was cut off made libp2p wait before the next.
-				a.Network().(*swarm.Swarm).Backoff().Clear(b.ID())
+	for i, a := range s.hosts {
+		for _, b := range s.hosts[i+1:] {
+			// A dial that was cut off made libp2p wait before the next.
+			a.Network().(*swarm.Swarm).Backoff().Clear(b.ID())
+			b.Network().(*swarm.Swarm).Backoff().Clear(a.ID())
+			// Who dialled each other at once have two connections.
+			eventually(t, "there is one connection", func() bool {
 				connect(t, a, b)
+				conns := a.Network().ConnsToPeer(b.ID())
+				for _, c := range conns[min(1, len(conns)):] {
+					_ = c.Close()
+				}
+				return len(conns) == 1 && len(b.Network().ConnsToPeer(a.ID())) == 1
+			})
+		}
+	}
+	for _, c := range s.clients {
+		for at, b := range s.hosts {
+			if c.tr.local || at == c.at {
+				continue
 			}
+			eventually(t, "a call to a peer when all is quiet", func() bool {
+				return rpc.CodeOf(c.current.Load().Call(b.ID(), "Svc", "Missing", 1, new(int))) == rpc.CodeUnimplemented
+			})
 		}
 	}
 	noGoroutineStays(t)
@@ -162,208 +243,12 @@ func (s *soak) rest(t *testing.T) footprint {
 }
 
 func (s *soak) close() {
-	for _, c := range s.callers {
-		_ = c.client.Close()
+	for _, c := range s.clients {
+		_ = c.current.Load().Close()
 	}
 	for _, srv := range s.servers {
 		_ = srv.Close()
 	}
-}
-
-// SoakArg is the argument, or one of them, of a numbered call, and SoakReply
-// what is made of it.
-type SoakArg struct {
-	Caller int
-	N      uint64
-	Item   int
-	Hold   time.Duration
-	Body   []byte
-}
-
-type SoakReply struct {
-	Caller int
-	N      uint64
-	Item   int
-	Body   []byte
-}
-
-func (a *SoakArg) reply() SoakReply {
-	r := SoakReply{a.Caller, a.N, a.Item, make([]byte, len(a.Body))}
-	for i, b := range a.Body {
-		r.Body[i] = b ^ byte(a.N)
-	}
-	return r
-}
-
-func (r *SoakReply) equal(o *SoakReply) bool {
-	return r.Caller == o.Caller && r.N == o.N && r.Item == o.Item && string(r.Body) == string(o.Body)
-}
-
-// soaked is the service.
-type soaked struct {
-	t    testing.TB
-	soak *soak
-}
-
-func (s *soaked) Unary(ctx context.Context, a *SoakArg, r *SoakReply) error {
-	s.soak.callers[a.Caller].ran(s.t, a.N)
-	if a.Hold > 0 {
-		timer := time.NewTimer(a.Hold)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	*r = a.reply()
-	return nil
-}
-
-func (s *soaked) Streaming(ctx context.Context, in <-chan SoakArg, out chan<- SoakReply) error {
-	for a := range in {
-		if a.Item == 0 {
-			s.soak.callers[a.Caller].ran(s.t, a.N)
-		}
-		select {
-		case out <- a.reply():
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-// soakRing is how many of a caller's last calls are remembered.
-const soakRing = 1 << 16
-
-// soakCaller makes one call at a time.
-type soakCaller struct {
-	soak   *soak
-	id, at int
-	tr     transport
-	client *rpc.Client
-
-	n         uint64 // the last call's number
-	good      uint64
-	cancelled int
-	failed    map[rpc.Code]int
-	runs      [soakRing]atomic.Uint64 // number and count (the last byte) of calls that ran
-}
-
-// ran notes that call n runs.
-func (c *soakCaller) ran(t testing.TB, n uint64) {
-	slot := &c.runs[n%soakRing]
-	for {
-		old := slot.Load()
-		next := n<<8 | 1
-		switch m := old >> 8; {
-		case m == n:
-			t.Errorf("%s: call %d ran again", c.tr.name, n)
-			return
-		case m > n: // given up by its caller, 65,536 calls ago
-			t.Errorf("%s: call %d ran when %d had", c.tr.name, n, m)
-			return
-		}
-		if slot.CompareAndSwap(old, next) {
-			return
-		}
-	}
-}
-
-// call makes a call, checks the replies and counts.
-func (c *soakCaller) call(t *testing.T) {
-	c.n++
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	gaveUp := rand.N(10) == 0
-	if gaveUp {
-		timer := time.AfterFunc(rand.N(2*time.Millisecond), cancel)
-		defer timer.Stop()
-	}
-	dest := c.soak.hosts[c.at]
-	for !c.tr.local && dest == c.soak.hosts[c.at] {
-		dest = c.soak.hosts[rand.N(soakHosts)]
-	}
-	var err error
-	if rand.N(4) == 0 {
-		err = c.stream(ctx, dest)
-	} else {
-		err = c.unary(ctx, dest)
-	}
-	var wrong *soakError
-	switch {
-	case errors.As(err, &wrong):
-		t.Errorf("%s: call %d: %v", c.tr.name, c.n, err)
-	case err == nil:
-		c.good++
-		if got := c.runs[c.n%soakRing].Load(); got != c.n<<8|1 {
-			t.Errorf("%s: call %d succeeded, and did not run", c.tr.name, c.n)
-		}
-	case gaveUp && errors.Is(err, context.Canceled):
-		c.cancelled++
-	case !c.tr.local && rpc.CodeOf(err) == rpc.CodeUnavailable: // its connection was closed
-		c.failed[rpc.CodeUnavailable]++
-	default:
-		c.failed[rpc.CodeOf(err)]++
-		t.Errorf("%s: call %d, cancelled %v: %v", c.tr.name, c.n, gaveUp, err)
-	}
-}
-
-// soakError is a wrong reply.
-type soakError struct{ text string }
-
-func (e *soakError) Error() string { return e.text }
-
-func (c *soakCaller) arg(item int) SoakArg {
-	size := rand.N(1 << 10)
-	if rand.N(50) == 0 {
-		size = rand.N(200 << 10)
-	}
-	a := SoakArg{Caller: c.id, N: c.n, Item: item, Body: []byte(strings.Repeat(fmt.Sprint(c.id, c.n, item), size/4+1))[:size]}
-	if rand.N(10) == 0 {
-		a.Hold = rand.N(2 * time.Millisecond)
-	}
-	return a
-}
-
-func (c *soakCaller) unary(ctx context.Context, dest host.Host) error {
-	a := c.arg(0)
-	want := a.reply()
-	var r SoakReply
-	if err := c.client.CallContext(ctx, dest.ID(), "Svc", "Unary", &a, &r); err != nil {
-		return err
-	}
-	if !r.equal(&want) {
-		return &soakError{fmt.Sprintf("the reply is that of %d/%d, %d bytes", r.Caller, r.N, len(r.Body))}
-	}
-	return nil
-}
-
-func (c *soakCaller) stream(ctx context.Context, dest host.Host) error {
-	items := make([]SoakArg, 1+rand.N(10))
-	for i := range items {
-		items[i] = c.arg(i)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // of the sending
-	args, replies := make(chan SoakArg), make(chan SoakReply)
-	sendAll(ctx, args, items...)
-	all := collect(replies)
-	err := c.client.Stream(ctx, dest.ID(), "Svc", "Streaming", args, replies)
-	got := all()
-	for i := range got {
-		if i >= len(items) {
-			return &soakError{fmt.Sprintf("%d replies of %d", len(got), len(items))}
-		}
-		if want := items[i].reply(); !got[i].equal(&want) {
-			return &soakError{fmt.Sprintf("reply %d is %d of %d/%d", i, got[i].Item, got[i].Caller, got[i].N)}
-		}
-	}
-	if err == nil && len(got) != len(items) {
-		return &soakError{fmt.Sprintf("%d replies of %d, and no error", len(got), len(items))}
-	}
-	return err
 }
 
 func isClosed(ch <-chan struct{}) bool {

@@ -104,6 +104,10 @@ func (m *ServerStream[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, 
 //		}
 //	}
 //	sum, err := call.Finish(ctx)
+//
+// Finish tells why because Send has the context of Open: where that ends, so
+// does the call. If Send has one of its own that ends before, the call goes on
+// without the item, and Finish would end the arguments there: Close it instead.
 type ClientStream[A, R any] struct {
 	id     ServiceID
 	config methodConfig
