@@ -443,5 +443,5 @@ func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 	write(t, st, cat(header("Svc", "Streaming"), "\x01"))
 	take(t, "the call begins", began)
 	_ = st.Reset()
-	checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeUnavailable, "Svc.Streaming", "the arguments broke off")
+	checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeCanceled, "Svc.Streaming", "the arguments broke off")
 }

@@ -2,6 +2,9 @@ package rpc
 
 import (
 	"context"
+	"errors"
+
+	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -128,19 +131,29 @@ func (r *streamRun) end(err error) error {
 		return receiveErr
 	case err != nil:
 		return err
-	case sendErr == errStopped && r.parent.Err() != nil:
+	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == errStopped):
+		// What the method made of it is no success: the caller, if it can hear
+		// anything, must not take the end of the stream for one.
+		code := CodeUnavailable
+		if isReset(receiveErr) { // by the caller, who has given up
+			code = CodeCanceled
+		}
+		return serverError(code, r.call.ID(), "the arguments broke off: %w", receiveErr)
+	case sendErr == errStopped && r.ctx.Err() != nil:
 		// Whoever still listens is to know why the replies have stopped.
-		e := contextError(r.parent, r.call.ID())
+		e := contextError(r.ctx, r.call.ID())
 		if !r.call.Local {
 			e.kind = ServerErr
 		}
 		return e
-	case r.lost && (sendErr == nil || sendErr == errStopped):
-		// What the method made of it is no success: the caller, if it can hear
-		// anything, must not take the end of the stream for one.
-		return serverError(CodeUnavailable, r.call.ID(), "the arguments broke off: %w", receiveErr)
 	}
 	return sendErr
+}
+
+// isReset reports whether the peer has reset the stream.
+func isReset(err error) bool {
+	var reset *network.StreamError
+	return errors.As(err, &reset) && reset.Remote
 }
 
 // halt ends every wait of the method's ends, and the taking of arguments.
