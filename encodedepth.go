@@ -82,6 +82,7 @@ func (w *walker) dynamic(v any, depth int) error {
 
 // value visits v; held says that an interface holds it.
 func (w *walker) value(v reflect.Value, depth int, held bool) error {
+	unknown := held // to those who looked at types only
 	for hops := 0; v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface; hops++ {
 		if v.IsNil() {
 			return nil
@@ -90,14 +91,18 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 			return errNestsDeep
 		}
 		held = v.Kind() == reflect.Interface
+		unknown = unknown || held
 		v = v.Elem()
 	}
 	switch v.Kind() {
-	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan:
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan, reflect.Func, reflect.UnsafePointer:
 	default:
 		return nil
 	}
 	n := nestingOf(v.Type())
+	if unknown && n.travels != nil {
+		return n.travels
+	}
 	w.misread = w.misread || held && n.misread
 	if !n.unbounded {
 		return nil
@@ -157,6 +162,7 @@ func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
 type nesting struct {
 	unbounded bool  // its values may nest deeper than the type is written
 	misread   bool  // see isMisread
+	travels   error // why its values do not, if they do not
 	key, elem bool  // so may a map's keys, or elements
 	fields    []int // the fields of a struct that may
 }
@@ -167,7 +173,7 @@ func nestingOf(t reflect.Type) *nesting {
 	if n, ok := nestings.Load(t); ok {
 		return n.(*nesting)
 	}
-	n := &nesting{unbounded: unbounded(t), misread: isMisread(t)}
+	n := &nesting{unbounded: unbounded(t), misread: isMisread(t), travels: travels(t, false)}
 	if n.unbounded {
 		switch t.Kind() {
 		case reflect.Map:
