@@ -66,9 +66,17 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	if t.encode != nil {
 		return b, t.encode
 	}
+	sent := v
+	if t.misread {
+		sent = pointerTo(v)
+	}
 	if t.unbounded {
-		if err := checkNesting(v); err != nil {
+		misread, err := checkNesting(v)
+		if err != nil {
 			return b, err
+		}
+		if misread {
+			sent = withPointers(v)
 		}
 	}
 	b = wire.Grow(b, int(t.size.Load()))
@@ -76,7 +84,7 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	tail := b[len(b):cap(b)]
 	e.out = tail
 	e.ResetBytes(&e.out)
-	if err := e.Encode(v); err != nil {
+	if err := e.Encode(sent); err != nil {
 		return b, fmt.Errorf("cannot encode %T: %w", v, err)
 	}
 	n := len(e.out)
@@ -132,6 +140,7 @@ type typeInfo struct {
 	largest   uint64       // see largestElement
 	signed    bool         // see holdsSigned
 	unbounded bool         // see checkNesting
+	misread   bool         // see isMisread
 	size      atomic.Int32 // of the last encoding: how much room the next may need
 }
 
@@ -147,7 +156,7 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 	}
 	info, ok := typeInfos.Load(t)
 	if !ok {
-		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)), unbounded: unbounded(t)})
+		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)), unbounded: unbounded(t), misread: isMisread(t)})
 	}
 	return info.(*typeInfo)
 }

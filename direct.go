@@ -57,15 +57,16 @@ func directTo(fn reflect.Value, arg reflect.Type) direct {
 const wordSize = unsafe.Sizeof(uintptr(0))
 
 // behindInterface reports whether an interface that holds a t points to it,
-// rather than being it.
+// rather than being it. Which types it is has changed between versions of Go
+// (since 1.26 also a struct or an array of one pointer beside what takes no
+// room), so it is seen from a value: where it is the zero value that the
+// interface holds, its word is nil.
 func behindInterface(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Struct:
-		return t.NumField() != 1 || behindInterface(t.Field(0).Type)
-	case reflect.Pointer, reflect.UnsafePointer, reflect.Map, reflect.Chan, reflect.Func, reflect.Interface:
+	if t.Kind() == reflect.Interface {
 		return false
 	}
-	return true
+	zero := reflect.Zero(t).Interface()
+	return (*[2]unsafe.Pointer)(unsafe.Pointer(&zero))[1] != nil
 }
 
 // wordsOf returns how many words a t is made of, and whether it is made of

@@ -22,18 +22,20 @@ var (
 	errHoldsMany = fmt.Errorf("it holds more than %d values, which is the most that one message may", maxEncoded)
 )
 
-// checkNesting refuses a value in which the codec would get lost.
-func checkNesting(v any) error {
+// checkNesting refuses a value in which the codec would get lost. It reports
+// whether the codec would misread it (see isMisread).
+func checkNesting(v any) (misread bool, err error) {
 	w := walker{left: maxEncoded}
 	if err := w.dynamic(v, 0); err != nil {
-		return fmt.Errorf("cannot encode %T: %w", v, err)
+		return false, fmt.Errorf("cannot encode %T: %w", v, err)
 	}
-	return nil
+	return w.misread, nil
 }
 
 // walker visits what the codec would, as far as its types are unbounded.
 type walker struct {
-	left int // values that may still come
+	left    int  // values that may still come
+	misread bool // an interface held what isMisread tells of
 }
 
 // open accounts for a container of n parts, within depth others.
@@ -74,11 +76,13 @@ func (w *walker) dynamic(v any, depth int) error {
 		}
 		return nil
 	default:
-		return w.value(reflect.ValueOf(v), depth)
+		return w.value(reflect.ValueOf(v), depth, true)
 	}
 }
 
-func (w *walker) value(v reflect.Value, depth int) error {
+// value visits v; held says that an interface holds it.
+func (w *walker) value(v reflect.Value, depth int, held bool) error {
+	unknown := held // to those who looked at types only
 	for hops := 0; v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface; hops++ {
 		if v.IsNil() {
 			return nil
@@ -86,14 +90,20 @@ func (w *walker) value(v reflect.Value, depth int) error {
 		if hops == maxDepth { // a pointer can lead to itself, with no container between
 			return errNestsDeep
 		}
+		held = v.Kind() == reflect.Interface
+		unknown = unknown || held
 		v = v.Elem()
 	}
 	switch v.Kind() {
-	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan:
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan, reflect.Func, reflect.UnsafePointer:
 	default:
 		return nil
 	}
 	n := nestingOf(v.Type())
+	if unknown && n.travels != nil {
+		return n.travels
+	}
+	w.misread = w.misread || held && n.misread
 	if !n.unbounded {
 		return nil
 	}
@@ -105,7 +115,7 @@ func (w *walker) value(v reflect.Value, depth int) error {
 			return err
 		}
 		for _, i := range n.fields {
-			if err := w.value(v.Field(i), depth+1); err != nil {
+			if err := w.value(v.Field(i), depth+1, false); err != nil {
 				return err
 			}
 		}
@@ -118,7 +128,7 @@ func (w *walker) value(v reflect.Value, depth int) error {
 			return err
 		}
 		for i := range v.Len() {
-			if err := w.value(v.Index(i), depth+1); err != nil {
+			if err := w.value(v.Index(i), depth+1, false); err != nil {
 				return err
 			}
 		}
@@ -134,13 +144,13 @@ func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
 	for it := v.MapRange(); it.Next(); {
 		if n.key {
 			key.SetIterKey(it)
-			if err := w.value(key, depth+1); err != nil {
+			if err := w.value(key, depth+1, false); err != nil {
 				return err
 			}
 		}
 		if n.elem {
 			elem.SetIterValue(it)
-			if err := w.value(elem, depth+1); err != nil {
+			if err := w.value(elem, depth+1, false); err != nil {
 				return err
 			}
 		}
@@ -151,6 +161,8 @@ func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
 // nesting is what the walker needs to know of a type.
 type nesting struct {
 	unbounded bool  // its values may nest deeper than the type is written
+	misread   bool  // see isMisread
+	travels   error // why its values do not, if they do not
 	key, elem bool  // so may a map's keys, or elements
 	fields    []int // the fields of a struct that may
 }
@@ -161,7 +173,7 @@ func nestingOf(t reflect.Type) *nesting {
 	if n, ok := nestings.Load(t); ok {
 		return n.(*nesting)
 	}
-	n := &nesting{unbounded: unbounded(t)}
+	n := &nesting{unbounded: unbounded(t), misread: isMisread(t), travels: travels(t, false)}
 	if n.unbounded {
 		switch t.Kind() {
 		case reflect.Map:
@@ -198,8 +210,8 @@ func unbounded(t reflect.Type) bool {
 func leadsOn(t reflect.Type, seen map[reflect.Type]bool) bool {
 	switch t.Kind() {
 	case reflect.Interface:
-		// What says itself how it travels is bytes to the codec.
-		return !t.Implements(selfer) && !(t.Implements(binaryMarshaler) && t.Implements(binaryUnmarshaler))
+		// What says itself how it travels is bytes to the codec, but may be misread.
+		return true
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map, reflect.Chan, reflect.Struct:
 	default:
 		return false

@@ -210,3 +210,33 @@ func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
 		}
 	}
 }
+
+// What an interface holds is known only when it is sent.
+func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
+	t.Parallel()
+	type only struct{ F func() }
+	f := func() {}
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		if err := s.server.RegisterName("Svc", echoAll[any]{[]any{only{f}}}); err != nil {
+			t.Fatal(err)
+		}
+		for what, arg := range map[string]any{
+			"only":     only{f},
+			"any":      []any{only{f}},
+			"pointer":  []any{&only{f}},
+			"array":    map[string]any{"a": [1]func(){f}},
+			"itself":   []any{f},
+			"slice":    holds[any]{1, []only{{f}}},
+			"in a map": []any{map[string]only{"a": {f}}},
+			"channel":  []any{make(chan int)},
+		} {
+			err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", arg, new(any))
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Give", 1, new(any))
+		checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, "only", "field F is a func")
+	})
+}
