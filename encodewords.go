@@ -2,15 +2,16 @@ package rpc
 
 import "reflect"
 
-// The codec, as of ugorji 1.3.2, misreads some values that an interface holds
-// as its word rather than by a pointer to them: where it wants the address of
-// such a value, to index an array or to call a method, or compares it with
-// zero for omitempty, it takes the word itself for that address. It reads what
-// the word points to in the value's place, which is a wrong value at best, and
-// at worst a fault that ends the process. Everything that it reaches through a
-// pointer, a slice or a map it reads right, so it is given pointers to copies
-// of such values, which are encoded as they are. When
-// TestCodecMisreadsWhatInterfacesHoldAsAWord fails, all of this can go.
+// The codec, ugorji 1.3.2 (and 1.2.12, except for arrays), misreads some
+// values that an interface holds as its word rather than by a pointer to them:
+// where it wants the address of such a value, to index an array or to call a
+// method, or compares it with zero for omitempty, it takes the word itself for
+// that address. It reads what the word points to in the value's place, which
+// is a wrong value at best, and at worst a fault that ends the process.
+// Everything that it reaches through a pointer, a slice or a map it reads
+// right, so it is given pointers to copies of such values, which are encoded
+// as they are. When TestCodecMisreadsWhatInterfacesHoldAsAWord fails, all of
+// this can go.
 
 // isMisread reports whether the codec might misread a t that an interface holds.
 func isMisread(t reflect.Type) bool {
