@@ -258,7 +258,11 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 // carried is the end of the chain: the call is carried, and its error says
 // whose it is.
 func (c *Client) carried(ctx context.Context, call *CallInfo) error {
-	return call.told(c.carry(ctx, call))
+	err := c.carry(ctx, call)
+	if err != nil {
+		err = call.told(err)
+	}
+	return err
 }
 
 func (call *CallInfo) told(err error) error {

@@ -144,7 +144,9 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
 	}
 	if c.frame != nil {
-		c.frame.store(s.Reply)
+		if s.into != nil || s.Reply == nil { // or it is there
+			c.frame.store(s.Reply)
+		}
 	} else if call.Kind == Unary && s.Reply != nil {
 		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(s.Reply).Elem())
 		if call.stats != nil {

@@ -187,8 +187,11 @@ func (s *Server) prepared(next Handler) Handler {
 			}
 			return err
 		}
-		err := ofMethod(sound(next(ctx, call)))
-		s.nameErrors(call, err)
+		err := next(ctx, call)
+		if err != nil {
+			err = ofMethod(sound(err))
+			s.nameErrors(call, err)
+		}
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
 			call.stats.out(reflect.ValueOf(call.Reply), nil)
 		}
