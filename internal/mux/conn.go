@@ -57,6 +57,10 @@ const (
 	// batchSize is what is written at once, more or less.
 	batchSize = 64 << 10
 
+	// piecesAtOnce is the same where it is pieces of large messages: what comes
+	// meanwhile waits for so much, and QUIC and yamux for each write.
+	piecesAtOnce = 128 << 10
+
 	// maxBacklog is how many bytes of small frames may wait for a peer that does
 	// not read when it causes more of them. Calls alone cannot reach it.
 	maxBacklog = 256 << 10

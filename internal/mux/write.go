@@ -144,7 +144,7 @@ func isTimeout(err error) bool {
 func (c *conn) batch() []byte {
 	b := c.out
 	c.out = nil
-	for first := true; c.nextPiece() && (first || len(b)+FirstPiece < batchSize); first = false {
+	for first := true; c.nextPiece() && (first || len(b)+FirstPiece < piecesAtOnce); first = false {
 		m := c.queue.next()
 		if m.off == 0 {
 			c.side.begin(m)
