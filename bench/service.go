@@ -109,12 +109,29 @@ func (Echo) Stream(_ context.Context, in <-chan []byte, out chan<- []byte) error
 	return nil
 }
 
+// Records replies with each item. Their channels are used by reflection, as
+// those of all types are that are a program's own.
+func (Echo) Records(_ context.Context, in <-chan Record, out chan<- Record) error {
+	for item := range in {
+		out <- item
+	}
+	return nil
+}
+
+// Record is an item that goes through the codec.
+type Record struct {
+	ID   uint64
+	Name string
+	Data []byte
+}
+
 // The same methods, typed.
 var (
 	typedMultiply = rpc.NewMethod[*Args, int]("Typed", "Multiply")
 	typedDivide   = rpc.NewMethod[Args, int]("Typed", "Divide")
 	typedBytes    = rpc.NewMethod[[]byte, []byte]("Typed", "Bytes")
 	typedStream   = rpc.NewDuplex[[]byte, []byte]("Typed", "Stream")
+	typedRecords  = rpc.NewDuplex[Record, Record]("Typed", "Records")
 )
 
 func handleTyped(s *rpc.Server) error {
@@ -122,16 +139,19 @@ func handleTyped(s *rpc.Server) error {
 		typedMultiply.Handle(s, func(_ context.Context, args *Args) (int, error) { return args.A * args.B, nil }),
 		typedDivide.Handle(s, func(_ context.Context, args Args) (int, error) { return args.A / args.B, nil }),
 		typedBytes.Handle(s, func(_ context.Context, in []byte) ([]byte, error) { return answer(in), nil }),
-		typedStream.Handle(s, func(ctx context.Context, in *rpc.Receiver[[]byte], out *rpc.Sender[[]byte]) error {
-			for item, err := range in.All(ctx) {
-				if err == nil {
-					err = out.Send(ctx, item)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		}),
+		typedStream.Handle(s, echoTyped[[]byte]),
+		typedRecords.Handle(s, echoTyped[Record]),
 	)
+}
+
+func echoTyped[T any](ctx context.Context, in *rpc.Receiver[T], out *rpc.Sender[T]) error {
+	for item, err := range in.All(ctx) {
+		if err == nil {
+			err = out.Send(ctx, item)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	protocolid "github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -76,13 +77,13 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 			return p.pipe(ctx, itemsProtocol, itemsBuffer, m, n, check)
 		})
 		add(&c, itemOurs, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return p.stream(ctx, client, item, 0, n, check)
+			return streamItems(ctx, client, p.b.ID(), "Stream", item, 0, n, check)
 		})
 		add(&c, itemBuffered, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return p.stream(ctx, buffered, item, 64, n, check)
+			return streamItems(ctx, buffered, p.b.ID(), "Stream", item, 64, n, check)
 		})
 		add(&c, itemTyped, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return p.typed(ctx, client, item, n, check)
+			return typedItems(ctx, client, p.b.ID(), typedStream, item, n, check)
 		})
 		add(&c, itemFlushing, false, func(ctx context.Context, n int, check func([]byte) error) error {
 			return p.flushing(ctx, item, n, check)
@@ -124,13 +125,13 @@ func duplex(send, receive func() error, abort func()) error {
 	return <-sent
 }
 
-// stream echoes n items in one call.
-func (p *pair) stream(ctx context.Context, client *rpc.Client, item []byte, buffer, n int, check func([]byte) error) error {
+// streamItems echoes n items in one call.
+func streamItems[T any](ctx context.Context, client *rpc.Client, dest peer.ID, method string, item T, buffer, n int, check func(T) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	args, replies := make(chan []byte, buffer), make(chan []byte, buffer)
+	args, replies := make(chan T, buffer), make(chan T, buffer)
 	result := make(chan error, 1)
-	go func() { result <- client.Stream(ctx, p.b.ID(), "Echo", "Stream", args, replies) }()
+	go func() { result <- client.Stream(ctx, dest, "Echo", method, args, replies) }()
 	err := duplex(func() error {
 		defer close(args)
 		for range n {
@@ -154,9 +155,9 @@ func (p *pair) stream(ctx context.Context, client *rpc.Client, item []byte, buff
 	return errors.Join(err, <-result)
 }
 
-// typed echoes n items in one call of a typed method.
-func (p *pair) typed(ctx context.Context, client *rpc.Client, item []byte, n int, check func([]byte) error) error {
-	call := typedStream.Open(ctx, client, p.b.ID())
+// typedItems echoes n items in one call of a typed method.
+func typedItems[T any](ctx context.Context, client *rpc.Client, dest peer.ID, method *rpc.Duplex[T, T], item T, n int, check func(T) error) error {
+	call := method.Open(ctx, client, dest)
 	err := duplex(func() error {
 		for range n {
 			if err := call.Send(ctx, item); err != nil {

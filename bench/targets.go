@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"math"
 	"strings"
 	"time"
@@ -154,6 +155,8 @@ func (b *bench) streamingTargets(t *targets) {
 				t.add(what, "80 % of raw bytes' throughput", fmt.Sprintf("%.0f %%", 100*c.base()/r.ns), c.base() >= 0.8*r.ns)
 			}
 		}
+	}
+	for _, c := range slices.Concat(b.cells[streamingTCP], b.cells[streamingRecords]) {
 		typed, _ := c.of(itemTyped)
 		for _, name := range []string{itemOurs, itemBuffered} {
 			r, _ := c.of(name)

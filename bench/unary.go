@@ -17,6 +17,7 @@ func groups(cfg config) []group {
 		{unaryTCP, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, overTCP) }},
 		{unaryQUIC, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, overQUIC) }},
 		{streamingTCP, aboutFloors, streaming},
+		{streamingRecords, "Ratios are of the first row's time.", records},
 	}
 }
 
