@@ -132,8 +132,9 @@ func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) 
 
 func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 
-// requestKeys is room for a header without metadata beside the two names.
-const requestKeys = 64
+// requestKeys is room for a header without metadata, and for the head of an
+// argument, beside the two names.
+const requestKeys = 48
 
 func (r *sessionRequest) done() { pool.Put(r.head) }
 

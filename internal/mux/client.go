@@ -35,11 +35,11 @@ type call struct {
 	err     error
 	waits   *messages // to enter: where it does
 	begun   bool
-	starved int  // times that it was refused for want of memory
-	again   bool // it was refused once already
-	reply   bool // it has begun
-	gone    bool // nobody waits
-	over    bool // done was sent to
+	starved uint8 // times that it was refused for want of memory
+	again   bool  // it was refused once already
+	reply   bool  // it has begun
+	gone    bool  // nobody waits
+	over    bool  // done was sent to
 
 	// Of one that nobody waits for: what is told of its end, and what ends the
 	// watch for its context's.

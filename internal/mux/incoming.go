@@ -7,8 +7,6 @@ import (
 
 // Incoming is a call at the server.
 type Incoming struct {
-	HasSlot bool // for who serves it
-
 	s        *Server
 	id       uint64
 	in       inbound
@@ -21,6 +19,7 @@ type Incoming struct {
 	replied  bool
 	over     bool
 	passed   bool // what is still to come of the request is passed over
+	HasSlot  bool // for who serves it
 	reply    message
 }
 
