@@ -92,12 +92,12 @@ func TestCancelReturnsAtOnceAndReachesTheMethod(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))
 			result := make(chan error, 1)
 			go func() { result <- s.client.CallContext(ctx, s.dest, "Svc", "Block", struct{}{}, new(int)) }()
-			<-svc.started
+			take(t, "the method begins", svc.started)
 			cancel()
-			if err := <-result; !errors.Is(err, context.Canceled) {
+			if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the caller got %v", err)
 			}
-			if err := <-svc.ended; !errors.Is(err, context.Canceled) {
+			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the method got %v", err)
 			}
 		})

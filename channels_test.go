@@ -81,7 +81,7 @@ func channelsOf[T any](t *testing.T, item T) {
 			args, closed := make(chan T), make(chan T)
 			result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Echo", args, closed) })
 			args <- item
-			<-closed
+			take(t, "a reply", closed)
 			close(closed)
 			args <- item
 			checkErr(t, take(t, "Stream returns", result), rpc.ClientErr, rpc.CodeFailedPrecondition, "channel of replies was closed")
@@ -89,7 +89,7 @@ func channelsOf[T any](t *testing.T, item T) {
 			args, replies := make(chan T, 1), make(chan T)
 			args <- item
 			result = inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Heedless", args, replies) })
-			<-replies
+			take(t, "a reply", replies)
 			cancel()
 			if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
 				t.Errorf("the caller got %v", err)

@@ -126,20 +126,19 @@ func (deriving) HandleRPC(context.Context, stats.RPCStats) {}
 
 func TestCancellationReachesAMethodThroughADerivedContext(t *testing.T) {
 	t.Parallel()
-	d := deriving{make(chan context.CancelFunc, 1)}
-	svc := &blocker{started: make(chan struct{}), ended: make(chan error, 1)}
-	overAll(t, svc, options{server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}}, func(t *testing.T, s setup) {
-		if s.dest == s.sender {
-			return // one at a time
-		}
+	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+		d := deriving{make(chan context.CancelFunc, 1)}
+		svc := &blocker{started: make(chan struct{}), ended: make(chan error, 1)}
+		s := with(svc, options{server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}})
 		ctx, cancel := context.WithCancel(testContext(t))
-		result := make(chan error, 1)
-		go func() { result <- s.client.CallContext(ctx, s.dest, "Svc", "Block", struct{}{}, new(int)) }()
-		<-svc.started
+		result := inBackground(func() error {
+			return s.client.CallContext(ctx, s.dest, "Svc", "Block", struct{}{}, new(int))
+		})
+		take(t, "the method begins", svc.started)
 		cancel()
-		<-result
-		<-svc.ended
-		(<-d.cancels)()
+		take(t, "the call ends", result)
+		take(t, "the method is told", svc.ended)
+		take(t, "the context of the handler", d.cancels)()
 	})
 }
 
@@ -173,7 +172,7 @@ func TestShutdownLetsACallUseItsOwnServer(t *testing.T) {
 	var r int
 	result, down := make(chan error, 1), make(chan error, 1)
 	go func() { result <- c.CallContext(testContext(t), b.ID(), "Svc", "Outer", struct{}{}, &r) }()
-	<-n.started
+	take(t, "the method begins", n.started)
 	go func() { down <- s.Shutdown(testContext(t)) }()
 	for n.client.Call("", "Svc", "Inner", struct{}{}, new(int)) == nil {
 		// until it has begun

@@ -213,7 +213,7 @@ func TestRequestThatLeftIsNotSentAgain(t *testing.T) {
 		c := tr.client(t, a)
 		result := make(chan error, 1)
 		go func() { result <- c.Call(b.ID(), "Svc", "Hold", struct{}{}, new(int)) }()
-		<-before.started
+		take(t, "the method begins", before.started)
 		b = restart(t, a, b)
 		after := &holdTally{started: make(chan struct{}, 2)}
 		serve(t, b, after)

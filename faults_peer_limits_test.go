@@ -131,7 +131,7 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 				ctx, cancel := context.WithCancel(testContext(t))
 				result := make(chan error, 1)
 				go func() { result <- c.CallContext(ctx, b.ID(), "Svc", "Hold", struct{}{}, new(struct{})) }()
-				<-svc.started
+				take(t, "the method begins", svc.started)
 				cancel()
 				if err := <-result; !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
@@ -335,7 +335,7 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 				go func() {
 					results <- client.CallContext(testContext(t), b.ID(), "Svc", "Hold", struct{}{}, new(struct{}))
 				}()
-				<-svc.started
+				take(t, "the method begins", svc.started)
 			}
 			for range 20 {
 				err := client.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))

@@ -118,7 +118,7 @@ func TestBufferOfAnArgumentIsGivenBackBeforeTheMethodRuns(t *testing.T) {
 	go func() {
 		result <- c.CallContext(testContext(t), b.ID(), "Svc", "HoldBytes", make([]byte, 4<<20), new(struct{}))
 	}()
-	<-svc.started
+	take(t, "the method begins", svc.started)
 	if m := held(b).Memory; m != 0 {
 		t.Errorf("%d bytes are reserved while the method runs", m/2)
 	}
@@ -181,7 +181,7 @@ func TestDeepNestingIsAnError(t *testing.T) {
 					t.Errorf("%s: %+v", what, got)
 				}
 				_ = st.Reset()
-				<-sent
+				take(t, "the sending ends", sent)
 			}
 			if limit == "lifted" { // to what decoding can bear
 				st := open(t, a, b, testProtocol)

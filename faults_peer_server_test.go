@@ -376,7 +376,7 @@ func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
 			st := open(t, a, b, c.p)
 			write(t, st, c.request)
 			for range 3 {
-				<-svc.took
+				take(t, "the method takes an argument", svc.took)
 			}
 			if c.reset {
 				_ = st.Reset()
@@ -435,7 +435,7 @@ func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 		if e := refusal(t, st); e.Code != int(c.code) || e.ErrType != rpc.ServerErr || !strings.HasPrefix(e.Error, "rpc: Svc.Streaming: "+c.says) {
 			t.Errorf("%q: %+v", c.request, e)
 		}
-		<-began
+		take(t, "the method begins", began)
 		checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, c.code, c.says)
 	}
 	// Nobody listens but the server's interceptors.

@@ -28,7 +28,7 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 				result := inBackground(func() error {
 					return s.client.Stream(ctx, s.dest, "Svc", "Flood", make(chan int), replies)
 				})
-				<-replies
+				take(t, "a reply", replies)
 				cancel()
 				take(t, "Stream returns", result)
 			},
@@ -37,7 +37,7 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 				result := inBackground(func() []error {
 					return s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Flood", make(chan int), replies)
 				})
-				<-replies
+				take(t, "a reply", replies)
 				cancel()
 				take(t, "MultiStream returns", result)
 			},
@@ -47,7 +47,7 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 				result := inBackground(func() error {
 					return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies)
 				})
-				<-replies
+				take(t, "a reply", replies)
 				cancel()
 				take(t, "Stream returns", result)
 				take(t, "the method ends", svc.ended)
@@ -105,7 +105,7 @@ func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
 				}
 				ctx, cancel := context.WithCancel(testContext(t))
 				result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies) })
-				<-replies
+				take(t, "a reply", replies)
 				restsBelow(t, "the method waits for its caller", &svc.sent, n)
 				cancel()
 				if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {

@@ -215,7 +215,7 @@ func TestCallerThatClosesItsRepliesGetsAnError(t *testing.T) {
 		args, replies := make(chan int), make(chan int)
 		result := inBackground(func() error { return s.client.Stream(testContext(t), s.dest, "Svc", "Echo", args, replies) })
 		args <- 1
-		<-replies
+		take(t, "a reply", replies)
 		close(replies)
 		args <- 2
 		err := take(t, "Stream returns", result)

@@ -140,7 +140,9 @@ func closeAfter(t testing.TB, c *rpc.Client, s *rpc.Server) {
 	})
 }
 
-// overAll runs f over every transport, with svc registered as "Svc".
+// overAll runs f over every transport at once, with the same svc registered as
+// "Svc": one that tells of its calls would tell one transport of another's. For
+// those there is forEachTransport.
 func overAll(t *testing.T, svc any, o options, f func(*testing.T, setup)) {
 	t.Helper()
 	for _, tr := range transports {

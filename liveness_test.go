@@ -106,9 +106,9 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 	}
 	unary, streaming := make(chan error, 1), make(chan error, 1)
 	go func() { unary <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
-	<-svc.started
+	take(t, "the method begins", svc.started)
 	go func() { streaming <- c.Stream(testContext(t), b.ID(), "Svc", "Wait", make(chan int), make(chan int)) }()
-	<-svc.started
+	take(t, "the method begins", svc.started)
 	close(p.frozen)
 	for what, result := range map[string]chan error{"unary": unary, "streaming": streaming} {
 		select {

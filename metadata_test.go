@@ -220,7 +220,7 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					<-served
+					take(t, "the method has run", served)
 				} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize") {
 					t.Errorf("got %v", err)
 				}

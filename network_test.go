@@ -268,7 +268,7 @@ func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	go func() { errs <- c.CallContext(waiting, b.ID(), "Svc", "Echo", []byte("x"), new([]byte)) }()
 	go func() { errs <- c.Stream(waiting, b.ID(), "Svc", "Echoes", make(chan []byte), make(chan []byte)) }()
 	for range 2 {
-		err := <-errs
+		err := take(t, "the call ends", errs)
 		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
 			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
 		}

@@ -296,7 +296,7 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 		seen := &attempts{before: func(attempt int) {
 			if attempt == 1 {
 				occupied = inBackground(func() error { return newClient(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
-				<-svc.started
+				take(t, "the method begins", svc.started)
 			}
 		}}
 		a := newHost(t)

@@ -59,7 +59,7 @@ func TestCancelledStreamCancelsAMethodThatDoesNotLookAtItsArguments(t *testing.T
 				ctx, cancel := context.WithCancel(testContext(t))
 				result := make(chan error, 1)
 				go func() { result <- c.Stream(ctx, b.ID(), "Svc", "Stuck", in, out) }()
-				<-svc.took
+				take(t, "the method takes an argument", svc.took)
 				cancel()
 				if err := <-result; !errors.Is(err, context.Canceled) {
 					t.Fatal(err)

@@ -205,7 +205,7 @@ func TestLocalTypedCallFindsTheMethodOfItsOwnServer(t *testing.T) {
 		}()
 	}
 	for range 4 {
-		<-done
+		take(t, "the call ends", done)
 	}
 	if n := wrong.Load(); n > 0 {
 		t.Errorf("%d calls went to another server", n)

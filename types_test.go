@@ -282,7 +282,7 @@ func TestOmittedFieldsAreNotSent(t *testing.T) {
 	} {
 		_ = c.CallContext(testContext(t), b.ID(), "Svc", "M", v, new(int))
 		var keys []string
-		m := <-arg
+		m := take(t, "the method begins", arg)
 		for _, k := range []string{"Ordinary", "Renamed", "Omitted", "Skipped", "ByJSON", "j", "o", "r", "-"} {
 			if _, has := m[k]; has {
 				keys = append(keys, k)
