@@ -14,6 +14,11 @@ const (
 	// largest frames.
 	piece = 2 * (64<<10 - 12)
 
+	// withHead is how much of a large body goes with what comes before it, for
+	// the muxer sends each write as it is: a TLS record, less what libp2p puts
+	// before the first.
+	withHead = 16<<10 - 512
+
 	// FlushSize is how much a streaming call collects before it is written
 	// even though more is at hand.
 	FlushSize = 64 << 10
@@ -69,6 +74,11 @@ func (w *Writer) FlushWith(body []byte, users bool) error {
 	}
 	err := w.mem.grow(held)
 	if err == nil {
+		if len(w.B) > 0 {
+			n := max(withHead-len(w.B), 0)
+			w.B = append(Grow(w.B, n), body[:n]...)
+			body = body[n:]
+		}
 		err = w.write(w.B)
 	}
 	if err == nil {
