@@ -100,9 +100,9 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 }
 
 // decode reads b, which the scanner has found to be one bounded value, into
-// what into points to. It keeps none of b.
-func decode(b []byte, into any, l *Limits) (err error) {
-	if decodeRaw(b, into) {
+// what into points to. It keeps none of b, unless it may.
+func decode(b []byte, into any, keep bool, l *Limits) (err error) {
+	if decodeRaw(b, into, keep) {
 		return nil
 	}
 	if err := checkMessage(b, reflect.TypeOf(into), l); err != nil {

@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"reflect"
+
 	pool "github.com/libp2p/go-buffer-pool"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
@@ -76,14 +78,28 @@ func appendRaw(b []byte, v any) ([]byte, bool) {
 	return msgpack.AppendString(wire.Grow(b, len(s)+msgpack.MaxHead), s), true
 }
 
+var bytesType = reflect.TypeFor[[]byte]()
+
+// wantsBytes reports whether what is decoded into takes bytes as they come, and
+// has no memory for them.
+func wantsBytes(into any) bool {
+	p, ok := into.(*[]byte)
+	return ok && p != nil && cap(*p) == 0
+}
+
 // decodeRaw is decode for bytes and strings. Like the codec it fills the
-// memory that a slice has, if that is large enough.
-func decodeRaw(b []byte, into any) bool {
+// memory that a slice has, if that is large enough. A b to keep need not be
+// copied.
+func decodeRaw(b []byte, into any, keep bool) bool {
 	switch p := into.(type) {
 	case *[]byte:
 		s, ok := msgpack.OnlyString(b)
 		if !ok {
 			return false
+		}
+		if keep && cap(*p) == 0 {
+			*p = s
+			return true
 		}
 		if *p = append((*p)[:0], s...); *p == nil {
 			*p = []byte{}

@@ -26,7 +26,7 @@ func readFailure(id ServiceID, b []byte) (failure, err error) {
 
 // setReply decodes the reply that came beside a failure, or none; or err came in
 // place of it.
-func (c *Client) setReply(call *CallInfo, b []byte, err, failure error) error {
+func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure error) error {
 	failure = call.ownWords(failure)
 	switch {
 	case failure != nil && (err != nil || msgpack.IsNil(b)):
@@ -34,7 +34,7 @@ func (c *Client) setReply(call *CallInfo, b []byte, err, failure error) error {
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	if err := decode(b, call.Reply, &c.limits); err != nil && failure == nil {
+	if err := decode(b, call.Reply, kept, &c.limits); err != nil && failure == nil {
 		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {

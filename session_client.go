@@ -106,26 +106,24 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
 	r := newSessionRequest(ctx, call, body)
 	defer r.done()
-	reply, err := s.mux.Call(ctx, r.head, r.rest, r.owned, codeNumber)
+	reply, err := s.mux.Call(ctx, &r.Request)
 	return s.finish(ctx, c, call, reply, err)
 }
 
-// sessionRequest is what a session carries of a call.
-type sessionRequest struct {
-	head, rest []byte
-	owned      int // how much of it is the library's
-}
+// sessionRequest is what a session carries of a call, in a buffer of the pool.
+type sessionRequest struct{ mux.Request }
 
 func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
 	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	r.head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
-	r.rest, r.owned = body.head, len(r.head)+len(body.head)
+	r.Head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.Body, r.Owned, r.Code = body.head, len(r.Head)+len(body.head), codeNumber
+	r.Keep = wantsBytes(call.Reply)
 	if body.users != nil {
-		r.head = append(r.head, body.head...)
-		r.rest = body.users
+		r.Head = append(r.Head, body.head...)
+		r.Body = body.users
 	}
 	return r
 }
@@ -136,7 +134,7 @@ func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 // argument, beside the two names.
 const requestKeys = 48
 
-func (r *sessionRequest) done() { pool.Put(r.head) }
+func (r *sessionRequest) done() { pool.Put(r.Head) }
 
 // finish ends a call that mux has carried.
 func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, reply mux.Reply, err error) error {
@@ -144,7 +142,8 @@ func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, r
 		return s.explain(ctx, c, call, err)
 	}
 	defer reply.Release()
-	if err = c.finish(call, reply.Bytes()); err == nil {
+	b, kept := reply.Keep()
+	if err = c.finish(call, b, kept); err == nil {
 		return nil
 	}
 	return ownDeadline(ctx, call, err)
@@ -184,7 +183,7 @@ func (s *clientSession) refused(id ServiceID, r *mux.RefusedError) *Error {
 }
 
 // finish reads a response, header and reply.
-func (c *Client) finish(call *CallInfo, b []byte) error {
+func (c *Client) finish(call *CallInfo, b []byte, kept bool) error {
 	l := &c.limits
 	var failure error
 	if !msgpack.IsNil(b) {
@@ -199,7 +198,7 @@ func (c *Client) finish(call *CallInfo, b []byte) error {
 	} else {
 		b = b[1:]
 	}
-	err := c.setReply(call, b, msgpack.Check(b, l.message()), failure)
+	err := c.setReply(call, b, kept, msgpack.Check(b, l.message()), failure)
 	if err != nil && !isCallError(err) { // it is not one value
 		err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}

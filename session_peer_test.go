@@ -25,7 +25,7 @@ var muxLimits = mux.Limits{Calls: 100, Message: 32 << 20}
 func saySession(b host.Host, reply string) {
 	b.SetStreamHandler(sessions, func(st network.Stream) {
 		mux.NewServer(st, st.Scope(), muxLimits, func(in *mux.Incoming) {
-			if _, err := in.Whole(context.Background()); err == nil {
+			if _, _, err := in.Whole(context.Background(), false); err == nil {
 				_ = in.Reply(nil, []byte(reply))
 			}
 		}, func(*mux.Incoming) {}, func(error) {})
@@ -77,7 +77,7 @@ func TestHostileRequestsOnASession(t *testing.T) {
 	c := mux.NewClient(st, st.Scope(), muxLimits, func(error) {})
 	call := func(request string) []answer {
 		t.Helper()
-		reply, err := c.Call(testContext(t), nil, []byte(request), len(request), func(error) uint64 { return 1 })
+		reply, err := c.Call(testContext(t), &mux.Request{Body: []byte(request), Owned: len(request), Code: func(error) uint64 { return 1 }})
 		if err != nil {
 			t.Fatalf("%.40q: %v", request, err)
 		}

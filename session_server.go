@@ -248,7 +248,7 @@ func (c *serverCall) givenUp(code uint64, err error) {
 // receive waits for the argument and decodes it.
 func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	l := &c.session.server.limits
-	all, err := c.in.Whole(ctx)
+	all, kept, err := c.in.Whole(ctx, call.method.arg == bytesType)
 	if err != nil {
 		return sessionError(err, call.ID(), ServerErr, "the argument", l)
 	}
@@ -256,7 +256,7 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	if len(b) == 1 && b[0] == wire.StreamEnd {
 		return call.method.mismatch("nil") // noArgument
 	}
-	err = call.setArgument(b, msgpack.Check(b, l.message()), l)
+	err = call.setArgument(b, kept, msgpack.Check(b, l.message()), l)
 	c.in.Release() // before the method runs: it may be large
 	return err
 }

@@ -26,7 +26,7 @@ func (c *Client) startOnSession(ctx context.Context, call *Call, args any) bool 
 		return false // the same again, and told
 	}
 	request := newSessionRequest(ctx, info, &body)
-	session.mux.Start(ctx, request.head, request.rest, request.owned, codeNumber, func(reply mux.Reply, err error) {
+	session.mux.Start(ctx, &request.Request, func(reply mux.Reply, err error) {
 		err = session.finish(ctx, c, info, reply, err)
 		request.done()
 		body.done()

@@ -272,8 +272,8 @@ func (c *clientConn) receive() error {
 	if err != nil {
 		return err
 	}
-	b, err = c.R.Next(l.message(), wire.PaceAll)
-	return c.client.setReply(call, b, err, failure)
+	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, wantsBytes(call.Reply))
+	return c.client.setReply(call, b, kept, err, failure)
 }
 
 // stream sends the arguments and receives the replies at once. Both have

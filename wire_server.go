@@ -180,7 +180,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 		call.stream = &streamEnds{in: in, out: out}
 		return nil
 	}
-	b, err := c.R.Next(l.message(), wire.PaceAll)
+	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, call.method.arg == bytesType)
 	if err == io.EOF {
 		return serverError(CodeInvalidArgument, call.ID(),
 			"there is no argument: the method is unary"+useCall)
@@ -188,7 +188,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err := call.setArgument(b, err, l); err != nil {
+	if err := call.setArgument(b, kept, err, l); err != nil {
 		return err
 	}
 	c.argsEnd = true
@@ -201,7 +201,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 }
 
 // setArgument decodes a unary call's argument; or err came in place of it.
-func (call *CallInfo) setArgument(b []byte, err error, l *Limits) error {
+func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) error {
 	if err != nil {
 		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
 			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
@@ -209,7 +209,7 @@ func (call *CallInfo) setArgument(b []byte, err error, l *Limits) error {
 		return err
 	}
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr, l); err != nil {
+	if err := decode(b, arg.ptr, kept, l); err != nil {
 		return argumentError(call.method, b, err)
 	}
 	call.Args = call.method.boxed(arg)

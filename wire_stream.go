@@ -58,7 +58,7 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	}
 	s.count++
 	it = into.fresh()
-	if err := decode(b, it.ptr, s.limits); err != nil {
+	if err := decode(b, it.ptr, false, s.limits); err != nil {
 		e := *s.decodeError(b, err)
 		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
 		return it, stateEnd, &e

@@ -88,6 +88,14 @@ type Reply struct {
 // Bytes are the reply's.
 func (r Reply) Bytes() []byte { return r.call.in.buf }
 
+// Keep returns what Bytes does, and with kept true makes it the caller's: a reply
+// of several pieces to a [Request] that wanted to keep it. Release follows.
+func (r Reply) Keep() (b []byte, kept bool) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	return r.c.kept(&r.call.in)
+}
+
 // Release gives its memory back.
 func (r Reply) Release() {
 	r.c.mu.Lock()
@@ -102,20 +110,36 @@ func (r Reply) Release() {
 	}
 }
 
-// Call sends a request, of two parts in a row, and waits for the reply. The
-// parts are not touched after it has returned. Of a large request so many bytes
-// as are owned are accounted for: the others are the caller's own. When ctx ends
-// it returns at once, with ctx's error, and the server is told what code makes of
-// that, which is not 0. Its errors otherwise are *EndedError,
-// *RefusedError, *AbortedError, *TooLargeError and ErrMemory, of a request or a
-// reply, and ErrStalled, of a reply.
-func (c *Client) Call(ctx context.Context, head, body []byte, owned int, code func(error) uint64) (Reply, error) {
+// Request is what a call sends: two parts in a row.
+type Request struct {
+	Head, Body []byte
+	// Owned is how many bytes of a large request are accounted for: the others
+	// are the caller's own.
+	Owned int
+	// Keep is for a reply that is to be kept; see [Reply.Keep].
+	Keep bool
+	// Code says what the server is told of the error of a context that has
+	// ended. It is not 0.
+	Code func(error) uint64
+}
+
+// prepare makes a call of a request.
+func (k *call) prepare(r *Request) {
+	k.message.call = k
+	k.set(kindRequest, r.Head, r.Body)
+	k.owned, k.in.keep = r.Owned, r.Keep
+}
+
+// Call sends a request and waits for the reply. What the request holds is not
+// touched after it has returned. When ctx ends it returns at once, with ctx's
+// error. Its errors otherwise are *EndedError, *RefusedError, *AbortedError,
+// *TooLargeError and ErrMemory, of a request or a reply, and ErrStalled, of a
+// reply.
+func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 	done := ctx.Done()
 	c.mu.Lock()
 	k := c.newCall()
-	k.message.call = k
-	k.set(kindRequest, head, body)
-	k.owned = owned
+	k.prepare(r)
 	if err := c.refuses(k); err != nil {
 		c.mu.Unlock()
 		return Reply{}, err
@@ -126,7 +150,7 @@ func (c *Client) Call(ctx context.Context, head, body []byte, owned int, code fu
 
 	if done == nil {
 		<-k.done // a select takes longer
-	} else if !c.await(ctx, k, code) {
+	} else if !c.await(ctx, k, r.Code) {
 		return Reply{}, ctx.Err()
 	}
 	if k.err != nil {
@@ -162,13 +186,11 @@ func (c *Client) abandon(ctx context.Context, k *call, code func(error) uint64) 
 }
 
 // Start is Call for those who do not wait: told is called with what Call would
-// return, once, in a goroutine that is made for it. The parts must not be
-// touched before.
-func (c *Client) Start(ctx context.Context, head, body []byte, owned int, code func(error) uint64, told func(Reply, error)) {
+// return, once, in a goroutine that is made for it. What the request holds must
+// not be touched before.
+func (c *Client) Start(ctx context.Context, r *Request, told func(Reply, error)) {
 	k := &call{told: told}
-	k.message.call = k
-	k.set(kindRequest, head, body)
-	k.owned = owned
+	k.prepare(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.refuses(k); err != nil {
@@ -176,6 +198,7 @@ func (c *Client) Start(ctx context.Context, head, body []byte, owned int, code f
 		return
 	}
 	if ctx.Done() != nil {
+		code := r.Code
 		k.watch = context.AfterFunc(ctx, func() {
 			if c.abandon(ctx, k, code) {
 				told(Reply{}, ctx.Err())

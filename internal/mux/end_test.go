@@ -310,7 +310,7 @@ func TestMethodsAreToldOfTheEnd(t *testing.T) {
 			if in.Reply(nil, []byte("x")) == nil || in.Reply(nil, make([]byte, 1<<20)) == nil {
 				t.Error("a reply to nobody")
 			}
-			if _, err := in.Whole(context.Background()); err == nil {
+			if _, _, err := in.Whole(context.Background(), false); err == nil {
 				t.Error("half a request is a whole one")
 			}
 		})

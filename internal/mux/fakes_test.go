@@ -302,7 +302,7 @@ func checkNothingLeft(t testing.TB, c *conn, m *memory, f *fate) {
 
 // roundTrip makes a call, and returns a copy of the reply.
 func (c *testClient) roundTrip(ctx context.Context, request []byte) ([]byte, error) {
-	r, err := c.Call(ctx, nil, request, len(request), nobody)
+	r, err := c.Call(ctx, &Request{Body: request, Owned: len(request), Code: nobody})
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func (c *testClient) roundTrip(ctx context.Context, request []byte) ([]byte, err
 
 // echo replies with what it was sent.
 func echo(in *Incoming) {
-	b, err := in.Whole(context.Background())
+	b, _, err := in.Whole(context.Background(), false)
 	if err != nil {
 		_ = in.Reply(nil, []byte(err.Error()))
 		return

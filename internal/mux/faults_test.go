@@ -219,7 +219,7 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 		lim := testLimits()
 		lim.Message = 1 << 30
 		a, b := newPipe(1 << 20)
-		s := newTestServer(b, lim, func(in *Incoming) { _, _ = in.Whole(t.Context()) })
+		s := newTestServer(b, lim, func(in *Incoming) { _, _, _ = in.Whole(t.Context(), false) })
 		peer := newRaw(t, a)
 		peer.send(settingsFrame())
 		for id := range uint64(50) {
@@ -283,7 +283,7 @@ func TestNoMemoryIsTheCallsError(t *testing.T) {
 				s = &testServer{fate: newFate()}
 				s.mem.max = free
 				s.start(b, testLimits(), func(in *Incoming) {
-					if _, err := in.Whole(t.Context()); errors.Is(err, ErrMemory) {
+					if _, _, err := in.Whole(t.Context(), false); errors.Is(err, ErrMemory) {
 						_ = in.Reply(nil, []byte("no memory"))
 						return
 					}

@@ -232,7 +232,7 @@ func serveFuzz(in *Incoming) {
 		runtime.Goexit()
 	case 4: // forgets it
 	case 5:
-		if b, err := in.Whole(ctx); err == nil {
+		if b, _, err := in.Whole(ctx, true); err == nil {
 			in.Release()
 			_ = in.Reply(make([]byte, len(b)), nil)
 		}
@@ -270,23 +270,25 @@ func FuzzClient(f *testing.F) {
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				request := make([]byte, size)
-				over := func(r Reply, err error) {
+				r := &Request{Head: request[:size/2], Body: request[size/2:], Owned: size / 2, Keep: op%8 >= 4, Code: nobody}
+				over := func(reply Reply, err error) {
 					defer calls.Done() // which panics when a call ends twice
 					defer cancel()
 					if err == nil {
-						if n := bytes.Count(r.Bytes(), []byte{0}); n != len(r.Bytes()) {
+						b, kept := reply.Keep()
+						if n := bytes.Count(b, []byte{0}); n != len(b) || kept && !r.Keep {
 							t.Error("another's bytes")
 						}
-						r.Release()
+						reply.Release()
 					}
 					clear(request) // nobody reads it any more
 				}
 				calls.Add(1)
 				if op%32 >= 16 {
-					c.Start(ctx, request[:size/2], request[size/2:], size/2, nobody, over)
+					c.Start(ctx, r, over)
 					return
 				}
-				go func() { over(c.Call(ctx, request[:size/2], request[size/2:], size/2, nobody)) }()
+				go func() { over(c.Call(ctx, r)) }()
 			}
 			call(0)
 			call(0)

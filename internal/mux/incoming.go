@@ -28,11 +28,21 @@ type Incoming struct {
 func (in *Incoming) First() []byte { return in.first }
 
 // Whole waits for all of the request, or until ctx ends. What it returns is
-// valid until Release.
-func (in *Incoming) Whole(ctx context.Context) ([]byte, error) {
+// valid until Release, unless kept is true: then it is the caller's, who wanted
+// to keep it. That is so of a request of several pieces, if the others come later.
+func (in *Incoming) Whole(ctx context.Context, keep bool) (b []byte, kept bool, err error) {
+	in.s.mu.Lock()
+	defer in.s.mu.Unlock()
+	in.in.keep = keep
+	if b, err = in.whole(ctx); err == nil {
+		b, kept = in.s.kept(&in.in)
+	}
+	return b, kept, err
+}
+
+// whole waits. The session is locked, but not meanwhile.
+func (in *Incoming) whole(ctx context.Context) ([]byte, error) {
 	s := in.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if in.failure == nil && !in.in.whole() {
 		arrived := make(chan struct{})
 		in.arrived = arrived

@@ -173,7 +173,7 @@ func TestMessagesOverTheLimit(t *testing.T) {
 
 		a, b = newPipe(1 << 16) // one that sends it all the same
 		s = newTestServer(b, small, func(in *Incoming) {
-			_, err := in.Whole(t.Context())
+			_, _, err := in.Whole(t.Context(), false)
 			check(err, true)
 			_ = in.Reply(nil, []byte("too large"))
 		})

@@ -44,6 +44,8 @@ type inbound struct {
 	got   int
 	quiet int  // ticks without a piece
 	skip  bool // nobody wants it
+	keep  bool // who gets it wants to keep it
+	exact bool // so grown is as large as the message, and not of the pool
 	moved bool // it is with whoever waited for it, and accounted for no more
 
 	reading bool // a piece is being read into it, without the mutex
@@ -110,17 +112,38 @@ func (c *conn) grow(in *inbound, n int) error {
 	if n < size/growth {
 		size = min(size, max(growth*n, step))
 	}
-	if err := c.use(bufferCap(size)); err != nil {
+	exact := in.keep && size == in.total
+	room := bufferCap(size)
+	if exact {
+		room = size
+	}
+	if err := c.use(room); err != nil {
 		return err
 	}
 	before := in.grown
-	in.grown = newBuffer(size)
+	if in.exact = exact; exact {
+		in.grown = make([]byte, size)
+	} else {
+		in.grown = newBuffer(size)
+	}
 	in.buf = in.grown[:copy(in.grown, in.buf)]
 	if before != nil {
 		c.unuse(cap(before))
 		freeBuffer(before)
 	}
 	return nil
+}
+
+// kept returns what has come, all of it. With kept true it is the session's
+// no more.
+func (c *conn) kept(in *inbound) (b []byte, kept bool) {
+	b = in.buf
+	if !in.exact || in.grown == nil {
+		return b, false
+	}
+	c.move(in)
+	in.grown, in.buf = nil, nil
+	return b, true
 }
 
 // drop gives the memory of the message back, and skips what is still to come.

@@ -110,7 +110,7 @@ func TestSlowLinkIsNoSilence(t *testing.T) {
 						_ = in.Reply(nil, make([]byte, 1<<20))
 						return
 					}
-					b, err := in.Whole(t.Context())
+					b, _, err := in.Whole(t.Context(), false)
 					_ = in.Reply(nil, []byte(fmt.Sprint(len(b), err)))
 				})
 				size := 1 << 20

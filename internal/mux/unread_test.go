@@ -117,7 +117,7 @@ func TestEndsOfCallsThatAreNotRead(t *testing.T) {
 		"no reply":       func(*Incoming) {},
 		"declined":       func(in *Incoming) { _ = in.Decline(big[:200]) },
 		"given up":       func(in *Incoming) { _ = in.Reply(nil, big) },
-		"given up early": func(in *Incoming) { _, _ = in.Whole(context.Background()) },
+		"given up early": func(in *Incoming) { _, _, _ = in.Whole(context.Background(), false) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

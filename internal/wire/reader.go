@@ -26,6 +26,10 @@ const (
 	// headroom is for what comes before and after a large value: the next
 	// ones, of the same size, are then not moved to make room.
 	headroom = 4 << 10
+
+	// keepFactor times what has come is made room for, if that is all of a large
+	// value that is to be kept: 256 KiB are copied no more when 16 KiB have come.
+	keepFactor = 17
 )
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
@@ -121,6 +125,9 @@ type Reader struct {
 	r, w int // buf[r:w] is unread
 	scan msgpack.Scanner
 	fail error
+
+	keep  bool // the next value is to be kept
+	exact bool // buf has room for that and nothing else, and is not of the pool
 }
 
 // Init makes r read from st, account to mem, and wait no longer than stall
@@ -150,6 +157,20 @@ func (r *Reader) Next(l msgpack.Limits, pace Pace) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// NextToKeep is Next for who may want to keep the value. If kept is true it is
+// the caller's, and no larger than it is long: a large one, with nothing behind it.
+func (r *Reader) NextToKeep(l msgpack.Limits, pace Pace, keep bool) (v []byte, kept bool, err error) {
+	r.keep = keep
+	v, err = r.Next(l, pace)
+	r.keep = false
+	if err != nil || !r.exact || r.r < r.w {
+		return v, false, err
+	}
+	r.mem.release()
+	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
+	return v, true, nil
 }
 
 // Buffered is Next where that needs no waiting; ok tells.
@@ -206,7 +227,7 @@ func (r *Reader) Close() {
 	}
 	r.mem.release()
 	pool.Put(r.buf)
-	r.buf, r.r, r.w = nil, 0, 0
+	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
 }
 
 func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
@@ -263,10 +284,14 @@ func (r *Reader) room(l msgpack.Limits) error {
 		return nil
 	}
 	// Twice as much, or, where the sender says that more is to come, four
-	// times, or five if that is all: within a factor of what arrived.
+	// times, or five if that is all: within a factor of what arrived. A large
+	// value to keep has its own memory sooner, for that is not copied again.
 	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
 	grown := 2 * have
+	exact := r.keep && have < need && (need <= 5*have || have >= unreserved && need <= keepFactor*have)
 	switch {
+	case exact:
+		grown = need
 	case need <= grown:
 	case need <= 5*have:
 		grown = need + headroom
@@ -277,11 +302,16 @@ func (r *Reader) room(l msgpack.Limits) error {
 	if err := r.mem.grow(size); err != nil {
 		return err
 	}
-	buf := pool.Get(size)
+	var buf []byte
+	if exact {
+		buf = make([]byte, size)
+	} else {
+		buf = pool.Get(size)
+	}
 	copy(buf, r.buf[:r.w])
 	if r.buf != nil {
 		pool.Put(r.buf)
 	}
-	r.buf = buf
+	r.buf, r.exact = buf, exact
 	return nil
 }
