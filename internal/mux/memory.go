@@ -92,8 +92,12 @@ func (c *conn) more(in *inbound, f *frame) error {
 	case f.placed != nil:
 		in.buf = in.buf[:in.got]
 	default:
-		if err := c.grow(in, in.got); err != nil {
+		r, err := c.roomFor(in, in.got)
+		if err != nil {
 			return err
+		}
+		if r.size > 0 {
+			c.moveTo(in, r.with(in.buf), r.exact)
 		}
 		in.buf = append(in.buf, f.body...)
 	}
@@ -103,35 +107,52 @@ func (c *conn) more(in *inbound, f *frame) error {
 	return nil
 }
 
-// grow makes room for n bytes of a message, and as a rule for more.
-func (c *conn) grow(in *inbound, n int) error {
+// room is what a message is to be moved to.
+type room struct {
+	size  int  // 0: it has enough
+	exact bool // see inbound
+}
+
+// roomFor accounts for room for n bytes of a message, and as a rule for more.
+func (c *conn) roomFor(in *inbound, n int) (r room, err error) {
 	if in.grown != nil && n <= cap(in.grown) {
-		return nil
+		return r, nil
 	}
-	size := in.total
-	if n < size/growth {
-		size = min(size, max(growth*n, step))
+	r.size = in.total
+	if n < r.size/growth {
+		r.size = min(r.size, max(growth*n, step))
 	}
-	exact := in.keep && size == in.total
-	room := bufferCap(size)
-	if exact {
-		room = size
+	r.exact = in.keep && r.size == in.total
+	return r, c.use(r.held())
+}
+
+// held is how much memory it takes.
+func (r room) held() int {
+	if r.exact {
+		return r.size
 	}
-	if err := c.use(room); err != nil {
-		return err
-	}
-	before := in.grown
-	if in.exact = exact; exact {
-		in.grown = make([]byte, size)
+	return bufferCap(r.size)
+}
+
+// with returns the room, with what has come in it.
+func (r room) with(b []byte) (grown []byte) {
+	if r.exact {
+		grown = make([]byte, r.size)
 	} else {
-		in.grown = newBuffer(size)
+		grown = newBuffer(r.size)
 	}
-	in.buf = in.grown[:copy(in.grown, in.buf)]
+	copy(grown, b)
+	return grown
+}
+
+// moveTo makes grown, of a room, the message's buffer.
+func (c *conn) moveTo(in *inbound, grown []byte, exact bool) {
+	before := in.grown
+	in.grown, in.exact, in.buf = grown, exact, grown[:len(in.buf)]
 	if before != nil {
 		c.unuse(cap(before))
 		freeBuffer(before)
 	}
-	return nil
 }
 
 // kept returns what has come, all of it. With kept true it is the session's

@@ -51,10 +51,20 @@ func (c *conn) place(id uint64, n int) *inbound {
 		return nil
 	}
 	in := c.side.receiving(id)
-	if in == nil || in.skip || n > in.total-in.got || len(in.buf) < maxDataHead || c.grow(in, in.got+n) != nil {
+	if in == nil || in.skip || n > in.total-in.got || len(in.buf) < maxDataHead {
+		return nil
+	}
+	r, err := c.roomFor(in, in.got+n)
+	if err != nil {
 		return nil
 	}
 	in.reading = true
+	if r.size > 0 {
+		c.mu.Unlock() // to copy and to zero much takes long
+		grown := r.with(in.buf)
+		c.mu.Lock()
+		c.moveTo(in, grown, r.exact)
+	}
 	return in
 }
 
