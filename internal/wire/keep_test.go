@@ -34,7 +34,7 @@ func TestReaderNextToKeep(t *testing.T) {
 				src := &chunks{b: bytes.Join(test.values, nil), size: size}
 				mem := &memory{}
 				mem.check = func(total int) {
-					if total > 5*src.given && (src.given < unreserved || total > 17*src.given) {
+					if total > 5*src.given && (src.given < unreserved || total > 16*unreserved) {
 						t.Errorf("%d bytes are reserved when %d have come", total, src.given)
 					}
 				}

@@ -27,9 +27,9 @@ const (
 	// ones, of the same size, are then not moved to make room.
 	headroom = 4 << 10
 
-	// keepFactor times what has come is made room for, if that is all of a large
-	// value that is to be kept: 256 KiB are copied no more when 16 KiB have come.
-	keepFactor = 17
+	// keepAtOnce is how large a value to be kept may be for room to be made for
+	// all of it when unreserved bytes have come: as much as that is nobody's harm.
+	keepAtOnce = 17 * unreserved
 )
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
@@ -288,7 +288,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	// value to keep has its own memory sooner, for that is not copied again.
 	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
 	grown := 2 * have
-	exact := r.keep && have < need && (need <= 5*have || have >= unreserved && need <= keepFactor*have)
+	exact := r.keep && have < need && (need <= 5*have || have >= unreserved && need <= keepAtOnce)
 	switch {
 	case exact:
 		grown = need
