@@ -107,6 +107,10 @@ func (c *conn) more(in *inbound, f *frame) error {
 	return nil
 }
 
+// mostKept is the largest message that is read into memory to keep: to zero that
+// of larger ones takes longer than to copy them.
+const mostKept = 1 << 20
+
 // room is what a message is to be moved to.
 type room struct {
 	size  int  // 0: it has enough
@@ -122,7 +126,7 @@ func (c *conn) roomFor(in *inbound, n int) (r room, err error) {
 	if n < r.size/growth {
 		r.size = min(r.size, max(growth*n, step))
 	}
-	r.exact = in.keep && r.size == in.total
+	r.exact = in.keep && r.size == in.total && r.size <= mostKept
 	return r, c.use(r.held())
 }
 
@@ -212,8 +216,9 @@ func bufferCap(size int) int {
 	return 1 << bits.Len(uint(size-1))
 }
 
+// freeBuffer gives a buffer to the pool, unless it is of a size of its own.
 func freeBuffer(b []byte) {
-	if cap(b) <= pooled {
+	if n := cap(b); n <= pooled && n&(n-1) == 0 {
 		pool.Put(b)
 	}
 }

@@ -30,6 +30,10 @@ const (
 	// keepAtOnce is how large a value to be kept may be for room to be made for
 	// all of it when unreserved bytes have come: as much as that is nobody's harm.
 	keepAtOnce = 17 * unreserved
+
+	// mostKept is the largest value to be kept that is read into memory of its
+	// own: to zero that of larger ones takes longer than to copy them.
+	mostKept = 1 << 20
 )
 
 // Memory accounts for what is buffered; a libp2p stream's scope is one.
@@ -115,7 +119,8 @@ const (
 )
 
 // Reader takes whole msgpack values off a stream. Its buffer grows with what
-// has arrived, never by what is announced. Not safe for concurrent use.
+// has arrived, within a factor of it, never by what is announced. Not safe for
+// concurrent use.
 type Reader struct {
 	src  io.Reader
 	mem  account
@@ -226,8 +231,15 @@ func (r *Reader) Close() {
 		return
 	}
 	r.mem.release()
-	pool.Put(r.buf)
+	r.free()
 	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
+}
+
+// free gives the buffer to the pool, unless it is of a size of its own.
+func (r *Reader) free() {
+	if r.buf != nil && !r.exact {
+		pool.Put(r.buf)
+	}
 }
 
 func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
@@ -288,7 +300,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	// value to keep has its own memory sooner, for that is not copied again.
 	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
 	grown := 2 * have
-	exact := r.keep && have < need && (need <= 5*have || have >= unreserved && need <= keepAtOnce)
+	exact := r.keep && have < need && need <= mostKept && (need <= 5*have || have >= unreserved && need <= keepAtOnce)
 	switch {
 	case exact:
 		grown = need
@@ -309,9 +321,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 		buf = pool.Get(size)
 	}
 	copy(buf, r.buf[:r.w])
-	if r.buf != nil {
-		pool.Put(r.buf)
-	}
+	r.free()
 	r.buf, r.exact = buf, exact
 	return nil
 }
