@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"reflect"
-	"runtime"
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -203,14 +202,4 @@ func (call *CallInfo) receiveUnary() error {
 	call.Args = arg.Interface()
 	call.stats.in(arg, nil)
 	return nil
-}
-
-// growStack makes room on a new goroutine's stack at once, while there is
-// nothing on it to be moved: calling by reflection needs the room, and growing
-// the stack under way, several times, takes longer than all the rest of a call.
-//
-//go:noinline
-func growStack() {
-	var room [4 << 10]byte
-	runtime.KeepAlive(&room)
 }

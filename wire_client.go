@@ -174,7 +174,10 @@ func (c *clientConn) giveUp(why Code) {
 // close ends the stream of a call that is over. The muxer may have to wait for
 // a peer that reads nothing; the caller has its reply.
 func (c *clientConn) close() {
-	go func() { _ = c.st.Close() }()
+	go func() {
+		growStack()
+		_ = c.st.Close()
+	}()
 }
 
 // fail is abort, with the error that the call then has.

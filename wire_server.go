@@ -48,6 +48,7 @@ func (c *serverConn) caller() peer.ID { return c.st.Conn().RemotePeer() }
 
 // serve is the handler of a stream.
 func (s *Server) serve(st network.Stream, marked bool) {
+	growStack()
 	if err := st.Scope().SetService(ServiceName); err != nil {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
