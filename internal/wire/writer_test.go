@@ -136,6 +136,9 @@ func TestWriterFlushWith(t *testing.T) {
 			if tt.writes != 0 && len(st.sizes) != max(tt.writes, 0) {
 				t.Errorf("writes of %v; want %d", st.sizes, tt.writes)
 			}
+			if len(st.sizes) > 1 && st.sizes[0] == tt.head {
+				t.Errorf("writes of %v: the head has one of its own", st.sizes)
+			}
 			for _, size := range st.sizes {
 				if size > largestPiece {
 					t.Errorf("%d bytes in one write", size)
