@@ -253,7 +253,7 @@ func (c *channelMethod) replies() source { return &c.src }
 func (c *channelMethod) record(r *recorder) { c.src.stats, c.dst.stats = r, r }
 
 func (c *channelMethod) run(ctx context.Context) error {
-	return c.method.reflectCall(ctx, c.in, c.out)
+	return noTypedNil(c.method.fn.CallValues(ctx, c.in, c.out))
 }
 
 // refused can tell the method nothing, until its context has ended.

@@ -1,6 +1,10 @@
 package rpc
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
+)
 
 // The codec, ugorji 1.3.2 (and 1.2.12, except for arrays), misreads some
 // values that an interface holds as its word rather than by a pointer to them:
@@ -17,7 +21,7 @@ import "reflect"
 func isMisread(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Array:
-		return !behindInterface(t)
+		return !direct.BehindInterface(t)
 	case reflect.Map, reflect.Chan:
 		return marshals(t)
 	}

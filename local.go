@@ -157,7 +157,7 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 
 // serveApart is serveLocal in a goroutine of its own.
 func (s *Server) serveApart(ctx context.Context, c *localCall) {
-	if m := c.server.method; m != nil && m.direct.form == notDirect && m.typed == nil {
+	if m := c.server.method; m != nil && m.typed == nil && m.fn.Reflects() {
 		growStack()
 	}
 	ended := c.ended

@@ -3,6 +3,8 @@ package rpc
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 )
 
 // RegisterFunc makes a function callable as a method of the named service. It
@@ -28,18 +30,19 @@ func nilFunction(id ServiceID, f any) error {
 }
 
 func newFuncMethod(service, name string, f any) (*method, error) {
-	m := &method{id: ServiceID{service, name}, fn: reflect.ValueOf(f)}
+	m, fn := &method{id: ServiceID{service, name}}, reflect.ValueOf(f)
 	switch {
 	case service == "" || name == "":
 		return nil, fmt.Errorf("rpc: cannot register %T as %q of service %q: both must have a name", f, name, service)
-	case m.fn.Kind() != reflect.Func:
+	case fn.Kind() != reflect.Func:
 		return nil, fmt.Errorf("rpc: cannot register %v: it is %s, not a function: make it %s or %s",
 			m.id, typeName(reflect.TypeOf(f)), unaryForm, streamingForm)
-	case m.fn.IsNil():
+	case fn.IsNil():
 		return nil, nilFunction(m.id, f)
 	}
-	if reason := m.compile(m.fn.Type()); reason != "" {
+	if reason := m.compile(fn.Type()); reason != "" {
 		return nil, fmt.Errorf("rpc: cannot register %v, a %T: %s", m.id, f, reason)
 	}
+	m.fn = direct.Of(reflect.Value{}, fn, m.arg, m.replyPtr, false)
 	return m, nil
 }

@@ -9,8 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -53,14 +53,12 @@ type service struct {
 type method struct {
 	id        ServiceID
 	kind      Kind
-	rcvr      reflect.Value // a pointer to the receiver; not valid for a function
-	fn        reflect.Value // takes the receiver first, if there is one
-	direct    direct        // fn, for most unary methods
-	typed     typedFunc     // in place of rcvr and fn
+	fn        direct.Method // the receiver's method, or a function
+	typed     typedFunc     // in place of fn
 	handler   any           // what typed, or stream, calls
 	stream    typedEnds     // the same, of a streaming method
 	nilable   bool          // arg is a pointer or an interface
-	zero      any           // of type arg, where an interface points to its value
+	box       direct.Boxer  // of type arg
 	arg       reflect.Type  // as the method declares it
 	reply     reflect.Type  // what the reply points to; a stream's element
 	replyPtr  reflect.Type  // a unary method's, as it declares it
@@ -139,19 +137,19 @@ func describeLeftOut(left []LeftOutMethod) string {
 
 // add takes the method, or notes why not.
 func (s *service) add(rcvr reflect.Value, rm reflect.Method) {
-	m := &method{id: ServiceID{s.info.Name, rm.Name}, rcvr: rcvr, fn: rm.Func}
+	m := &method{id: ServiceID{s.info.Name, rm.Name}}
 	if reason := m.compile(rcvr.Method(rm.Index).Type()); reason != "" {
 		s.leaveOut(rm.Name, reason)
 		return
 	}
-	m.direct = directOf(m)
+	m.fn = direct.Of(rcvr, rm.Func, m.arg, m.replyPtr, m.kind == Unary)
 	s.take(m)
 }
 
 // take makes the method one of the service's.
 func (s *service) take(m *method) {
-	if m.kind == Unary && passedInWords() && behindInterface(m.arg) {
-		m.zero = reflect.Zero(m.arg).Interface()
+	if m.kind == Unary {
+		m.box = direct.BoxerOf(m.arg)
 	}
 	m.ok = wire.AppendResponse(nil, &wire.Response{Service: m.id.Name, Method: m.id.Method, Code: -1})
 	s.methods[m.id.Method] = m
@@ -318,30 +316,7 @@ func (m *method) call(ctx context.Context, arg, reply any) error {
 	if m.typed != nil {
 		return noTypedNil(m.typed(ctx, arg, reply))
 	}
-	if m.direct.form != notDirect && reflect.TypeOf(arg) == m.arg && reflect.TypeOf(reply) == m.replyPtr {
-		return noTypedNil(m.direct.call(m.rcvr.UnsafePointer(), ctx, arg, reflect.ValueOf(reply).UnsafePointer()))
-	}
-	v := reflect.ValueOf(arg)
-	if !v.IsValid() {
-		v = reflect.Zero(m.arg)
-	}
-	return m.reflectCall(ctx, v, reflect.ValueOf(reply))
-}
-
-// reflectCall is call for every type, and for channels.
-func (m *method) reflectCall(ctx context.Context, arg, reply reflect.Value) error {
-	f := frames.Get().(*frame)
-	f.ctx = ctx
-	f.args = [4]reflect.Value{m.rcvr, f.ctxValue, arg, reply}
-	args := f.args[:]
-	if !m.rcvr.IsValid() {
-		args = args[1:]
-	}
-	out := m.fn.Call(args)
-	f.ctx, f.args = nil, [4]reflect.Value{}
-	frames.Put(f)
-	err, _ := out[0].Interface().(error)
-	return noTypedNil(err)
+	return noTypedNil(m.fn.Call(ctx, arg, reply))
 }
 
 // noTypedNil is for methods that return a nil *Error as their error, which is
@@ -352,16 +327,3 @@ func noTypedNil(err error) error {
 	}
 	return err
 }
-
-// frame is what a reflect.Call takes, and takes by address.
-type frame struct {
-	ctx      context.Context
-	ctxValue reflect.Value // ctx
-	args     [4]reflect.Value
-}
-
-var frames = sync.Pool{New: func() any {
-	f := new(frame)
-	f.ctxValue = reflect.ValueOf(&f.ctx).Elem()
-	return f
-}}

@@ -213,7 +213,7 @@ func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) err
 	if err := decode(b, arg.ptr, kept, l); err != nil {
 		return argumentError(call.method, b, err)
 	}
-	call.Args = call.method.boxed(arg)
+	call.Args = call.method.box.Box(arg.value, arg.ptr)
 	call.stats.in(arg.value, b)
 	return nil
 }
