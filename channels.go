@@ -118,6 +118,7 @@ func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 // closed is what the end of the channel means: whoever fills a caller's may have
 // stopped because the context has ended, which is no good end.
 func (c *chanSource) closed() error {
+	c.last = true
 	if isClosed(c.canceled) {
 		return errStopped
 	}
@@ -126,7 +127,32 @@ func (c *chanSource) closed() error {
 
 // discard takes what comes and forgets it until last: a method whose caller
 // is gone must not wait for it.
-func (c *chanSource) discard(last <-chan struct{}) { c.ch.discard(last) }
+func (c *chanSource) discard(last <-chan struct{}) {
+	c.ch.discard(last)
+	<-last
+}
+
+// drain receives and drops what is sent to a caller's channel after its call,
+// because senders may wait for a receiver without looking at anything else. It
+// returns at once; a goroutine goes on until the channel or stop is closed,
+// unless one of them is closed already.
+func (c *chanSource) drain(stop <-chan struct{}) {
+	if c.last {
+		return
+	}
+	for range c.ch.len() + 1 { // the items that are there, and the end
+		if _, _, open := c.ch.tryReceive(); !open {
+			return
+		}
+	}
+	if !isClosed(stop) {
+		go drainArguments(c.ch, stop)
+	}
+}
+
+// drainArguments is a function of its own because stacks show its name: rpctest
+// looks for it.
+func drainArguments(ch channel, stop <-chan struct{}) { ch.discard(stop) }
 
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
@@ -214,6 +240,8 @@ func (c *reflectChannel) send(it item) (chosen int) {
 
 func (c *reflectChannel) fresh() item { return newItem(c.ch.Type().Elem()) }
 
+func (c *reflectChannel) len() int { return c.ch.Len() }
+
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
@@ -225,7 +253,6 @@ func (c *reflectChannel) discard(last <-chan struct{}) {
 	}
 	for {
 		if chosen, _, ok := reflect.Select(cases); chosen == 1 || !ok {
-			<-last
 			return
 		}
 	}

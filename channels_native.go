@@ -16,11 +16,12 @@ type channel interface {
 	// send waits for one of the cases.
 	send(it item) (chosen int)
 	fresh() item
+	len() int
 	close()
 	// lastOn sets what the last case is: a channel of structs or of times, or
 	// nil.
 	lastOn(ch any)
-	// discard receives until last is closed.
+	// discard receives until the channel or last is closed.
 	discard(last <-chan struct{})
 }
 
@@ -133,6 +134,8 @@ func (n *nativeChannel[T]) fresh() item {
 	return item{ptr: &n.item}
 }
 
+func (n *nativeChannel[T]) len() int { return len(n.in) }
+
 func (n *nativeChannel[T]) close() { close(n.out) }
 
 func (n *nativeChannel[T]) lastOn(ch any) {
@@ -141,15 +144,12 @@ func (n *nativeChannel[T]) lastOn(ch any) {
 }
 
 func (n *nativeChannel[T]) discard(last <-chan struct{}) {
-	for {
+	n.fresh() // a wait may be long, and would keep the item received last
+	for open := true; open; {
 		select {
-		case _, open := <-n.in:
-			if open {
-				continue
-			}
-			<-last
+		case _, open = <-n.in:
 		case <-last:
+			return
 		}
-		return
 	}
 }

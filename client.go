@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,10 +157,13 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 //
 // Stream takes arguments only as fast as the method does. It returns as soon
 // as the call is over, whether argsChan is closed or not and whether anybody
-// reads the replies: stop sending then. Reading the replies until they are
-// closed, in a goroutine of its own, is the usual way. repliesChan is always
-// closed, by Stream, and after the return neither channel is touched. What
-// was received from argsChan and not sent when the call failed is lost.
+// reads the replies. Reading the replies until they are closed, in a goroutine
+// of its own, is the usual way. Stream always closes repliesChan.
+//
+// The caller closes argsChan, also after an error, and uses it for no other
+// call: if it is open when the call is over, a goroutine receives and drops what
+// is still sent, so that no sender hangs, until argsChan is closed or
+// [Client.Close] is called.
 //
 // When ctx ends, Stream returns at once and the method's context is
 // cancelled. To close argsChan then is no end of the arguments: the method does
@@ -169,9 +173,17 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
 	caller := newEnds(args, replies, ctx.Done(), nil)
-	defer caller.finish()
-	call := c.newCall(dest, svc, method, Streaming)
-	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: args.Type().Elem(), replies: replies.Type().Elem()}
+	defer func() {
+		caller.finish()
+		caller.src.drain(c.open.ctx.Done())
+	}()
+	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
+}
+
+// stream makes a streaming call by name. The caller finishes the ends.
+func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *ends, arg, reply reflect.Type) error {
+	call := c.newCall(dest, id.Name, id.Method, Streaming)
+	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: arg, replies: reply}
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -296,8 +308,9 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. It closes neither the
-// host nor the server. It may be called several times, and always returns nil.
+// with [CodeUnavailable], and so do all later calls. Nothing receives from the
+// open arguments channels of streams that are over any more. Close closes neither
+// the host nor the server. It may be called several times, and always returns nil.
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.open.close()
