@@ -3,7 +3,9 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,7 +15,8 @@ import (
 // The scanner bounds what arrives. What that decodes to depends on the type: a
 // nil is a byte on the wire, and as an element of a slice as large as the
 // element. This file bounds that. By the same walk it finds the integers that
-// the codec would make negative.
+// the codec would make negative, what stands where only nil can be decoded, and
+// the field that did not decode.
 
 // expansion is how much larger than Limits.MessageSize a decoded message may
 // be.
@@ -24,16 +27,56 @@ var errExpands = errors.New("it takes too much memory when decoded")
 // checkMessage refuses a message that would take much more memory than the
 // limit of messages allows, and one with an integer over math.MaxInt64 where
 // the codec reads a number with a sign: it does not look for that one overflow.
-// Most messages are too short for the one, have nothing like the other, and are
-// not looked at.
+// Nor may anything but nil stand where nothing else can be decoded (see
+// cannotTravel): the codec fills channels, and would wait for room in one. Most
+// messages are too short for the first, have nothing like the second, are of
+// types without the third, and are not looked at.
 func checkMessage(b []byte, into reflect.Type, l *Limits) error {
 	budget, info := uint64(l.MessageSize)*expansion, typeInfoOf(into)
-	if uint64(len(b))*info.largest <= budget && !(info.signed && msgpack.MayHoldGreat(b)) {
+	if uint64(len(b))*info.largest <= budget && !(info.signed && msgpack.MayHoldGreat(b)) && info.partly == nil {
 		return nil
 	}
 	s := sizer{budget: budget}
 	_, err := s.value(b, into.Elem())
-	return err
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *untravelled:
+		e.of, e.path = into, s.path
+		return e
+	}
+	return &misfitError{pathText(s.path), err}
+}
+
+// misfitError is the error of a message that does not fit a type.
+type misfitError struct {
+	field string // which does not; empty if that is all of the message
+	cause error
+}
+
+func (e *misfitError) Error() string {
+	if e.field == "" {
+		return e.cause.Error()
+	}
+	return "field " + e.field + ": " + e.cause.Error()
+}
+
+func (e *misfitError) Unwrap() error { return e.cause }
+
+var errHere = errors.New("here")
+
+// misfit is the error of a message that the codec, when it had read so much of
+// it, did not get into what a pointer points to.
+func misfit(b []byte, into reflect.Type, read int, err error) error {
+	s := sizer{budget: math.MaxUint64, whole: len(b), stop: read}
+	field := ""
+	if _, found := s.value(b, into.Elem()); found == errHere {
+		field = pathText(s.path)
+	}
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause // without the position, which is of bytes that nobody sees
+	}
+	return &misfitError{field, err}
 }
 
 // decodedSize is about what a message takes that was decoded into what a pointer
@@ -108,7 +151,18 @@ func isSigned(t reflect.Type) bool {
 // sizer adds up what a message takes when it is decoded.
 type sizer struct {
 	total, budget uint64
+	whole, stop   int      // end with errHere at the value in which so many bytes of all end, if stop is not 0
+	path          []string // of the value that an error is of, from inside out
 }
+
+// within names the part of a value that err is of.
+func (s *sizer) within(err error, part string) error {
+	s.path = append(s.path, part)
+	return err
+}
+
+// here reports whether the bytes to stop at end before rest.
+func (s *sizer) here(rest []byte) bool { return s.stop > 0 && s.whole-len(rest) >= s.stop }
 
 func (s *sizer) add(n uint64) error {
 	s.total += n
@@ -133,8 +187,16 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 			return nil, fmt.Errorf("%d does not fit a %v", great, t)
 		}
 	}
+	if t.Kind() != reflect.Struct && !msgpack.IsNil(b) {
+		if why := cannotTravel(t); why != "" {
+			return nil, &untravelled{why: why}
+		}
+	}
 	if !ok || marshals(t) {
-		return msgpack.Skip(b) // its bytes are bounded as they are
+		return s.skip(b) // its bytes are bounded as they are
+	}
+	if s.here(rest) {
+		return nil, errHere
 	}
 	if isMap {
 		return s.pairs(rest, n, t)
@@ -169,7 +231,7 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 	}
 	for i := range n {
 		if b, err = s.part(b, each(i)); err != nil {
-			return nil, err
+			return nil, s.within(err, "["+strconv.FormatUint(i, 10)+"]")
 		}
 	}
 	return b, nil
@@ -193,19 +255,27 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 		}
 	}
 	for range n {
+		var name []byte
 		if fields != nil {
-			name, after, err := msgpack.ReadString(b)
+			var after []byte
+			name, after, err = msgpack.ReadString(b)
 			if err != nil { // not the name of a field
 				if after, err = msgpack.Skip(b); err != nil {
 					return nil, err
 				}
 			}
+			if s.here(after) {
+				return nil, errHere
+			}
 			b, elem = after, fields.byName[string(name)]
 		} else if b, err = s.part(b, key); err != nil {
-			return nil, err
+			return nil, s.within(err, "[key]")
 		}
 		if b, err = s.part(b, elem); err != nil {
-			return nil, err
+			if elem == nil || fields == nil {
+				name = []byte("[]")
+			}
+			return nil, s.within(err, string(name))
 		}
 	}
 	return b, nil
@@ -214,9 +284,17 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 // part is value, for a type that may be unknown: then the codec skips it.
 func (s *sizer) part(b []byte, t reflect.Type) ([]byte, error) {
 	if t == nil {
-		return msgpack.Skip(b)
+		return s.skip(b)
 	}
 	return s.value(b, t)
+}
+
+// skip passes over a value that takes no more than its bytes.
+func (s *sizer) skip(b []byte) (rest []byte, err error) {
+	if rest, err = msgpack.Skip(b); err == nil && s.here(rest) {
+		err = errHere
+	}
+	return rest, err
 }
 
 var anyType = reflect.TypeFor[any]()

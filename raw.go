@@ -80,16 +80,14 @@ func appendRaw(b []byte, v any) ([]byte, bool) {
 
 var bytesType = reflect.TypeFor[[]byte]()
 
-// wantsBytes reports whether what is decoded into takes bytes as they come, and
-// has no memory for them.
+// wantsBytes reports whether what is decoded into takes bytes as they come.
 func wantsBytes(into any) bool {
 	p, ok := into.(*[]byte)
-	return ok && p != nil && cap(*p) == 0
+	return ok && p != nil
 }
 
-// decodeRaw is decode for bytes and strings. Like the codec it fills the
-// memory that a slice has, if that is large enough. A b to keep need not be
-// copied.
+// decodeRaw is decode for bytes and strings. It never writes to memory that
+// there was before. A b to keep need not be copied.
 func decodeRaw(b []byte, into any, keep bool) bool {
 	switch p := into.(type) {
 	case *[]byte:
@@ -97,13 +95,10 @@ func decodeRaw(b []byte, into any, keep bool) bool {
 		if !ok {
 			return false
 		}
-		if keep && cap(*p) == 0 {
-			*p = s
-			return true
+		if !keep {
+			s = append(make([]byte, 0, len(s)), s...)
 		}
-		if *p = append((*p)[:0], s...); *p == nil {
-			*p = []byte{}
-		}
+		*p = s
 	case *string:
 		s, ok := msgpack.OnlyString(b)
 		if !ok {

@@ -159,6 +159,7 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	case ctx.Err() != nil:
 		return contextError(ctx, id)
 	case errors.As(err, &refused):
+		call.noReply()
 		return s.refused(id, refused)
 	case errors.As(err, new(*mux.AbortedError)):
 		return serverError(CodeInternal, id, "peer %v ended the call without a reply", s.peer)

@@ -218,14 +218,24 @@ func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) err
 	return nil
 }
 
+// argumentError is the error of an argument that does not decode.
 func argumentError(m *method, b []byte, err error) *Error {
-	if errors.Is(err, errExpands) {
+	var part *untravelled
+	var field *misfitError
+	switch {
+	case errors.Is(err, errExpands):
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
+	case errors.As(err, &part):
+		part.of = m.arg
+		return serverError(CodeInvalidArgument, m.id, "the argument's %w", part)
+	case errors.As(err, &field) && field.field != "":
+		e := undecoded(ServerErr, m.id, m.arg.String(), err.Error())
+		e.cause = err
+		return e
 	}
-	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
-		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
-	}
-	return m.mismatch(msgpack.Describe(b)).because(err)
+	e := m.mismatch(msgpack.Describe(b)).because(err)
+	e.Details[detailCause] = err.Error()
+	return e
 }
 
 // responding sends what the call ends with, unless that is done.
