@@ -99,14 +99,28 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	return b, nil
 }
 
-// decode reads b, which the scanner has found to be one bounded value, into
-// what into points to. It keeps none of b, unless it may.
-func decode(b []byte, into any, keep bool, l *Limits) (err error) {
-	if decodeRaw(b, into, keep) {
-		return nil
+// message is one that was received, which the scanner has found to be a value
+// within the limits.
+type message struct {
+	b      []byte
+	values int  // how many there are in it
+	kept   bool // b is for who decodes it to keep
+}
+
+// decode reads m into what into points to, and takes what that is from the
+// account: size, if it is more than unaccounted. It keeps none of m.b, unless it
+// may.
+func decode(m message, into any, l *Limits, h *holding) (size uint64, err error) {
+	if s, ok := onlyRaw(m.b, into); ok {
+		if err := h.takeLarge(uint64(len(s))); err != nil {
+			return 0, err
+		}
+		decodeRaw(s, into, m.kept)
+		return uint64(len(s)), nil
 	}
-	if err := checkMessage(b, reflect.TypeOf(into), l); err != nil {
-		return err
+	b := m.b
+	if size, err = decodedSize(m, reflect.TypeOf(into), l, h); err != nil {
+		return 0, err
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -117,13 +131,13 @@ func decode(b []byte, into any, keep bool, l *Limits) (err error) {
 	d.ResetBytes(b)
 	if err := d.Decode(into); err != nil {
 		if field := typeInfoOf(reflect.TypeOf(into)).decode; field != nil {
-			return fmt.Errorf("%w (%w)", field, err)
+			return size, fmt.Errorf("%w (%w)", field, err)
 		}
-		return err
+		return size, err
 	}
 	d.ResetBytes(nil)
 	decoders.Put(d)
-	return nil
+	return size, nil
 }
 
 // encodedArgs is an argument encoded once for many destinations.
@@ -137,7 +151,7 @@ type encodedArgs struct {
 type typeInfo struct {
 	encode    error        // values of it cannot be encoded; names type and field
 	decode    error        // or not decoded
-	largest   uint64       // see largestElement
+	largest   uint64       // see largestValue
 	signed    bool         // see holdsSigned
 	unbounded bool         // see checkNesting
 	misread   bool         // see isMisread
@@ -156,7 +170,7 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 	}
 	info, ok := typeInfos.Load(t)
 	if !ok {
-		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestElement(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)), unbounded: unbounded(t), misread: isMisread(t)})
+		info, _ = typeInfos.LoadOrStore(t, &typeInfo{encode: travels(t, false), decode: travels(t, true), largest: largestValue(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)), unbounded: unbounded(t), misread: isMisread(t)})
 	}
 	return info.(*typeInfo)
 }

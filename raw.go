@@ -87,31 +87,27 @@ func wantsBytes(into any) bool {
 	return ok && p != nil && cap(*p) == 0
 }
 
-// decodeRaw is decode for bytes and strings. Like the codec it fills the
-// memory that a slice has, if that is large enough. A b to keep need not be
-// copied.
-func decodeRaw(b []byte, into any, keep bool) bool {
+// onlyRaw returns what b is, if it is decoded into bytes or a string and is
+// nothing else.
+func onlyRaw(b []byte, into any) (s []byte, ok bool) {
+	switch into.(type) {
+	case *[]byte, *string:
+		return msgpack.OnlyString(b)
+	}
+	return nil, false
+}
+
+// decodeRaw is decode for those. Like the codec it fills the memory that a slice
+// has, if that is large enough. An s to keep need not be copied.
+func decodeRaw(s []byte, into any, keep bool) {
 	switch p := into.(type) {
 	case *[]byte:
-		s, ok := msgpack.OnlyString(b)
-		if !ok {
-			return false
-		}
 		if keep && cap(*p) == 0 {
 			*p = s
-			return true
-		}
-		if *p = append((*p)[:0], s...); *p == nil {
+		} else if *p = append((*p)[:0], s...); *p == nil {
 			*p = []byte{}
 		}
 	case *string:
-		s, ok := msgpack.OnlyString(b)
-		if !ok {
-			return false
-		}
 		*p = string(s)
-	default:
-		return false
 	}
-	return true
 }

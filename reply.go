@@ -26,19 +26,21 @@ func readFailure(id ServiceID, b []byte) (failure, err error) {
 
 // setReply decodes the reply that came beside a failure, or none; or err came in
 // place of it.
-func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure error) error {
+func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
 	failure = call.ownWords(failure)
 	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(b)):
+	case failure != nil && (err != nil || msgpack.IsNil(m.b)):
 		return failure
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	if err := decode(b, call.Reply, kept, &c.limits); err != nil && failure == nil {
-		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
+	h := holding{account: &c.decoded, peer: call.Peer}
+	defer h.release() // it is the caller's
+	if _, err := decode(m, call.Reply, &c.limits, &h); err != nil && failure == nil {
+		return undecodable(call.ID(), m.b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), b)
+		call.stats.in(reflect.ValueOf(call.Reply), m.b)
 	}
 	return failure
 }
@@ -48,6 +50,9 @@ func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure erro
 func undecodable(id ServiceID, b []byte, into reflect.Type, err error) *Error {
 	if errors.Is(err, errExpands) {
 		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.MessageSize")
+	}
+	if errors.As(err, new(*accountError)) {
+		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.DecodedPerPeer")
 	}
 	if obstacle := typeInfoOf(into).decode; obstacle != nil {
 		return clientError(CodeInvalidArgument, id, "the reply's %w", err)
