@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 )
 
@@ -157,6 +158,8 @@ func drainArguments(ch channel, stop <-chan struct{}) { ch.discard(stop) }
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
 	chanEnd
+	holds  *holding // of what is in the channel's buffer, if it is a method's
+	queued []uint64 // what each of the last items put there holds
 }
 
 func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
@@ -184,10 +187,29 @@ func (c *chanSink) put(it item) (err error) {
 			return errStopped
 		}
 	}
+	if c.holds != nil {
+		c.queue(it)
+	}
 	if c.stats != nil {
 		c.stats.in(it.reflected(), nil)
 	}
+	c.ch.forget()
 	return nil
+}
+
+// queue keeps what an item holds while it is in the channel's buffer, and gives
+// back what was taken out of it since the last.
+func (c *chanSink) queue(it item) {
+	if len(c.queued) == 0 && (it.holds == nil || it.holds.n == 0) {
+		return
+	}
+	_, n := it.holds.taken()
+	c.queued = append(c.queued, n)
+	gone := max(len(c.queued)-c.ch.len(), 0)
+	for _, n := range c.queued[:gone] {
+		c.holds.free(n)
+	}
+	c.queued = slices.Delete(c.queued, 0, gone)
 }
 
 func (c *chanSink) flush() error { return nil }
@@ -242,6 +264,8 @@ func (c *reflectChannel) fresh() item { return newItem(c.ch.Type().Elem()) }
 
 func (c *reflectChannel) len() int { return c.ch.Len() }
 
+func (c *reflectChannel) forget() { c.cases[caseItem].Send = reflect.Value{} }
+
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
@@ -271,7 +295,11 @@ func (m *method) ends(ctx context.Context, call *CallInfo, buffer int, returned 
 		return m.stream(ctx, call, buffer)
 	}
 	in, out := makeChan(m.arg, buffer), makeChan(m.reply, buffer)
-	return &channelMethod{newEnds(out, in, ctx.Done(), returned), m, in, out}
+	e := newEnds(out, in, ctx.Done(), returned)
+	if buffer > 0 && !call.Local {
+		e.dst.holds = call.remote.holding()
+	}
+	return &channelMethod{e, m, in, out}
 }
 
 func (c *channelMethod) args() lateSink  { return &c.dst }

@@ -17,6 +17,8 @@ type channel interface {
 	send(it item) (chosen int)
 	fresh() item
 	len() int
+	// forget lets go of the item that was received or sent last.
+	forget()
 	close()
 	// lastOn sets what the last case is: a channel of structs or of times, or
 	// nil.
@@ -85,6 +87,7 @@ func (n *nativeChannel[T]) tryReceive() (it item, ok, open bool) {
 }
 
 func (n *nativeChannel[T]) receive() (it item, chosen int, open bool) {
+	n.forget()
 	select {
 	case n.item, open = <-n.in:
 		return item{ptr: &n.item}, caseItem, open
@@ -102,6 +105,11 @@ func (n *nativeChannel[T]) valueOf(it item) T {
 		return *own
 	}
 	return assigned[T](it.reflected())
+}
+
+func (n *nativeChannel[T]) forget() {
+	var zero T
+	n.item = zero
 }
 
 func (n *nativeChannel[T]) trySend(it item) bool {
@@ -129,8 +137,7 @@ func (n *nativeChannel[T]) send(it item) (chosen int) {
 }
 
 func (n *nativeChannel[T]) fresh() item {
-	var zero T
-	n.item = zero
+	n.forget()
 	return item{ptr: &n.item}
 }
 

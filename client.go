@@ -37,6 +37,7 @@ type Client struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
+	decoded      decodeAccount
 	callOptions  []CallOption
 	options      *callConfig // what they say; nil without
 	multiBuffer  int
@@ -88,6 +89,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
+	c.decoded.init(&c.limits)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
 		c.options.applyDefaults(c.callOptions, true)

@@ -97,14 +97,28 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	return b, nil
 }
 
-// decode reads b, which the scanner has found to be one bounded value, into
-// what into points to. It keeps none of b, unless it may.
-func decode(b []byte, into any, keep bool, l *Limits) (err error) {
-	if decodeRaw(b, into, keep) {
-		return nil
+// message is one that was received, which the scanner has found to be a value
+// within the limits.
+type message struct {
+	b      []byte
+	values int  // how many there are in it
+	kept   bool // b is for who decodes it to keep
+}
+
+// decode reads m into what into points to, and takes what that is from the
+// account: size, if it is more than unaccounted. It keeps none of m.b, unless it
+// may.
+func decode(m message, into any, l *Limits, h *holding) (size uint64, err error) {
+	if s, ok := onlyRaw(m.b, into); ok {
+		if err := h.takeLarge(uint64(len(s))); err != nil {
+			return 0, err
+		}
+		decodeRaw(s, into, m.kept)
+		return uint64(len(s)), nil
 	}
-	if err := checkMessage(b, reflect.TypeOf(into), l); err != nil {
-		return err
+	b := m.b
+	if size, err = decodedSize(m, reflect.TypeOf(into), l, h); err != nil {
+		return 0, err
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -115,21 +129,21 @@ func decode(b []byte, into any, keep bool, l *Limits) (err error) {
 	d := pool.Get().(*codec.Decoder)
 	d.ResetBytes(b)
 	if err := d.Decode(into); err != nil {
-		return misfit(b, reflect.TypeOf(into), d.NumBytesRead(), err)
+		return size, misfit(b, reflect.TypeOf(into), d.NumBytesRead(), err)
 	}
 	d.ResetBytes(nil)
 	pool.Put(d)
-	return nil
+	return size, nil
 }
 
 // decodeReply decodes into a new value and stores that where into, a pointer to
 // a reply, points to: what an earlier answer left there is neither kept nor
-// written to, for copies may share its memory. If b does not decode, the reply
+// written to, for copies may share its memory. If m does not decode, the reply
 // stays as it was.
-func decodeReply(b []byte, into any, keep bool, l *Limits) error {
+func decodeReply(m message, into any, l *Limits, h *holding) error {
 	reply := reflect.ValueOf(into).Elem()
 	if reply.IsZero() { // nothing is there that could be kept
-		err := decode(b, into, keep, l)
+		_, err := decode(m, into, l, h)
 		if err != nil {
 			reply.SetZero()
 		}
@@ -137,14 +151,14 @@ func decodeReply(b []byte, into any, keep bool, l *Limits) error {
 	}
 	if _, raw := into.(*[]byte); raw {
 		var data []byte
-		if err := decode(b, &data, keep, l); err != nil {
+		if _, err := decode(m, &data, l, h); err != nil {
 			return err
 		}
 		*into.(*[]byte) = data
 		return nil
 	}
 	p := reflect.New(reply.Type())
-	if err := decode(b, p.Interface(), keep, l); err != nil {
+	if _, err := decode(m, p.Interface(), l, h); err != nil {
 		return err
 	}
 	reply.Set(p.Elem())
@@ -161,7 +175,7 @@ type encodedArgs struct {
 // typeInfo is what is known of a type that travels.
 type typeInfo struct {
 	partly  error        // names the field that cannot travel, if there is one; see obstacle
-	largest uint64       // see largestElement
+	largest uint64       // see largestValue
 	signed  bool         // see holdsSigned
 	walked  bool         // its values are looked at before they are encoded; see checkValue
 	misread bool         // see isMisread
@@ -181,7 +195,7 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 		n := nestingOf(t)
 		info, _ = typeInfos.LoadOrStore(t, &typeInfo{
 			partly: travelsPartly(t), walked: n.walked, misread: n.misread,
-			largest: largestElement(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)),
+			largest: largestValue(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)),
 		})
 	}
 	return info.(*typeInfo)

@@ -86,27 +86,26 @@ func wantsBytes(into any) bool {
 	return ok && p != nil
 }
 
-// decodeRaw is decode for bytes and strings. It never writes to memory that
-// there was before. A b to keep need not be copied.
-func decodeRaw(b []byte, into any, keep bool) bool {
+// onlyRaw returns what b is, if it is decoded into bytes or a string and is
+// nothing else.
+func onlyRaw(b []byte, into any) (s []byte, ok bool) {
+	switch into.(type) {
+	case *[]byte, *string:
+		return msgpack.OnlyString(b)
+	}
+	return nil, false
+}
+
+// decodeRaw is decode for those. It never writes to memory that there was before.
+// An s to keep need not be copied.
+func decodeRaw(s []byte, into any, keep bool) {
 	switch p := into.(type) {
 	case *[]byte:
-		s, ok := msgpack.OnlyString(b)
-		if !ok {
-			return false
-		}
 		if !keep {
 			s = append(make([]byte, 0, len(s)), s...)
 		}
 		*p = s
 	case *string:
-		s, ok := msgpack.OnlyString(b)
-		if !ok {
-			return false
-		}
 		*p = string(s)
-	default:
-		return false
 	}
-	return true
 }

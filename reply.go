@@ -28,20 +28,22 @@ func readFailure(id ServiceID, b []byte) (failure, err error) {
 // setReply stores the reply that came, beside a failure or none, in place of what
 // the caller's variable holds; or err came in place of it. A failure without a
 // reply is an answer, too, and its reply is zero.
-func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure error) error {
+func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
 	failure = call.ownWords(failure)
 	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(b)):
+	case failure != nil && (err != nil || msgpack.IsNil(m.b)):
 		call.noReply()
 		return failure
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	if err := decodeReply(b, call.Reply, kept, &c.limits); err != nil && failure == nil {
-		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
+	h := holding{account: &c.decoded, peer: call.Peer}
+	defer h.release() // it is the caller's
+	if err := decodeReply(m, call.Reply, &c.limits, &h); err != nil && failure == nil {
+		return undecodable(call.ID(), m.b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), b)
+		call.stats.in(reflect.ValueOf(call.Reply), m.b)
 	}
 	return failure
 }
@@ -57,6 +59,8 @@ func undecodable(id ServiceID, b []byte, into reflect.Type, err error) *Error {
 	switch {
 	case errors.Is(err, errExpands):
 		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.MessageSize")
+	case errors.As(err, new(*accountError)):
+		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
 		return clientError(CodeInvalidArgument, id, "the reply's %w", err)
 	case errors.As(err, &field) && field.field != "":

@@ -42,6 +42,7 @@ type Server struct {
 
 	gate     gate
 	slots    slots
+	decoded  decodeAccount
 	conns    conns
 	sessions serverSessions
 }
@@ -59,6 +60,7 @@ type Server struct {
 //	    recovered          from a panic of what follows
 //	    authorized         may this peer call this method?    (remote)
 //	    admitted           all peers' slots                   (remote)
+//	    held                 what arguments are decoded to is given back     (remote)
 //	    prepared           is there such a method? argument decoded, or its type checked
 //	    interceptors       the user's
 //	    invoked            the method runs
@@ -115,6 +117,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
+	s.decoded.init(&s.limits)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
@@ -122,7 +125,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	if s.stats != nil {
 		s.local = chain(s.local, s.recovered, observed(s.stats))
 	}
-	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
+	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, held, s.prepared)
 
 	if s.describes {
 		s.registerDescriptions()

@@ -199,7 +199,8 @@ func (c *Client) finish(call *CallInfo, b []byte, kept bool) error {
 	} else {
 		b = b[1:]
 	}
-	err := c.setReply(call, b, kept, msgpack.Check(b, l.message()), failure)
+	values, err := msgpack.Count(b, l.message())
+	err = c.setReply(call, message{b, values, kept}, err, failure)
 	if err != nil && !isCallError(err) { // it is not one value
 		err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}

@@ -134,6 +134,7 @@ type serverCall struct {
 	in      *mux.Incoming
 	header  int // how long it is
 	methods serverContext
+	holds   holding
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
@@ -146,7 +147,7 @@ func (c *serverCall) caller() peer.ID { return c.session.peer }
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	s := c.server
-	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}}
+	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}, holds: holding{account: &s.decoded, peer: c.peer}}
 	call.remote = call
 	defer call.end()
 	in.HasSlot = s.slots.takePeer(c.peer)
@@ -193,6 +194,8 @@ func (c *serverCall) serveRequest() error {
 }
 
 func (c *serverCall) context() *serverContext { return &c.methods }
+
+func (c *serverCall) holding() *holding { return &c.holds }
 
 // watched returns the call's context as one that ends when the caller has
 // gone. It is made when somebody asks, which most methods never do.
@@ -256,7 +259,8 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	if len(b) == 1 && b[0] == wire.StreamEnd {
 		return call.method.mismatch("nil") // noArgument
 	}
-	err = call.setArgument(b, kept, msgpack.Check(b, l.message()), l)
+	values, err := msgpack.Count(b, l.message())
+	err = call.setArgument(message{b, values, kept}, err, l)
 	c.in.Release() // before the method runs: it may be large
 	return err
 }

@@ -276,7 +276,7 @@ func (c *clientConn) receive() error {
 		return err
 	}
 	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, wantsBytes(call.Reply))
-	return c.client.setReply(call, b, kept, err, failure)
+	return c.client.setReply(call, message{b, c.R.Values(), kept}, err, failure)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -291,8 +291,10 @@ func (c *clientConn) stream() error {
 		}
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
+	h := &holding{account: &c.client.decoded, peer: call.Peer}
+	defer h.release() // what has not been received is the caller's
 	from := &wireSource{
-		r: &c.R, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, charge: charge{of: h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) *Error {
 			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},

@@ -28,6 +28,7 @@ type serverConn struct {
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
 	methods serverContext
+	holds   holding
 	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
 	argsEnd bool        // all arguments have been read
 	told    bool        // the reply or the error has been written
@@ -44,6 +45,8 @@ type serverConn struct {
 
 func (c *serverConn) context() *serverContext { return &c.methods }
 
+func (c *serverConn) holding() *holding { return &c.holds }
+
 func (c *serverConn) caller() peer.ID { return c.st.Conn().RemotePeer() }
 
 // serve is the handler of a stream.
@@ -53,7 +56,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	c := &serverConn{st: st, server: s, marked: marked}
+	c := &serverConn{st: st, server: s, marked: marked, holds: holding{account: &s.decoded, peer: st.Conn().RemotePeer()}}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c, remote: c}
 	defer func() { // a method may end its goroutine
@@ -171,7 +174,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
-			r: &c.R, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
+			r: &c.R, charge: charge{of: &c.holds}, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) *Error { return argumentError(call.method, b, err) },
 		}
@@ -189,7 +192,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err := call.setArgument(b, kept, err, l); err != nil {
+	if err := call.setArgument(message{b, c.R.Values(), kept}, err, l); err != nil {
 		return err
 	}
 	c.argsEnd = true
@@ -202,7 +205,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 }
 
 // setArgument decodes a unary call's argument; or err came in place of it.
-func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) error {
+func (call *CallInfo) setArgument(m message, err error, l *Limits) error {
 	if err != nil {
 		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
 			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
@@ -210,11 +213,12 @@ func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) err
 		return err
 	}
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr, kept, l); err != nil {
-		return argumentError(call.method, b, err)
+	if _, err := decode(m, arg.ptr, l, call.remote.holding()); err != nil {
+		e, full := argumentError(call.method, m.b, err), new(accountError)
+		return e.notSent(errors.As(err, &full) && full.passes())
 	}
 	call.Args = call.method.boxed(arg)
-	call.stats.in(arg.value, b)
+	call.stats.in(arg.value, m.b)
 	return nil
 }
 
@@ -225,6 +229,8 @@ func argumentError(m *method, b []byte, err error) *Error {
 	switch {
 	case errors.Is(err, errExpands):
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
+	case errors.As(err, new(*accountError)):
+		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
 		part.of = m.arg
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", part)
