@@ -131,6 +131,7 @@ func (c *chanSource) discard(last <-chan struct{}) { c.ch.discard(last) }
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
 	chanEnd
+	closed bool // by its other user
 }
 
 func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
@@ -141,12 +142,15 @@ func (c *chanSink) fresh() item { return c.ch.fresh() }
 func (c *chanSink) put(it item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	switch {
+	case c.closed:
+		return errClosed
+	case c.over:
 		return errStopped
 	}
 	defer func() {
 		if recover() != nil { // the caller closed its own replies
-			c.over, err = true, errClosed
+			c.over, c.closed, err = true, true, errClosed
 		}
 	}()
 	if !c.ch.trySend(it) {

@@ -134,9 +134,10 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		go t.server.serveApart(ctx, c)
 		select {
 		case err = <-c.ended:
+			err = call.ownEnd(ctx, err)
 		case <-ctx.Done():
 			c.left = true
-			return contextError(ctx, call.ID())
+			return call.contextEnded(ctx)
 		}
 	}
 	if err == errClosed || err == errStopped {
@@ -164,7 +165,7 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 	returned := false
 	defer func() {
 		if !returned {
-			ended <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
+			ended <- exited(&c.server)
 		}
 	}()
 	err := s.serveLocal(ctx, c)
