@@ -160,6 +160,7 @@ type chanSink struct {
 	chanEnd
 	holds  *holding // of what is in the channel's buffer, if it is a method's
 	queued []uint64 // what each of the last items put there holds
+	closed bool     // by its other user
 }
 
 func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
@@ -170,12 +171,15 @@ func (c *chanSink) fresh() item { return c.ch.fresh() }
 func (c *chanSink) put(it item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	switch {
+	case c.closed:
+		return errClosed
+	case c.over:
 		return errStopped
 	}
 	defer func() {
 		if recover() != nil { // the caller closed its own replies
-			c.over, err = true, errClosed
+			c.over, c.closed, err = true, true, errClosed
 		}
 	}()
 	if !c.ch.trySend(it) {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -104,7 +105,11 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		c.local = localTransport{s}
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
-	c.handler = chain(chain(c.carried, c.interceptors...), observed(c.stats))
+	c.handler = chain(c.carried, c.interceptors...)
+	if len(c.interceptors) > 0 {
+		c.handler = c.recovered(c.handler)
+	}
+	c.handler = chain(c.handler, observed(c.stats, slog.Error))
 	return c
 }
 
@@ -258,15 +263,15 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 		call.options = c.options
 	}
 	if call.options == nil {
-		return c.handler(ctx, call)
+		return plainContextError(c.handler(ctx, call))
 	}
 	own, cancel := call.options.context(ctx, call)
 	defer cancel()
 	err := c.attempts(own, call)
 	if errors.Is(err, errStopped) && ctx.Err() != nil { // before the call's own, made from it, had
-		err = call.told(contextError(ctx, call.ID()))
+		err = call.told(call.contextEnded(ctx))
 	}
-	return err
+	return plainContextError(err)
 }
 
 // carried is the end of the chain: the call is carried, and its error says
@@ -290,7 +295,7 @@ func (call *CallInfo) told(err error) error {
 // carry picks the transport.
 func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	if ctx.Err() != nil {
-		return contextError(ctx, call.ID()).notSent(true)
+		return call.contextEnded(ctx).notSent(true)
 	}
 	if c.closed.Load() {
 		return c.closedError(call.ID()).notSent(true)

@@ -137,9 +137,10 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		go t.server.serveApart(ctx, c)
 		select {
 		case err = <-c.ended:
+			err = call.ownEnd(ctx, err)
 		case <-ctx.Done():
 			c.left = true
-			return contextError(ctx, call.ID())
+			return call.contextEnded(ctx)
 		}
 	}
 	if err == errClosed || err == errStopped {
@@ -178,7 +179,7 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 	defer func() {
 		if !returned {
 			c.unanswered = true
-			ended <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
+			ended <- exited(&c.server)
 		}
 	}()
 	err := s.serveLocal(ctx, c)

@@ -161,7 +161,9 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error 
 		var from chanSource
 		from.init(b.replies, nil, nil)
 		if err := pump(&from, passOn{to}); err != nil {
-			b.cancel(err)
+			if err != errStopped { // or the caller's context has ended, and this one with it
+				b.cancel(clientError(CodeFailedPrecondition, id, "%w", err).named(id, b.dest))
+			}
 			from.discard(b.over)
 		}
 	}()

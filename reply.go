@@ -1,12 +1,10 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -100,7 +98,7 @@ func (call *CallInfo) ownWords(err error) error {
 // called by their names: a method value is declared with a type and a kind, and
 // a stream has no pointer to its reply.
 func (call *CallInfo) advised(err error) error {
-	typed := call.typed || call.local != nil && call.local.frame != nil
+	typed := call.isTyped()
 	e, own := err.(*Error)
 	if !own || e.kind == NonRPCErr || !typed && call.Kind == Unary || !strings.HasPrefix(e.Message, "rpc: "+call.ID().String()+": ") {
 		return err
@@ -123,15 +121,4 @@ func (call *CallInfo) advised(err error) error {
 	advised := *e
 	advised.Message = text
 	return &advised
-}
-
-// ownDeadline returns the error of the context where err is of the same
-// deadline: the server was quicker to say so.
-func ownDeadline(ctx context.Context, call *CallInfo, err error) error {
-	d, ok := ctx.Deadline()
-	if !ok || ctx.Done() == nil || CodeOf(err) != CodeDeadlineExceeded || time.Now().Before(d) {
-		return err
-	}
-	<-ctx.Done()
-	return contextError(ctx, call.ID())
 }

@@ -123,9 +123,9 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
 	if s.stats != nil {
-		s.local = chain(s.local, s.recovered, observed(s.stats))
+		s.local = chain(s.local, s.recovered, observed(s.stats, s.logger.Error))
 	}
-	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, held, s.prepared)
+	s.remote = chain(run, s.recovered, observed(s.stats, s.logger.Error), s.responding, s.recovered, s.authorized, s.admitted, held, s.prepared)
 
 	if s.describes {
 		s.registerDescriptions()
@@ -159,7 +159,6 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
 		return s.closedError(c.server.ID())
 	}
-	defer s.gate.leave()
 	var mc *localContext
 	if c.frame != nil {
 		mc = c.frame.context()
@@ -167,6 +166,10 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		mc = new(localContext)
 	}
 	mc.Context, mc.server = ctx, s
+	defer func() {
+		mc.end()
+		s.gate.leave()
+	}()
 	return s.local(mc, &c.server)
 }
 

@@ -146,7 +146,7 @@ func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, r
 	if err = c.finish(call, b, kept); err == nil {
 		return nil
 	}
-	return ownDeadline(ctx, call, err)
+	return call.ownEnd(ctx, err)
 }
 
 func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, err error) error {
@@ -156,8 +156,8 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	switch {
 	case errors.As(err, new(*mux.EndedError)):
 		return err
-	case ctx.Err() != nil:
-		return contextError(ctx, id)
+	case hasEnded(ctx):
+		return call.contextEnded(ctx)
 	case errors.As(err, &refused):
 		call.noReply()
 		return s.refused(id, refused)

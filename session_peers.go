@@ -93,7 +93,7 @@ func (s *clientSessions) get(ctx context.Context, call *CallInfo) (session *clie
 		select {
 		case <-opening.over:
 		case <-ctx.Done():
-			return nil, nil, contextError(ctx, call.ID()).notSent(true)
+			return nil, nil, call.contextEnded(ctx).notSent(true)
 		}
 		if opening.failed {
 			failed++

@@ -280,7 +280,7 @@ func (c *serverCall) respond(call *CallInfo, err error) error {
 		failed = c.in.Reply(b, users)
 	}
 	if failed != nil && told == nil {
-		return failed
+		return maskContextErrors(failed)
 	}
 	return told
 }

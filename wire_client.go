@@ -139,7 +139,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 		return nil
 	}
 	conn.abort()
-	return conn.explain(ctx, ownDeadline(ctx, call, err))
+	return conn.explain(ctx, call.ownEnd(ctx, err))
 }
 
 func (c *clientConn) open(ctx context.Context) error {
@@ -338,8 +338,8 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 	switch id := c.call.ID(); {
 	case isCallError(err):
 		return err
-	case ctx.Err() != nil:
-		return contextError(ctx, id)
+	case hasEnded(ctx):
+		return c.call.contextEnded(ctx)
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case isUnserved(err):
@@ -380,15 +380,15 @@ func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) *Err
 func dialFailure(ctx context.Context, h host.Host, call *CallInfo, err error) *Error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch id := call.ID(); {
-	case ctx.Err() != nil:
-		e := contextError(ctx, id)
+	case hasEnded(ctx):
+		e := call.contextEnded(ctx)
 		if onlyLimited(ctx, h, call.Peer) {
 			e.Message += "; " + limitedHint
 		}
 		return e
 	case errors.As(err, &unserved):
 		e := clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
-		e.cause = err
+		e.cause = maskContextErrors(err)
 		return e
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err).over(limitOfLibp2p)

@@ -244,18 +244,32 @@ func argumentError(m *method, b []byte, err error) *Error {
 	return e
 }
 
-// responding sends what the call ends with, unless that is done.
+// responding sends what the call ends with, unless that is done. The caller is
+// told of a method that ends its goroutine, too.
 func (s *Server) responding(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
-		err := next(ctx, call)
-		if call.conn != nil && call.conn.told {
-			return err
-		}
-		if failed := call.remote.respond(call, err); failed != nil && err == nil {
+	return func(ctx context.Context, call *CallInfo) (err error) {
+		returned := false
+		defer func() {
+			if !returned {
+				call.Reply = nil
+				_ = call.respond(exited(call))
+			}
+		}()
+		err = next(ctx, call)
+		returned = true
+		if failed := call.respond(err); failed != nil && err == nil {
 			err = failed
 		}
 		return err
 	}
+}
+
+// respond sends the reply and the error of a remote call, unless it has been told.
+func (call *CallInfo) respond(err error) error {
+	if call.conn != nil && call.conn.told {
+		return nil
+	}
+	return call.remote.respond(call, err)
 }
 
 // respond sends the reply and the error of a call; it is the last that is

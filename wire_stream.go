@@ -39,7 +39,7 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 		}
 		if wait {
 			if end, err := s.r.AtEnd(); end || err != nil {
-				return it, stateEnd, err
+				return it, stateEnd, maskContextErrors(err)
 			}
 		}
 	}
