@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -44,6 +45,7 @@ type Server struct {
 	slots    slots
 	conns    conns
 	sessions serverSessions
+	memory   *account.Peers
 }
 
 // The way of a request, each step one function:
@@ -115,6 +117,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
+	s.memory = account.NewPeers(s.limits.MessageSize)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
