@@ -52,7 +52,9 @@ func (call *Call) start(ctx context.Context, c *Client, args any) {
 }
 
 func (call *Call) make(ctx context.Context, c *Client, args any) {
-	call.finish(c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, args, call.Reply))
+	var err error = exited(&CallInfo{Service: call.SvcID.Name, Method: call.SvcID.Method, Client: true})
+	defer func() { call.finish(err) }() // a local method may end this goroutine
+	err = c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, args, call.Reply)
 }
 
 func (call *Call) finish(err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 )
 
@@ -118,6 +119,7 @@ func (c *chanSource) next(wait bool, _ sink) (it item, st state, err error) {
 // closed is what the end of the channel means: whoever fills a caller's may have
 // stopped because the context has ended, which is no good end.
 func (c *chanSource) closed() error {
+	c.last = true
 	if isClosed(c.canceled) {
 		return errStopped
 	}
@@ -126,11 +128,39 @@ func (c *chanSource) closed() error {
 
 // discard takes what comes and forgets it until last: a method whose caller
 // is gone must not wait for it.
-func (c *chanSource) discard(last <-chan struct{}) { c.ch.discard(last) }
+func (c *chanSource) discard(last <-chan struct{}) {
+	c.ch.discard(last)
+	<-last
+}
+
+// drain receives and drops what is sent to a caller's channel after its call,
+// because senders may wait for a receiver without looking at anything else. It
+// returns at once; a goroutine goes on until the channel or stop is closed,
+// unless one of them is closed already.
+func (c *chanSource) drain(stop <-chan struct{}) {
+	if c.last {
+		return
+	}
+	for range c.ch.len() + 1 { // the items that are there, and the end
+		if _, _, open := c.ch.tryReceive(); !open {
+			return
+		}
+	}
+	if !isClosed(stop) {
+		go drainArguments(c.ch, stop)
+	}
+}
+
+// drainArguments is a function of its own because stacks show its name: rpctest
+// looks for it.
+func drainArguments(ch channel, stop <-chan struct{}) { ch.discard(stop) }
 
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
 	chanEnd
+	holds  *holding // of what is in the channel's buffer, if it is a method's
+	queued []uint64 // what each of the last items put there holds
+	closed bool     // by its other user
 }
 
 func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
@@ -141,12 +171,15 @@ func (c *chanSink) fresh() item { return c.ch.fresh() }
 func (c *chanSink) put(it item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	switch {
+	case c.closed:
+		return errClosed
+	case c.over:
 		return errStopped
 	}
 	defer func() {
 		if recover() != nil { // the caller closed its own replies
-			c.over, err = true, errClosed
+			c.over, c.closed, err = true, true, errClosed
 		}
 	}()
 	if !c.ch.trySend(it) {
@@ -158,10 +191,29 @@ func (c *chanSink) put(it item) (err error) {
 			return errStopped
 		}
 	}
+	if c.holds != nil {
+		c.queue(it)
+	}
 	if c.stats != nil {
 		c.stats.in(it.reflected(), nil)
 	}
+	c.ch.forget()
 	return nil
+}
+
+// queue keeps what an item holds while it is in the channel's buffer, and gives
+// back what was taken out of it since the last.
+func (c *chanSink) queue(it item) {
+	if len(c.queued) == 0 && (it.holds == nil || it.holds.n == 0) {
+		return
+	}
+	_, n := it.holds.taken()
+	c.queued = append(c.queued, n)
+	gone := max(len(c.queued)-c.ch.len(), 0)
+	for _, n := range c.queued[:gone] {
+		c.holds.free(n)
+	}
+	c.queued = slices.Delete(c.queued, 0, gone)
 }
 
 func (c *chanSink) flush() error { return nil }
@@ -214,6 +266,10 @@ func (c *reflectChannel) send(it item) (chosen int) {
 
 func (c *reflectChannel) fresh() item { return newItem(c.ch.Type().Elem()) }
 
+func (c *reflectChannel) len() int { return c.ch.Len() }
+
+func (c *reflectChannel) forget() { c.cases[caseItem].Send = reflect.Value{} }
+
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
@@ -225,7 +281,6 @@ func (c *reflectChannel) discard(last <-chan struct{}) {
 	}
 	for {
 		if chosen, _, ok := reflect.Select(cases); chosen == 1 || !ok {
-			<-last
 			return
 		}
 	}
@@ -244,7 +299,11 @@ func (m *method) ends(ctx context.Context, call *CallInfo, buffer int, returned 
 		return m.stream(ctx, call, buffer)
 	}
 	in, out := makeChan(m.arg, buffer), makeChan(m.reply, buffer)
-	return &channelMethod{newEnds(out, in, ctx.Done(), returned), m, in, out}
+	e := newEnds(out, in, ctx.Done(), returned)
+	if buffer > 0 && !call.Local {
+		e.dst.holds = call.remote.holding()
+	}
+	return &channelMethod{e, m, in, out}
 }
 
 func (c *channelMethod) args() lateSink  { return &c.dst }

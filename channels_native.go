@@ -16,11 +16,14 @@ type channel interface {
 	// send waits for one of the cases.
 	send(it item) (chosen int)
 	fresh() item
+	len() int
+	// forget lets go of the item that was received or sent last.
+	forget()
 	close()
 	// lastOn sets what the last case is: a channel of structs or of times, or
 	// nil.
 	lastOn(ch any)
-	// discard receives until last is closed.
+	// discard receives until the channel or last is closed.
 	discard(last <-chan struct{})
 }
 
@@ -84,6 +87,7 @@ func (n *nativeChannel[T]) tryReceive() (it item, ok, open bool) {
 }
 
 func (n *nativeChannel[T]) receive() (it item, chosen int, open bool) {
+	n.forget()
 	select {
 	case n.item, open = <-n.in:
 		return item{ptr: &n.item}, caseItem, open
@@ -101,6 +105,11 @@ func (n *nativeChannel[T]) valueOf(it item) T {
 		return *own
 	}
 	return assigned[T](it.reflected())
+}
+
+func (n *nativeChannel[T]) forget() {
+	var zero T
+	n.item = zero
 }
 
 func (n *nativeChannel[T]) trySend(it item) bool {
@@ -128,10 +137,11 @@ func (n *nativeChannel[T]) send(it item) (chosen int) {
 }
 
 func (n *nativeChannel[T]) fresh() item {
-	var zero T
-	n.item = zero
+	n.forget()
 	return item{ptr: &n.item}
 }
+
+func (n *nativeChannel[T]) len() int { return len(n.in) }
 
 func (n *nativeChannel[T]) close() { close(n.out) }
 
@@ -141,15 +151,12 @@ func (n *nativeChannel[T]) lastOn(ch any) {
 }
 
 func (n *nativeChannel[T]) discard(last <-chan struct{}) {
-	for {
+	n.fresh() // a wait may be long, and would keep the item received last
+	for open := true; open; {
 		select {
-		case _, open := <-n.in:
-			if open {
-				continue
-			}
-			<-last
+		case _, open = <-n.in:
 		case <-last:
+			return
 		}
-		return
 	}
 }

@@ -55,7 +55,8 @@ type CheckedMethod struct {
 // Problems are:
 //   - a method that is not there, may not be called, or is of the other kind
 //     (of streams, the three typed ones and those with channels are one kind)
-//   - a type that cannot travel
+//   - a type with a part that cannot travel: calls fail in which that is not nil
+//     or zero
 //   - a value that is written in another way than the reader takes: a number for
 //     a string, a list for a struct, a float for an integer, ...
 //   - a type with a binary form of its own (MarshalBinary) for another such type,
@@ -149,10 +150,10 @@ func (r CheckReport) String() string {
 func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int, left *int) {
 	problem := func(format string, args ...any) { into.Problems = append(into.Problems, fmt.Sprintf(format, args...)) }
 	kind, arg, reply := m.types()
-	if err := typeInfoOf(arg).encode; err != nil {
+	if err := typeInfoOf(arg).partly; err != nil {
 		problem("the argument's %v", err)
 	}
-	if err := typeInfoOf(reply).decode; err != nil {
+	if err := typeInfoOf(reply).partly; err != nil {
 		problem("the reply's %v", err)
 	}
 	a, b := own.Methods[i], theirs.Methods[i]
@@ -174,7 +175,7 @@ func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description
 		return
 	}
 	if b.LocalOnly != "" {
-		problem("the method can be called only locally: %s", word(b.LocalOnly))
+		problem("a part of the server's types stays local: %s", word(b.LocalOnly))
 	}
 	if b.Kind == kind && a.State == describedHere {
 		compareTypes(into, direction{own, theirs, "this side", "the server", left}, "argument", a.Args, b.Args)

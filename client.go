@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -36,6 +39,7 @@ type Client struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
+	decoded      decodeAccount
 	callOptions  []CallOption
 	options      *callConfig // what they say; nil without
 	multiBuffer  int
@@ -50,6 +54,7 @@ type Client struct {
 	open       openConns
 	noSessions bool
 	sessions   clientSessions
+	memory     *account.Peers
 }
 
 // ClientOption configures a [Client] as it is made.
@@ -87,6 +92,8 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
+	c.decoded.init(&c.limits)
+	c.memory = account.NewPeers(c.limits.MessageSize)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
 		c.options.applyDefaults(c.callOptions, true)
@@ -101,7 +108,11 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		c.local = localTransport{s}
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
-	c.handler = chain(chain(c.carried, c.interceptors...), observed(c.stats))
+	c.handler = chain(c.carried, c.interceptors...)
+	if len(c.interceptors) > 0 {
+		c.handler = c.recovered(c.handler)
+	}
+	c.handler = chain(c.handler, observed(c.stats, slog.Error))
 	return c
 }
 
@@ -156,10 +167,13 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 //
 // Stream takes arguments only as fast as the method does. It returns as soon
 // as the call is over, whether argsChan is closed or not and whether anybody
-// reads the replies: stop sending then. Reading the replies until they are
-// closed, in a goroutine of its own, is the usual way. repliesChan is always
-// closed, by Stream, and after the return neither channel is touched. What
-// was received from argsChan and not sent when the call failed is lost.
+// reads the replies. Reading the replies until they are closed, in a goroutine
+// of its own, is the usual way. Stream always closes repliesChan.
+//
+// The caller closes argsChan, also after an error, and uses it for no other
+// call: if it is open when the call is over, a goroutine receives and drops what
+// is still sent, so that no sender hangs, until argsChan is closed or
+// [Client.Close] is called.
 //
 // When ctx ends, Stream returns at once and the method's context is
 // cancelled. To close argsChan then is no end of the arguments: the method does
@@ -169,9 +183,17 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
 	caller := newEnds(args, replies, ctx.Done(), nil)
-	defer caller.finish()
-	call := c.newCall(dest, svc, method, Streaming)
-	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: args.Type().Elem(), replies: replies.Type().Elem()}
+	defer func() {
+		caller.finish()
+		caller.src.drain(c.open.ctx.Done())
+	}()
+	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
+}
+
+// stream makes a streaming call by name. The caller finishes the ends.
+func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *ends, arg, reply reflect.Type) error {
+	call := c.newCall(dest, id.Name, id.Method, Streaming)
+	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: arg, replies: reply}
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -244,15 +266,15 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 		call.options = c.options
 	}
 	if call.options == nil {
-		return c.handler(ctx, call)
+		return plainContextError(c.handler(ctx, call))
 	}
 	own, cancel := call.options.context(ctx, call)
 	defer cancel()
 	err := c.attempts(own, call)
 	if errors.Is(err, errStopped) && ctx.Err() != nil { // before the call's own, made from it, had
-		err = call.told(contextError(ctx, call.ID()))
+		err = call.told(call.contextEnded(ctx))
 	}
-	return err
+	return plainContextError(err)
 }
 
 // carried is the end of the chain: the call is carried, and its error says
@@ -276,7 +298,7 @@ func (call *CallInfo) told(err error) error {
 // carry picks the transport.
 func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	if ctx.Err() != nil {
-		return contextError(ctx, call.ID()).notSent(true)
+		return call.contextEnded(ctx).notSent(true)
 	}
 	if c.closed.Load() {
 		return c.closedError(call.ID()).notSent(true)
@@ -296,8 +318,9 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. It closes neither the
-// host nor the server. It may be called several times, and always returns nil.
+// with [CodeUnavailable], and so do all later calls. Nothing receives from the
+// open arguments channels of streams that are over any more. Close closes neither
+// the host nor the server. It may be called several times, and always returns nil.
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.open.close()

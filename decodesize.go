@@ -3,7 +3,9 @@ package rpc
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,66 +15,157 @@ import (
 // The scanner bounds what arrives. What that decodes to depends on the type: a
 // nil is a byte on the wire, and as an element of a slice as large as the
 // element. This file bounds that. By the same walk it finds the integers that
-// the codec would make negative.
-
-// expansion is how much larger than Limits.MessageSize a decoded message may
-// be.
-const expansion = 4
+// the codec would make negative, what stands where only nil can be decoded, and
+// the field that did not decode.
 
 var errExpands = errors.New("it takes too much memory when decoded")
 
-// checkMessage refuses a message that would take much more memory than the
+// loosely is the share of a peer's account in which a message counts as what it
+// takes at most, by its type and the number of its values. Only where there is
+// more than that are messages walked through to know better.
+const loosely = 4
+
+// decodedSize returns what a message takes when it is decoded, or more, and has
+// taken that from the account. It refuses a message that takes much more than the
 // limit of messages allows, and one with an integer over math.MaxInt64 where
 // the codec reads a number with a sign: it does not look for that one overflow.
-// Most messages are too short for the one, have nothing like the other, and are
-// not looked at.
-func checkMessage(b []byte, into reflect.Type, l *Limits) error {
-	budget, info := uint64(l.MessageSize)*expansion, typeInfoOf(into)
-	if uint64(len(b))*info.largest <= budget && !(info.signed && msgpack.MayHoldGreat(b)) {
-		return nil
+// Nor may anything but nil stand where nothing else can be decoded (see
+// cannotTravel): the codec fills channels, and would wait for room in one. Most
+// messages are too short for the first, have nothing like the second, are of
+// types without the third, and are not looked at.
+func decodedSize(m message, into reflect.Type, l *Limits, h *holding) (size uint64, err error) {
+	b, budget, info := m.b, l.mostDecoded(), typeInfoOf(into)
+	size = uint64(into.Elem().Size()) + uint64(len(b))
+	most := size + uint64(m.values)*info.largest
+	if most <= budget && !(info.signed && msgpack.MayHoldGreat(b)) && info.partly == nil &&
+		(most <= unaccounted || h.take(most, h.account.most/loosely) == nil) {
+		return most, nil
 	}
-	s := sizer{budget: budget}
-	_, err := s.value(b, into.Elem())
-	return err
+	s := sizer{total: size, budget: budget}
+	_, err = s.value(b, into.Elem())
+	switch e := err.(type) {
+	case nil:
+		return s.total, h.takeLarge(s.total)
+	case *untravelled:
+		e.of, e.path = into, s.path
+		return 0, e
+	}
+	return 0, &misfitError{pathText(s.path), err}
 }
 
-// decodedSize is about what a message takes that was decoded into what a pointer
-// points to: its length, and what is more than that. It is exact up to most.
-func decodedSize(b []byte, into reflect.Type, most int) int {
-	if uint64(len(b))*typeInfoOf(into).largest <= uint64(most) {
-		return len(b)
-	}
-	s := sizer{budget: uint64(most)}
-	if _, err := s.value(b, into.Elem()); err != nil {
-		return max(len(b), most)
-	}
-	return max(len(b), int(s.total))
+// misfitError is the error of a message that does not fit a type.
+type misfitError struct {
+	field string // which does not; empty if that is all of the message
+	cause error
 }
 
-// largestElement is the most memory that one value of a message can take in a
-// variable of type t, beside the bytes that it came in.
-func largestElement(t reflect.Type, seen map[reflect.Type]bool) uint64 {
-	if seen[t] {
-		return 0
+func (e *misfitError) Error() string {
+	if e.field == "" {
+		return e.cause.Error()
+	}
+	return "field " + e.field + ": " + e.cause.Error()
+}
+
+func (e *misfitError) Unwrap() error { return e.cause }
+
+var errHere = errors.New("here")
+
+// misfit is the error of a message that the codec, when it had read so much of
+// it, did not get into what a pointer points to.
+func misfit(b []byte, into reflect.Type, read int, err error) error {
+	s := sizer{budget: math.MaxUint64, whole: len(b), stop: read}
+	field := ""
+	if _, found := s.value(b, into.Elem()); found == errHere {
+		field = pathText(s.path)
+	}
+	if cause := errors.Unwrap(err); cause != nil {
+		err = cause // without the position, which is of bytes that nobody sees
+	}
+	return &misfitError{field, err}
+}
+
+// largestValue is the most memory that one value of a message can take in a
+// variable of type t, beside the bytes that it came in: as an element, and what
+// it allocates.
+func largestValue(t reflect.Type, seen map[reflect.Type]bool) uint64 {
+	most := allocates(t)
+	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {
+		return most
 	}
 	seen[t] = true
-	most := uint64(64) // of an interface{}, or a map's share
-	of := func(t reflect.Type) {
-		most = max(most, uint64(t.Size()), largestElement(t, seen))
+	of := func(t reflect.Type, slot uint64) {
+		most = max(most, slot+allocates(t), largestValue(t, seen))
 	}
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		of(t.Elem())
+	case reflect.Interface:
+		most = max(most, element(anyType)+mapOf(1, anyType, anyType)+allocates(anyType))
+	case reflect.Pointer:
+		of(t.Elem(), 0)
+	case reflect.Array:
+		of(t.Elem(), 0)
+	case reflect.Slice:
+		of(t.Elem(), element(t.Elem()))
 	case reflect.Map:
-		of(t.Key())
-		of(t.Elem())
-		most = max(most, uint64(t.Key().Size()+t.Elem().Size()))
+		of(t.Key(), 0)
+		of(t.Elem(), mapOf(1, t.Key(), t.Elem()))
 	case reflect.Struct:
 		for i := range t.NumField() {
-			most = max(most, largestElement(t.Field(i).Type, seen))
+			of(t.Field(i).Type, fieldsOf(t).embedded)
 		}
 	}
 	return most
+}
+
+// allocates is what one value of type t allocates, beside what its parts do.
+func allocates(t reflect.Type) (n uint64) {
+	const deep = 8 // pointers to pointers, of a type that is one to itself
+	for range deep {
+		if t.Kind() != reflect.Pointer {
+			break
+		}
+		t = t.Elem()
+		n += allocated(t.Size())
+	}
+	switch t.Kind() {
+	case reflect.Interface:
+		n += allocated(mapHead) // a slice's head, or bytes', is smaller
+	case reflect.Map:
+		n += mapHead
+	case reflect.String, reflect.Slice:
+		n += allocated(0)
+	}
+	return n
+}
+
+// allocated is what the allocator makes of a size, about.
+func allocated(size uintptr) uint64 { return uint64(size) + uint64(size)/8 + 8 }
+
+// element is what one of a long slice takes, which grows by quarters.
+func element(t reflect.Type) uint64 { return uint64(t.Size()) + uint64(t.Size())/4 }
+
+// mapHead is how large a map without elements is.
+const mapHead = 48
+
+// mapOf is what a map of n elements has for them: groups of eight places, and in
+// all as many as twice those that are needed. What is large is not in the places.
+func mapOf(n uint64, key, elem reflect.Type) uint64 {
+	if n == 0 {
+		return 0
+	}
+	const group, inPlace, pointer = 8, 128, 8
+	place, beside := uint64(1), uint64(0)
+	for _, size := range [...]uintptr{key.Size(), elem.Size()} {
+		if size > inPlace {
+			beside += allocated(size)
+			size = pointer
+		}
+		place += uint64(size)
+	}
+	places := uint64(group)
+	if n > group {
+		places = n*16/7 + group
+	}
+	return places*place + n*beside
 }
 
 // holdsSigned reports whether t has numbers with a sign.
@@ -108,12 +201,23 @@ func isSigned(t reflect.Type) bool {
 // sizer adds up what a message takes when it is decoded.
 type sizer struct {
 	total, budget uint64
+	whole, stop   int      // end with errHere at the value in which so many bytes of all end, if stop is not 0
+	path          []string // of the value that an error is of, from inside out
 }
+
+// within names the part of a value that err is of.
+func (s *sizer) within(err error, part string) error {
+	s.path = append(s.path, part)
+	return err
+}
+
+// here reports whether the bytes to stop at end before rest.
+func (s *sizer) here(rest []byte) bool { return s.stop > 0 && s.whole-len(rest) >= s.stop }
 
 func (s *sizer) add(n uint64) error {
 	s.total += n
 	if s.total > s.budget {
-		return fmt.Errorf("%w: more than %d bytes, %d times Limits.MessageSize", errExpands, s.budget, expansion)
+		return fmt.Errorf("%w: more than %d bytes, which Limits.MessageSize sets", errExpands, s.budget)
 	}
 	return nil
 }
@@ -122,10 +226,15 @@ func (s *sizer) add(n uint64) error {
 // returns what follows it. The depth is bounded: the scanner has seen b.
 func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 	for t.Kind() == reflect.Pointer && !msgpack.IsNil(b) {
-		if err := s.add(uint64(t.Elem().Size())); err != nil {
+		if err := s.add(allocated(t.Elem().Size())); err != nil {
 			return nil, err
 		}
 		t = t.Elem()
+	}
+	if !msgpack.IsNil(b) {
+		if err := s.add(allocates(t)); err != nil {
+			return nil, err
+		}
 	}
 	n, isMap, rest, ok := msgpack.Open(b)
 	if !ok && isSigned(t) {
@@ -133,8 +242,21 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 			return nil, fmt.Errorf("%d does not fit a %v", great, t)
 		}
 	}
+	if t.Kind() != reflect.Struct && !msgpack.IsNil(b) {
+		if why := cannotTravel(t); why != "" {
+			return nil, &untravelled{why: why}
+		}
+	}
 	if !ok || marshals(t) {
-		return msgpack.Skip(b) // its bytes are bounded as they are
+		return s.skip(b) // its bytes are bounded as they are
+	}
+	if s.here(rest) {
+		return nil, errHere
+	}
+	if t.Kind() == reflect.Struct && n > 0 {
+		if err := s.add(fieldsOf(t).embedded); err != nil {
+			return nil, err
+		}
 	}
 	if isMap {
 		return s.pairs(rest, n, t)
@@ -147,7 +269,7 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 	var each func(i uint64) reflect.Type
 	switch t.Kind() {
 	case reflect.Slice:
-		if err := s.add(n * uint64(t.Elem().Size())); err != nil {
+		if err := s.add(n * element(t.Elem())); err != nil {
 			return nil, err
 		}
 		each = func(uint64) reflect.Type { return t.Elem() }
@@ -162,14 +284,14 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 			return nil
 		}
 	default:
-		if err := s.add(n * 64); err != nil {
+		if err := s.add(n * element(anyType)); err != nil {
 			return nil, err
 		}
 		each = func(uint64) reflect.Type { return anyType }
 	}
 	for i := range n {
 		if b, err = s.part(b, each(i)); err != nil {
-			return nil, err
+			return nil, s.within(err, "["+strconv.FormatUint(i, 10)+"]")
 		}
 	}
 	return b, nil
@@ -188,24 +310,32 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 		key, elem = t.Elem(), t.Elem()
 	}
 	if fields == nil {
-		if err := s.add(n * (64 + uint64(key.Size()+elem.Size()))); err != nil {
+		if err := s.add(mapOf(n, key, elem)); err != nil {
 			return nil, err
 		}
 	}
 	for range n {
+		var name []byte
 		if fields != nil {
-			name, after, err := msgpack.ReadString(b)
+			var after []byte
+			name, after, err = msgpack.ReadString(b)
 			if err != nil { // not the name of a field
 				if after, err = msgpack.Skip(b); err != nil {
 					return nil, err
 				}
 			}
+			if s.here(after) {
+				return nil, errHere
+			}
 			b, elem = after, fields.byName[string(name)]
 		} else if b, err = s.part(b, key); err != nil {
-			return nil, err
+			return nil, s.within(err, "[key]")
 		}
 		if b, err = s.part(b, elem); err != nil {
-			return nil, err
+			if elem == nil || fields == nil {
+				name = []byte("[]")
+			}
+			return nil, s.within(err, string(name))
 		}
 	}
 	return b, nil
@@ -214,9 +344,17 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 // part is value, for a type that may be unknown: then the codec skips it.
 func (s *sizer) part(b []byte, t reflect.Type) ([]byte, error) {
 	if t == nil {
-		return msgpack.Skip(b)
+		return s.skip(b)
 	}
 	return s.value(b, t)
+}
+
+// skip passes over a value that takes no more than its bytes.
+func (s *sizer) skip(b []byte) (rest []byte, err error) {
+	if rest, err = msgpack.Skip(b); err == nil && s.here(rest) {
+		err = errHere
+	}
+	return rest, err
 }
 
 var anyType = reflect.TypeFor[any]()
@@ -226,6 +364,8 @@ type fieldTypes struct {
 	byName map[string]reflect.Type
 	order  []reflect.Type
 	names  []string // in the same order
+
+	embedded uint64 // what the pointers among embedded structs allocate
 }
 
 func isStruct(t reflect.Type) bool {
@@ -254,6 +394,7 @@ func fieldsOf(t reflect.Type) *fieldTypes {
 		if own, _, _ := strings.Cut(tag, ","); own != "" {
 			name = own
 		} else if field.Anonymous && isStruct(field.Type) {
+			f.embedded += allocates(field.Type)
 			continue // its fields are visible themselves
 		}
 		f.byName[name] = field.Type

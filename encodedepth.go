@@ -3,14 +3,15 @@ package rpc
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"sync"
 )
 
 // The codec recurses into what it encodes, and a stack that overflows ends the
 // process. It finds cycles by pointers only: those by maps, slices and
 // interfaces, and values that merely nest very deep, are found here, before it
-// sees them. Most types nest no deeper than they are written, and are not
-// looked at.
+// sees them. So are parts that would be lost (see obstacle). Most types nest no
+// deeper than they are written and have no such parts, and are not looked at.
 
 // maxEncoded is the most values that one message may hold in types of
 // unbounded depth: parts that are shared can multiply without end, though each
@@ -22,17 +23,22 @@ var (
 	errHoldsMany = fmt.Errorf("it holds more than %d values, which is the most that one message may", maxEncoded)
 )
 
-// checkNesting refuses a value in which the codec would get lost. It reports
-// whether the codec would misread it (see isMisread).
-func checkNesting(v any) (misread bool, err error) {
+// checkValue refuses a value in which the codec would get lost, or of which it
+// would lose a part. It reports whether the codec would misread it (see
+// isMisread).
+func checkValue(v any) (misread bool, err error) {
 	w := walker{left: maxEncoded}
 	if err := w.dynamic(v, 0); err != nil {
+		if part, ok := err.(*untravelled); ok && part.of == reflect.TypeOf(v) {
+			return false, err // which names the type
+		}
 		return false, fmt.Errorf("cannot encode %T: %w", v, err)
 	}
 	return w.misread, nil
 }
 
-// walker visits what the codec would, as far as its types are unbounded.
+// walker visits what the codec would, as far as its types say that there may be
+// something to find.
 type walker struct {
 	left    int  // values that may still come
 	misread bool // an interface held what isMisread tells of
@@ -82,6 +88,7 @@ func (w *walker) dynamic(v any, depth int) error {
 
 // value visits v; held says that an interface holds it.
 func (w *walker) value(v reflect.Value, depth int, held bool) error {
+	of := v.Type()  // what an error says of v, where only v itself says what it is
 	unknown := held // to those who looked at types only
 	for hops := 0; v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface; hops++ {
 		if v.IsNil() {
@@ -91,8 +98,10 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 			return errNestsDeep
 		}
 		held = v.Kind() == reflect.Interface
-		unknown = unknown || held
 		v = v.Elem()
+		if held {
+			unknown, of = true, v.Type()
+		}
 	}
 	switch v.Kind() {
 	case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Chan, reflect.Func, reflect.UnsafePointer:
@@ -100,12 +109,21 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 		return nil
 	}
 	n := nestingOf(v.Type())
-	if unknown && n.travels != nil {
-		return n.travels
-	}
 	w.misread = w.misread || held && n.misread
-	if !n.unbounded {
+	if !n.walked {
 		return nil
+	}
+	err := w.parts(v, n, depth)
+	if part, ok := err.(*untravelled); ok && unknown && part.of == nil {
+		part.of = of
+	}
+	return err
+}
+
+// parts visits v, which is no pointer, and what it is made of.
+func (w *walker) parts(v reflect.Value, n *nesting, depth int) error {
+	if n.why != "" && loses(v) {
+		return &untravelled{why: n.why}
 	}
 	switch v.Kind() {
 	case reflect.Map:
@@ -116,24 +134,28 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 		}
 		for _, i := range n.fields {
 			if err := w.value(v.Field(i), depth+1, false); err != nil {
-				return err
+				return within(err, v.Type().Field(i).Name)
 			}
 		}
-	case reflect.Chan:
-		if !v.IsNil() {
-			return fmt.Errorf("it holds a %v, and what is in that cannot be looked at", v.Type())
-		}
-	default:
+	case reflect.Slice, reflect.Array:
 		if err := w.open(v.Len(), depth); err != nil {
 			return err
 		}
 		for i := range v.Len() {
 			if err := w.value(v.Index(i), depth+1, false); err != nil {
-				return err
+				return within(err, "["+strconv.Itoa(i)+"]")
 			}
 		}
 	}
 	return nil
+}
+
+// within names the part of a value that err is of.
+func within(err error, part string) error {
+	if e, ok := err.(*untravelled); ok {
+		e.within(part)
+	}
+	return err
 }
 
 func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
@@ -145,13 +167,13 @@ func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
 		if n.key {
 			key.SetIterKey(it)
 			if err := w.value(key, depth+1, false); err != nil {
-				return err
+				return within(err, "[key]")
 			}
 		}
 		if n.elem {
 			elem.SetIterValue(it)
 			if err := w.value(elem, depth+1, false); err != nil {
-				return err
+				return within(err, "[]")
 			}
 		}
 	}
@@ -160,11 +182,12 @@ func (w *walker) pairs(v reflect.Value, n *nesting, depth int) error {
 
 // nesting is what the walker needs to know of a type.
 type nesting struct {
-	unbounded bool  // its values may nest deeper than the type is written
-	misread   bool  // see isMisread
-	travels   error // why its values do not, if they do not
-	key, elem bool  // so may a map's keys, or elements
-	fields    []int // the fields of a struct that may
+	unbounded bool   // its values may nest deeper than the type is written
+	walked    bool   // that, or they may have parts that are lost
+	misread   bool   // see isMisread
+	why       string // they are lost themselves; see cannotTravel
+	key, elem bool   // a map's keys, or elements, are walked
+	fields    []int  // the fields of a struct that are
 }
 
 var nestings sync.Map // reflect.Type to *nesting
@@ -173,14 +196,14 @@ func nestingOf(t reflect.Type) *nesting {
 	if n, ok := nestings.Load(t); ok {
 		return n.(*nesting)
 	}
-	n := &nesting{unbounded: unbounded(t), misread: isMisread(t), travels: travels(t, false)}
-	if n.unbounded {
+	n := &nesting{unbounded: unbounded(t), misread: isMisread(t), walked: walked(t), why: cannotTravel(t)}
+	if n.walked {
 		switch t.Kind() {
 		case reflect.Map:
-			n.key, n.elem = unbounded(t.Key()), unbounded(t.Elem())
+			n.key, n.elem = walked(t.Key()), walked(t.Elem())
 		case reflect.Struct:
 			for i := range t.NumField() {
-				if f := t.Field(i); isEncoded(f) && unbounded(f.Type) {
+				if f := t.Field(i); isEncoded(f) && walked(f.Type) {
 					n.fields = append(n.fields, i)
 				}
 			}
@@ -188,6 +211,15 @@ func nestingOf(t reflect.Type) *nesting {
 	}
 	stored, _ := nestings.LoadOrStore(t, n)
 	return stored.(*nesting)
+}
+
+// walked reports whether there may be something to find in values of t.
+func walked(t reflect.Type) bool {
+	if unbounded(t) {
+		return true
+	}
+	_, why := obstacle(t, make(map[reflect.Type]bool))
+	return why != ""
 }
 
 // isEncoded reports whether the codec encodes a field, or those of the struct

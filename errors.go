@@ -89,6 +89,9 @@ type Error struct {
 	cause  error
 	unsent bool
 	names  string // of declared errors, as they came
+
+	ended   error // of a call by name: what its context, which has ended, says
+	byLimit bool  // CodeDeadlineExceeded says that a limit has passed, not a deadline
 }
 
 // Error returns the message, or the code where there is none.
@@ -124,7 +127,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Is makes errors.Is find the context errors that the code stands for.
 func (e *Error) Is(target error) bool {
 	return e.Code == CodeCanceled && target == context.Canceled ||
-		e.Code == CodeDeadlineExceeded && target == context.DeadlineExceeded
+		e.Code == CodeDeadlineExceeded && !e.byLimit && target == context.DeadlineExceeded
 }
 
 // CodeOf returns the code of err: [CodeOK] for nil, that of the [Error] in

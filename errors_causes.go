@@ -64,6 +64,7 @@ const limitOfLibp2p = "libp2p"
 // over makes a LimitError the cause.
 func (e *Error) over(limit string) *Error {
 	e.cause = &LimitError{limit, e.cause}
+	e.byLimit = e.Code == CodeDeadlineExceeded
 	return e
 }
 

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,7 +31,7 @@ func newError(kind ErrorType, c Code, id ServiceID, format string, args []any) *
 		e.Message = "rpc: " + id.String() + ": " + err.Error()
 	}
 	if cause := errors.Unwrap(err); cause != nil {
-		e.cause = cause
+		e.cause = maskContextErrors(cause)
 	}
 	return e
 }
@@ -61,22 +60,11 @@ func ofMethod(err error) error {
 	if !errors.As(err, &e) || !e.unsent {
 		return err
 	}
-	return &Error{Code: e.Code, Message: err.Error(), Details: e.Details, kind: e.kind, cause: err}
+	return &Error{Code: e.Code, Message: err.Error(), Details: e.Details, kind: e.kind, cause: err, ended: e.ended, byLimit: e.byLimit}
 }
 
-// contextError is the error of a call whose context has ended.
-func contextError(ctx context.Context, id ServiceID) *Error {
-	err := ctx.Err()
-	if cause := context.Cause(ctx); cause != err {
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	e := clientError(CodeOf(ctx.Err()), id, "%v", err)
-	e.cause = err
-	return e
-}
-
-// limitError names the limit that reading or writing ran into; err is
-// otherwise returned as it is.
+// limitError names the limit that reading or writing ran into; err, libp2p's, is
+// otherwise returned, without the errors of contexts.
 func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits) error {
 	var over *msgpack.LimitError
 	switch {
@@ -89,7 +77,7 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout}).over("Limits.ProgressTimeout")
 	case isRefusedMemory(err):
 		return newError(kind, CodeResourceExhausted, id,
-			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName}).over(limitOfLibp2p)
+			"%s: %w by libp2p's resource manager; %s", []any{what, err, limitOfScope(err.Error())}).over(limitOfLibp2p)
 	case errors.Is(err, msgpack.ErrInvalid):
 		code := CodeInternal // a server that writes no msgpack
 		if kind == ServerErr {
@@ -97,7 +85,7 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 		}
 		return newError(kind, code, id, "%s: %w", []any{what, err})
 	}
-	return err
+	return maskContextErrors(err)
 }
 
 // isRefusedMemory reports whether libp2p's resource manager has no memory left.

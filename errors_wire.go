@@ -66,7 +66,7 @@ func toWire(err error) wire.Response {
 	if e != nil && e.unsent {
 		r.Details = withDetail(r.Details, detailUnsent, "true")
 	}
-	if over := limitOf(err); over != "" {
+	if over := limitOf(err); over != "" && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
 	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
@@ -96,9 +96,7 @@ func fromWire(r wire.Response) error {
 		e.unsent = false
 	}
 	e.names = e.Details[detailErrors]
-	if limit := e.Details[detailLimit]; limit != "" {
-		e.cause = &LimitError{Limit: limit}
-	}
+	limit := e.Details[detailLimit]
 	if e.Details = e.ownDetails(); len(e.Details) == 0 {
 		e.Details = nil
 	}
@@ -107,6 +105,9 @@ func fromWire(r wire.Response) error {
 	}
 	if r.Code <= 0 {
 		e.Code = impliedCode(e.kind, e.Message)
+	}
+	if limit != "" {
+		e.over(limit)
 	}
 	return e
 }

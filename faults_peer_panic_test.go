@@ -150,6 +150,7 @@ func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
 				if _, err := stream(testContext(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == rpc.CodeOK || !rpc.IsRPCError(err) {
 					t.Fatalf("got %v", err)
 				}
+				close(args)
 				call := typed.Open(testContext(t), s.client, s.dest)
 				if _, err := call.Receive(testContext(t)); !rpc.IsRPCError(err) {
 					t.Fatalf("got %v", err)

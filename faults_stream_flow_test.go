@@ -22,27 +22,28 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 		if err := s.server.RegisterName("Svc", svc); err != nil {
 			t.Fatal(err)
 		}
-		for what, f := range map[string]func(ctx context.Context, cancel func()){
-			"nobody reads, nobody closes": func(ctx context.Context, cancel func()) {
+		for what, f := range map[string]func(ctx context.Context, cancel func(), args chan int){
+			"nobody reads, nobody closes until the end": func(ctx context.Context, cancel func(), args chan int) {
 				replies := make(chan int)
 				result := inBackground(func() error {
-					return s.client.Stream(ctx, s.dest, "Svc", "Flood", make(chan int), replies)
+					return s.client.Stream(ctx, s.dest, "Svc", "Flood", args, replies)
 				})
 				take(t, "a reply", replies)
 				cancel()
 				take(t, "Stream returns", result)
 			},
-			"nor of many": func(ctx context.Context, cancel func()) {
+			"nor of many": func(ctx context.Context, cancel func(), args chan int) {
 				replies := make(chan int)
 				result := inBackground(func() []error {
-					return s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Flood", make(chan int), replies)
+					return s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Flood", args, replies)
 				})
 				take(t, "a reply", replies)
 				cancel()
 				take(t, "MultiStream returns", result)
 			},
-			"the method heeds no context": func(ctx context.Context, cancel func()) {
+			"the method heeds no context": func(ctx context.Context, cancel func(), _ chan int) {
 				args, replies := make(chan [2]int, 1), make(chan []byte)
+				defer close(args)
 				args <- [2]int{5000, 1 << 10}
 				result := inBackground(func() error {
 					return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies)
@@ -52,32 +53,35 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 				take(t, "Stream returns", result)
 				take(t, "the method ends", svc.ended)
 			},
-			"the method fails": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Fail", make(chan int), 0)
+			"the method fails": func(ctx context.Context, _ func(), args chan int) {
+				_, _ = stream(ctx, t, s, "Fail", args, 0)
 			},
-			"the methods fail": func(ctx context.Context, _ func()) {
-				s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest}, "Svc", "Fail", make(chan int), make(chan int))
+			"the methods fail": func(ctx context.Context, _ func(), args chan int) {
+				s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest}, "Svc", "Fail", args, make(chan int))
 			},
-			"refused": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Missing", make(chan int), 0)
+			"refused": func(ctx context.Context, _ func(), args chan int) {
+				_, _ = stream(ctx, t, s, "Missing", args, 0)
 			},
-			"a bad argument": func(ctx context.Context, _ func()) {
+			"a bad argument": func(ctx context.Context, _ func(), _ chan int) {
 				args := make(chan any, 3)
+				defer close(args)
 				args <- 1
 				args <- "two"
 				_, _ = stream(ctx, t, s, "Echo", args, 0)
 			},
-			"the method panics": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "CloseTwice", make(chan int), 0)
+			"the method panics": func(ctx context.Context, _ func(), args chan int) {
+				_, _ = stream(ctx, t, s, "CloseTwice", args, 0)
 			},
-			"replies left in the method's channel": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Three", make(chan int), 0)
+			"replies left in the method's channel": func(ctx context.Context, _ func(), args chan int) {
+				_, _ = stream(ctx, t, s, "Three", args, 0)
 			},
 		} {
 			t.Run(tr.name+"/"+what, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(testContext(t))
 				defer cancel()
-				f(ctx, cancel)
+				args := make(chan int)
+				f(ctx, cancel, args)
+				close(args)
 				noGoroutineStays(t)
 			})
 		}

@@ -73,6 +73,11 @@ type CallInfo struct {
 // ID returns the call's service and method together.
 func (call *CallInfo) ID() ServiceID { return ServiceID{call.Service, call.Method} }
 
+// isTyped reports whether a client's call is of a method value.
+func (call *CallInfo) isTyped() bool {
+	return call.typed || call.local != nil && call.local.frame != nil
+}
+
 // Handler carries out a call and returns its error. A unary call's reply is in
 // call.Reply then, and a streaming call is over.
 type Handler func(ctx context.Context, call *CallInfo) error
@@ -105,8 +110,9 @@ func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 
 // WithClientInterceptors makes a client pass every call through the given
 // interceptors, the first being the outermost. They run in the goroutine of
-// the caller, but for Go and typed streams in one of the call's. The option may
-// be given several times.
+// the caller, but for Go and typed streams in one of the call's. A panic in one is
+// logged ([slog.Default]) and ends the call with [CodeInternal]. The option may be
+// given several times.
 func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
 }
@@ -161,15 +167,39 @@ func (s *Server) recovered(next Handler) Handler {
 		defer func() {
 			if r := recover(); r != nil {
 				call.Reply = nil // who knows what is in it
-				err = panicked(s.logger, call, r)
+				logPanic(s.logger, "rpc: a method panicked", call, r)
+				err = serverError(CodeInternal, call.ID(), "panicked while serving the call; see the log of the server")
 			}
 		}()
 		return next(ctx, call)
 	}
 }
 
-func panicked(logger *slog.Logger, call *CallInfo, value any) error {
-	logger.Error("rpc: a method panicked", "method", call.ID().String(),
+// recovered turns a panic of an interceptor, which may be in a goroutine of the
+// call's, into an error.
+func (c *Client) recovered(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				logPanic(slog.Default(), "rpc: a client's interceptor panicked", call, r)
+				err = call.named(clientError(CodeInternal, call.ID(), "an interceptor of the client panicked; see the log of the client"))
+			}
+		}()
+		return next(ctx, call)
+	}
+}
+
+func logPanic(logger *slog.Logger, what string, call *CallInfo, value any) {
+	logger.Error(what, "method", call.ID().String(),
 		"peer", call.Peer.String(), "panic", value, "stack", string(debug.Stack()))
-	return serverError(CodeInternal, call.ID(), "panicked while serving the call; see the log of the server")
+}
+
+// exited is the error of a call whose goroutine a method, or an interceptor, has
+// ended.
+func exited(call *CallInfo) *Error {
+	kind := ServerErr
+	if call.Client {
+		kind = ClientErr
+	}
+	return newError(kind, CodeInternal, call.ID(), "the method, or an interceptor, ended its goroutine (runtime.Goexit)", nil)
 }

@@ -31,7 +31,7 @@ type Limits struct {
 	MessageSize int
 	// MessageValues is the most values (numbers, strings, containers ...) in
 	// one received message. Default 262,144. What a message takes when it is
-	// decoded is bounded too, to four times MessageSize.
+	// decoded is bounded too, to four times MessageSize, or 1 MiB.
 	MessageValues int
 	// MessageDepth is how deep maps and arrays may nest in a received
 	// message. Default 64; at most 1,000, which a negative number means too,
@@ -69,6 +69,14 @@ type Limits struct {
 	// Calls is how many authorized calls a server has at once for all peers
 	// together. Default 16,384.
 	Calls int
+
+	// DecodedPerPeer is the most bytes that the messages of one peer may take in
+	// memory once they are decoded. In a server an argument counts until the
+	// method has returned, and an item of a stream until the method takes it; in
+	// a client a reply while it is decoded, and an item of a typed stream until it
+	// is received. What takes no more than 16 KiB does not count. Default 128 MiB,
+	// or four times MessageSize, if that is more.
+	DecodedPerPeer int
 }
 
 // DefaultLimits returns the limits in force where none are set.
@@ -90,8 +98,17 @@ func (l Limits) withDefaults() Limits {
 	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
+	if l.DecodedPerPeer == 0 {
+		l.DecodedPerPeer = max(128<<20, int(min(l.mostDecoded(), math.MaxInt)))
+	} else if l.DecodedPerPeer < 0 {
+		l.DecodedPerPeer = math.MaxInt
+	}
 	return l
 }
+
+// mostDecoded is how many bytes one decoded message may take. Maps take far more
+// than their bytes: a small limit of messages is none of what they hold.
+func (l *Limits) mostDecoded() uint64 { return max(4*uint64(l.MessageSize), 1<<20) }
 
 // maxMetadata leaves room for the rest of a header where 32 bits count.
 const maxMetadata = math.MaxInt32 - 1<<20

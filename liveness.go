@@ -33,13 +33,14 @@ type openConns struct {
 	conns  map[*clientConn]time.Time // since when
 	closed bool
 	timer  *time.Timer
-	ctx    context.Context // of the pings
+	ctx    context.Context // ends when the client is closed
 	cancel context.CancelFunc
 }
 
 func (o *openConns) init(c *Client) {
 	o.client, o.conns = c, make(map[*clientConn]time.Time)
 	o.ctx, o.cancel = context.WithCancel(context.Background())
+	o.ctx.Done() // makes its channel now, as a channel is of the synctest bubble it was made in
 }
 
 // add reports false when the client is closed.

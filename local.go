@@ -22,7 +22,10 @@ type localCall struct {
 	used   bool
 	ended  chan error // of the method's goroutine
 	left   bool       // the method may be using this still
-	spare  *sync.Pool // where it came from, if it is to be used again
+	// The caller's reply stays as it was: the method has ended its goroutine, or
+	// its reply does not fit there.
+	unanswered bool
+	spare      *sync.Pool // where it came from, if it is to be used again
 }
 
 // newLocalCall returns one to be given back by release. One that interceptors
@@ -43,7 +46,7 @@ func (c *localCall) release() {
 	if c.spare == nil || c.left {
 		return
 	}
-	c.used = false
+	c.used, c.unanswered = false, false
 	if c.frame != nil && c.server.into == nil && c.client.options == nil {
 		c.frame, c.server.Reply = nil, nil // and nothing else was set
 	} else {
@@ -134,9 +137,10 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		go t.server.serveApart(ctx, c)
 		select {
 		case err = <-c.ended:
+			err = call.ownEnd(ctx, err)
 		case <-ctx.Done():
 			c.left = true
-			return contextError(ctx, call.ID())
+			return call.contextEnded(ctx)
 		}
 	}
 	if err == errClosed || err == errStopped {
@@ -146,13 +150,23 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		if s.into != nil || s.Reply == nil { // or it is there
 			c.frame.store(s.Reply)
 		}
-	} else if call.Kind == Unary && s.Reply != nil {
-		reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(s.Reply).Elem())
-		if call.stats != nil {
-			call.stats.in(reflect.ValueOf(call.Reply), nil)
-		}
+	} else if call.Kind == Unary && !c.unanswered {
+		call.answered(s.Reply)
 	}
 	return err
+}
+
+// answered stores the reply of a local call, which is nil if the call was
+// refused.
+func (call *CallInfo) answered(reply any) {
+	if reply == nil {
+		call.noReply()
+		return
+	}
+	reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(reply).Elem())
+	if call.stats != nil {
+		call.stats.in(reflect.ValueOf(call.Reply), nil)
+	}
 }
 
 // serveApart is serveLocal in a goroutine of its own.
@@ -164,7 +178,8 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 	returned := false
 	defer func() {
 		if !returned {
-			ended <- serverError(CodeInternal, c.server.ID(), "the method ended its goroutine")
+			c.unanswered = true
+			ended <- exited(&c.server)
 		}
 	}()
 	err := s.serveLocal(ctx, c)
@@ -197,6 +212,7 @@ func (call *CallInfo) receiveUnary() error {
 		return err
 	}
 	if err := m.fits(call.into); err != nil {
+		call.local.unanswered = true
 		return err
 	}
 	call.Args = arg.Interface()

@@ -61,24 +61,6 @@ func servedOf(ctx context.Context) served {
 	return s
 }
 
-// localContext is a method's, in a local call.
-type localContext struct {
-	context.Context // the caller's
-	server          *Server
-}
-
-func (c *localContext) sender() peer.ID    { return c.server.id }
-func (c *localContext) received() Metadata { return outgoing(c.Context) }
-func (c *localContext) from() *Server      { return c.server }
-func (c *localContext) isRemote() bool     { return false }
-
-func (c *localContext) Value(key any) any {
-	if v, ok := valueOf(c, key); ok {
-		return v
-	}
-	return c.Context.Value(key)
-}
-
 // valueOf is what the context of a method says in place of those that it is
 // made from.
 func valueOf(c served, key any) (v any, ok bool) {

@@ -105,7 +105,8 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 // there has taken the one before, or has room for it; see
 // [WithMultiStreamBufferSize] and [WithMultiStreamStallTimeout]. A destination
 // whose call is over is passed by. MultiStream returns when all are, whether
-// argsChan is closed or not.
+// argsChan is closed or not. The caller closes it, as that of Stream: when no
+// destination takes arguments any more, what is still sent is dropped.
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
@@ -125,6 +126,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	go func() {
 		defer close(distributed)
 		_ = pump(&caller.src, &distributor{branches, id, c.multiStall})
+		caller.src.drain(c.open.ctx.Done())
 	}()
 	wg.Wait()
 	caller.halt()
@@ -159,17 +161,25 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error 
 		var from chanSource
 		from.init(b.replies, nil, nil)
 		if err := pump(&from, passOn{to}); err != nil {
-			b.cancel(err)
+			if err != errStopped { // or the caller's context has ended, and this one with it
+				b.cancel(clientError(CodeFailedPrecondition, id, "%w", err).named(id, b.dest))
+			}
 			from.discard(b.over)
 		}
 	}()
-	err := c.Stream(b.ctx, dest, id.Name, id.Method, b.args.Interface(), b.replies.Interface())
+	err := b.call(c, dest, id)
 	close(b.over)
 	<-passed
 	if cause := context.Cause(b.ctx); err != nil && isCallError(cause) {
 		return cause // it was given up
 	}
 	return err
+}
+
+func (b *branch) call(c *Client, dest peer.ID, id ServiceID) error {
+	own := newEnds(b.args, b.replies, b.ctx.Done(), nil)
+	defer own.finish()
+	return c.stream(b.ctx, dest, id, own, b.args.Type().Elem(), b.replies.Type().Elem())
 }
 
 // passOn is a sink that is shared, and so not ended by one of its users.

@@ -132,7 +132,7 @@ func (s *Server) register(name string, rcvr any) error {
 
 func (s *Server) warnLocalOnly(id ServiceID, reason error) {
 	if reason != nil {
-		s.logger.Warn("rpc: method can be called only locally", "service", id.Name, "method", id.Method, "reason", reason)
+		s.logger.Warn("rpc: a part of a method's types cannot travel", "service", id.Name, "method", id.Method, "reason", reason)
 	}
 }
 

@@ -1,11 +1,10 @@
 package rpc
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -24,33 +23,46 @@ func readFailure(id ServiceID, b []byte) (failure, err error) {
 	return fromWire(resp), nil
 }
 
-// setReply decodes the reply that came beside a failure, or none; or err came in
-// place of it.
-func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure error) error {
+// setReply stores the reply that came, beside a failure or none, in place of what
+// the caller's variable holds; or err came in place of it. A failure without a
+// reply is an answer, too, and its reply is zero.
+func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
 	failure = call.ownWords(failure)
 	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(b)):
+	case failure != nil && (err != nil || msgpack.IsNil(m.b)):
+		call.noReply()
 		return failure
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	if err := decode(b, call.Reply, kept, &c.limits); err != nil && failure == nil {
-		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
+	h := holding{account: &c.decoded, peer: call.Peer}
+	defer h.release() // it is the caller's
+	if err := decodeReply(m, call.Reply, &c.limits, &h); err != nil && failure == nil {
+		return undecodable(call.ID(), m.b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), b)
+		call.stats.in(reflect.ValueOf(call.Reply), m.b)
 	}
 	return failure
 }
 
+// noReply makes the caller's reply zero: the server has answered without one.
+func (call *CallInfo) noReply() { reflect.ValueOf(call.Reply).Elem().SetZero() }
+
 // undecodable is the error of a reply that cannot be decoded into what a pointer
 // of that type points to.
 func undecodable(id ServiceID, b []byte, into reflect.Type, err error) *Error {
-	if errors.Is(err, errExpands) {
+	var part *untravelled
+	var field *misfitError
+	switch {
+	case errors.Is(err, errExpands):
 		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.MessageSize")
-	}
-	if obstacle := typeInfoOf(into).decode; obstacle != nil {
+	case errors.As(err, new(*accountError)):
+		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.DecodedPerPeer")
+	case errors.As(err, &part):
 		return clientError(CodeInvalidArgument, id, "the reply's %w", err)
+	case errors.As(err, &field) && field.field != "":
+		return clientError(CodeInvalidArgument, id, "the reply does not decode into a %v: %w", into, err)
 	}
 	return replyMismatch(id, msgpack.Describe(b), into).because(err)
 }
@@ -65,10 +77,19 @@ func (call *CallInfo) ownWords(err error) error {
 	if !errors.As(err, &e) || e.kind != ServerErr || e.Details[detailTakes] == "" || call.Kind != Unary {
 		return err
 	}
+	takes, given, cause := e.Details[detailTakes], describeArg(call.Args), e.Details[detailCause]
 	// A method may pass on the complaint about a call of its own.
-	own := mismatched(ServerErr, call.ID(), e.Details[detailTakes], describeArg(call.Args))
-	if head, _, _ := strings.Cut(own.Message, ", not "); !strings.HasPrefix(e.Message, head+", not ") {
+	head := "rpc: " + call.ID().String() + ": "
+	if !strings.HasPrefix(e.Message, head+fmt.Sprintf(takesOther, takes)) && !strings.HasPrefix(e.Message, head+fmt.Sprintf(doesNotDecode, takes)) {
 		return err
+	}
+	if cause != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(takes, "*") {
+		return undecoded(ServerErr, call.ID(), takes, cause)
+	}
+	own := mismatched(ServerErr, call.ID(), takes, given)
+	if cause != "" {
+		own.Message += " (" + cause + ")"
+		own.Details[detailCause] = cause
 	}
 	return own
 }
@@ -77,7 +98,7 @@ func (call *CallInfo) ownWords(err error) error {
 // called by their names: a method value is declared with a type and a kind, and
 // a stream has no pointer to its reply.
 func (call *CallInfo) advised(err error) error {
-	typed := call.typed || call.local != nil && call.local.frame != nil
+	typed := call.isTyped()
 	e, own := err.(*Error)
 	if !own || e.kind == NonRPCErr || !typed && call.Kind == Unary || !strings.HasPrefix(e.Message, "rpc: "+call.ID().String()+": ") {
 		return err
@@ -100,15 +121,4 @@ func (call *CallInfo) advised(err error) error {
 	advised := *e
 	advised.Message = text
 	return &advised
-}
-
-// ownDeadline returns the error of the context where err is of the same
-// deadline: the server was quicker to say so.
-func ownDeadline(ctx context.Context, call *CallInfo, err error) error {
-	d, ok := ctx.Deadline()
-	if !ok || ctx.Done() == nil || CodeOf(err) != CodeDeadlineExceeded || time.Now().Before(d) {
-		return err
-	}
-	<-ctx.Done()
-	return contextError(ctx, call.ID())
 }

@@ -159,7 +159,7 @@ func (c *Client) pause(ctx context.Context, call *CallInfo, d time.Duration, wak
 	case <-wake:
 		return nil
 	case <-ctx.Done():
-		ended = contextError(ctx, call.ID())
+		ended = call.contextEnded(ctx)
 	case <-c.open.ctx.Done():
 		ended = c.closedError(call.ID())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -42,8 +43,10 @@ type Server struct {
 
 	gate     gate
 	slots    slots
+	decoded  decodeAccount
 	conns    conns
 	sessions serverSessions
+	memory   *account.Peers
 }
 
 // The way of a request, each step one function:
@@ -59,6 +62,7 @@ type Server struct {
 //	    recovered          from a panic of what follows
 //	    authorized         may this peer call this method?    (remote)
 //	    admitted           all peers' slots                   (remote)
+//	    held                 what arguments are decoded to is given back     (remote)
 //	    prepared           is there such a method? argument decoded, or its type checked
 //	    interceptors       the user's
 //	    invoked            the method runs
@@ -115,14 +119,16 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
+	s.decoded.init(&s.limits)
+	s.memory = account.NewPeers(s.limits.MessageSize)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
 	if s.stats != nil {
-		s.local = chain(s.local, s.recovered, observed(s.stats))
+		s.local = chain(s.local, s.recovered, observed(s.stats, s.logger.Error))
 	}
-	s.remote = chain(run, s.recovered, observed(s.stats), s.responding, s.recovered, s.authorized, s.admitted, s.prepared)
+	s.remote = chain(run, s.recovered, observed(s.stats, s.logger.Error), s.responding, s.recovered, s.authorized, s.admitted, held, s.prepared)
 
 	if s.describes {
 		s.registerDescriptions()
@@ -156,7 +162,6 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
 		return s.closedError(c.server.ID())
 	}
-	defer s.gate.leave()
 	var mc *localContext
 	if c.frame != nil {
 		mc = c.frame.context()
@@ -164,6 +169,10 @@ func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
 		mc = new(localContext)
 	}
 	mc.Context, mc.server = ctx, s
+	defer func() {
+		mc.end()
+		s.gate.leave()
+	}()
 	return s.local(mc, &c.server)
 }
 

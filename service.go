@@ -32,8 +32,8 @@ type MethodInfo struct {
 	Args reflect.Type
 	// Reply is the type of the reply, or of each reply of a stream.
 	Reply reflect.Type
-	// LocalOnly is nil, or says why a remote call of the method must fail: its
-	// types cannot travel.
+	// LocalOnly is nil, or names a part of the method's types that stays local:
+	// a remote call fails if it is there, and not nil or zero.
 	LocalOnly error
 }
 
@@ -218,10 +218,10 @@ func ownType(t reflect.Type, name string) bool {
 }
 
 func (m *method) localOnly() error {
-	if err := typeInfoOf(m.arg).decode; err != nil {
+	if err := typeInfoOf(m.arg).partly; err != nil {
 		return fmt.Errorf("the argument's %w", err)
 	}
-	if err := typeInfoOf(m.reply).encode; err != nil {
+	if err := typeInfoOf(m.reply).partly; err != nil {
 		return fmt.Errorf("the reply's %w", err)
 	}
 	return nil
@@ -267,14 +267,34 @@ func (m *method) mismatch(given string) *Error {
 	return mismatched(ServerErr, m.id, m.arg.String(), given)
 }
 
-const detailTakes = "rpc.takes"
+const (
+	detailTakes = "rpc.takes"
+	detailCause = "rpc.cause" // what does not decode, and why
+)
 
 func mismatched(kind ErrorType, id ServiceID, takes, given string) *Error {
+	if given == takes {
+		given = "another type of that name"
+	}
 	e := newError(kind, CodeInvalidArgument, id,
-		"the method takes %s, not %s; pass a value of that type", []any{takes, given})
+		takesOther+"%s; pass a value of that type", []any{takes, given})
 	e.Details = map[string]string{detailTakes: takes}
 	return e
 }
+
+// undecoded is the error of an argument that was of the right type, as far as its
+// name says, and did not decode.
+func undecoded(kind ErrorType, id ServiceID, takes string, cause string) *Error {
+	e := newError(kind, CodeInvalidArgument, id, doesNotDecode+"%s", []any{takes, cause})
+	e.Details = map[string]string{detailTakes: takes, detailCause: cause}
+	return e
+}
+
+// How the text of the two goes on after the method, in a server.
+const (
+	takesOther    = "the method takes %s, not "
+	doesNotDecode = "the argument does not decode into a %s: "
+)
 
 // fits checks that the method's reply can be stored where the caller's
 // pointer says.

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -8,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -50,6 +51,7 @@ func (s *Server) serveSession(st network.Stream) {
 		l := s.limits.session()
 		l.Idle *= 2 // the client closes it, if it lives
 		l.Settings = s.limits.HeaderTimeout
+		l.Share = shareOf(s.memory, st)
 		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.sessions.remove(c) })
 	}) {
 		// By which the client knows that nobody has seen its requests.
@@ -134,6 +136,7 @@ type serverCall struct {
 	in      *mux.Incoming
 	header  int // how long it is
 	methods serverContext
+	holds   holding
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
@@ -146,7 +149,7 @@ func (c *serverCall) caller() peer.ID { return c.session.peer }
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	s := c.server
-	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}}
+	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}, holds: holding{account: &s.decoded, peer: c.peer}}
 	call.remote = call
 	defer call.end()
 	in.HasSlot = s.slots.takePeer(c.peer)
@@ -193,6 +196,8 @@ func (c *serverCall) serveRequest() error {
 }
 
 func (c *serverCall) context() *serverContext { return &c.methods }
+
+func (c *serverCall) holding() *holding { return &c.holds }
 
 // watched returns the call's context as one that ends when the caller has
 // gone. It is made when somebody asks, which most methods never do.
@@ -256,27 +261,28 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	if len(b) == 1 && b[0] == wire.StreamEnd {
 		return call.method.mismatch("nil") // noArgument
 	}
-	err = call.setArgument(b, kept, msgpack.Check(b, l.message()), l)
+	values, err := msgpack.Count(b, l.message())
+	err = call.setArgument(message{b, values, kept}, err, l)
 	c.in.Release() // before the method runs: it may be large
 	return err
 }
 
 // respond sends the reply and the error.
 func (c *serverCall) respond(call *CallInfo, err error) error {
-	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
-	defer func() { pool.Put(b) }()
+	b, users, told := c.session.server.appendResponse(account.NewBuffer(firstEncoding)[:0], call, err)
+	defer func() { account.FreeBuffer(b) }()
 	if !c.in.HasSlot { // or there would be no bound to how many wait for the peer to read
 		return c.in.Decline(b)
 	}
 	failed := c.in.Reply(b, users)
 	if isRefusedMemory(failed) {
-		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
+		told = cmp.Or(told, sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits))
 		call.Reply = nil // which is what is too large
 		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
 		failed = c.in.Reply(b, users)
 	}
 	if failed != nil && told == nil {
-		return failed
+		return maskContextErrors(failed)
 	}
 	return told
 }

@@ -36,7 +36,7 @@ func (c *Client) startOnSession(ctx context.Context, call *Call, args any) bool 
 				return
 			}
 		}
-		call.finish(info.told(err))
+		call.finish(plainContextError(info.told(err)))
 	})
 	return true
 }

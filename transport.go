@@ -33,6 +33,8 @@ type remoteCall interface {
 	caller() peer.ID
 	// context is where the method's context is made: one allocation less.
 	context() *serverContext
+	// holding is what the call's arguments hold, decoded.
+	holding() *holding
 }
 
 // streamEnds are a streaming call's: its arguments come from in, its replies
@@ -58,6 +60,7 @@ type item struct {
 	value reflect.Value // the item; none if a typed end holds it
 	ptr   any           // points to it, if that is known
 	size  *int          // where to say how long it is, encoded, if anybody asks
+	holds *charge       // of one that was decoded
 }
 
 // newItem returns a new value of a type, and the pointer to decode it by. Where

@@ -137,9 +137,10 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
 	}
 	go func() {
-		err := c.do(ctx, call)
+		var err error = exited(call)
+		defer func() { t.finish(err) }() // an interceptor may end this goroutine
+		err = c.do(ctx, call)
 		call.release()
-		t.finish(err)
 	}()
 	return t
 }

@@ -34,7 +34,7 @@ type pipe[T any] struct {
 	late  <-chan time.Time
 
 	mu       sync.Mutex
-	ring     []T // of a power of two
+	ring     []pipeItem[T] // of a power of two
 	first, n int
 	size     int           // of an item, encoded, as far as is known
 	ended    error         // comes after the last item; nil while more may come
@@ -42,12 +42,19 @@ type pipe[T any] struct {
 	told     chan struct{} // see refuse
 	takers   waiters
 	putters  waiters
+	holds    *holding // what the items in the ring hold of it
 
 	// What a pump is about to put and has taken, and the lengths of those,
 	// encoded.
 	in, out         T
 	inSize, outSize int
 	kind            reflect.Kind // T's
+}
+
+// pipeItem is an item in a pipe, and what it holds.
+type pipeItem[T any] struct {
+	v T
+	n uint64
 }
 
 // init prepares the pipe for at most so many items (or pipeItems) of, to begin
@@ -111,14 +118,14 @@ func (p *pipe[T]) limit() int {
 }
 
 // push adds an item, for which there is room.
-func (p *pipe[T]) push(v T) {
+func (p *pipe[T]) push(it pipeItem[T]) {
 	if p.n == len(p.ring) {
-		grown := make([]T, max(4, 2*len(p.ring)))
+		grown := make([]pipeItem[T], max(4, 2*len(p.ring)))
 		k := copy(grown, p.ring[p.first:])
 		copy(grown[k:], p.ring[:p.first])
 		p.ring, p.first = grown, 0
 	}
-	p.ring[(p.first+p.n)&(len(p.ring)-1)] = v
+	p.ring[(p.first+p.n)&(len(p.ring)-1)] = it
 	p.n++
 	p.takers.wakeOne()
 	if p.putters.n > 0 && p.n < p.limit() {
@@ -128,8 +135,12 @@ func (p *pipe[T]) push(v T) {
 
 // pop takes the first item, of which there is one.
 func (p *pipe[T]) pop() (v T) {
-	var zero T
-	v, p.ring[p.first] = p.ring[p.first], zero
+	it := &p.ring[p.first]
+	v = it.v
+	if it.n > 0 {
+		p.holds.free(it.n)
+	}
+	*it = pipeItem[T]{}
 	p.first = (p.first + 1) & (len(p.ring) - 1)
 	p.n--
 	if p.putters.n > 0 && p.n <= p.limit()/2 {
@@ -151,7 +162,7 @@ func (p *pipe[T]) send(ctx context.Context, v T) error {
 			p.size = size
 		}
 		if p.n < p.limit() {
-			p.push(v)
+			p.push(pipeItem[T]{v: v})
 			return nil
 		}
 		switch p.wait(&p.putters, ctx.Done(), p.call, nil) {
@@ -255,6 +266,8 @@ func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
 	if p.outSize > 0 {
 		p.size, p.outSize = p.outSize, 0
 	}
+	var zero T
+	p.out = zero // which has been sent
 	for {
 		switch {
 		case p.halted:
@@ -295,14 +308,18 @@ func (p *pipe[T]) put(it item) error {
 	if p.inSize == 0 {
 		p.inSize = sizeOf(it.ptr) // it comes from no stream
 	}
-	err := p.give(p.valueOf(it))
+	err := p.give(p.valueOf(it), it.holds)
 	if err == nil && p.stats != nil {
 		p.stats.in(it.reflected(), nil)
+	}
+	if err != errLate { // or it is put again
+		var zero T
+		p.in = zero
 	}
 	return err
 }
 
-func (p *pipe[T]) give(v T) error {
+func (p *pipe[T]) give(v T, holds *charge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inSize > 0 {
@@ -310,7 +327,11 @@ func (p *pipe[T]) give(v T) error {
 	}
 	for p.ended == nil && !p.halted {
 		if p.n < p.limit() {
-			p.push(v)
+			of, n := holds.taken()
+			if n > 0 {
+				p.holds = of
+			}
+			p.push(pipeItem[T]{v, n})
 			return nil
 		}
 		if err := p.wait(&p.putters, p.call, nil, p.late); err == errLate {

@@ -139,7 +139,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body enco
 		return nil
 	}
 	conn.abort()
-	return conn.explain(ctx, ownDeadline(ctx, call, err))
+	return conn.explain(ctx, call.ownEnd(ctx, err))
 }
 
 func (c *clientConn) open(ctx context.Context) error {
@@ -148,6 +148,8 @@ func (c *clientConn) open(ctx context.Context) error {
 		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
 	c.Init(st, st.Scope(), l.ProgressTimeout)
+	c.Share(shareOf(c.client.memory, st))
+	c.W.Own = true
 	if !c.client.open.add(c) {
 		c.Close()
 		return c.client.closedError(c.call.ID()).notSent(true)
@@ -167,6 +169,7 @@ func (c *clientConn) abort() { c.giveUp(CodeOf(c.ctx.Err())) }
 // caller's come at the same time. A write that waits for the connection rather
 // than for the stream ends by the deadline, not by the reset.
 func (c *clientConn) giveUp(why Code) {
+	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	go func() { _ = c.st.ResetWithError(network.StreamErrorCode(why)) }()
 }
@@ -276,7 +279,7 @@ func (c *clientConn) receive() error {
 		return err
 	}
 	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, wantsBytes(call.Reply))
-	return c.client.setReply(call, b, kept, err, failure)
+	return c.client.setReply(call, message{b, c.R.Values(), kept}, err, failure)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -291,8 +294,10 @@ func (c *clientConn) stream() error {
 		}
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
+	h := &holding{account: &c.client.decoded, peer: call.Peer}
+	defer h.release() // what has not been received is the caller's
 	from := &wireSource{
-		r: &c.R, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, charge: charge{of: h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) *Error {
 			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},
@@ -336,8 +341,8 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 	switch id := c.call.ID(); {
 	case isCallError(err):
 		return err
-	case ctx.Err() != nil:
-		return contextError(ctx, id)
+	case hasEnded(ctx):
+		return c.call.contextEnded(ctx)
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case isUnserved(err):
@@ -378,15 +383,15 @@ func dialError(ctx context.Context, h host.Host, call *CallInfo, err error) *Err
 func dialFailure(ctx context.Context, h host.Host, call *CallInfo, err error) *Error {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch id := call.ID(); {
-	case ctx.Err() != nil:
-		e := contextError(ctx, id)
+	case hasEnded(ctx):
+		e := call.contextEnded(ctx)
 		if onlyLimited(ctx, h, call.Peer) {
 			e.Message += "; " + limitedHint
 		}
 		return e
 	case errors.As(err, &unserved):
 		e := clientError(CodeUnimplemented, id, "peer %v does not serve the protocol %v", call.Peer, unserved.Protos)
-		e.cause = err
+		e.cause = maskContextErrors(err)
 		return e
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return clientError(CodeResourceExhausted, id, "libp2p's resource manager refuses a stream to peer %v: %w", call.Peer, err).over(limitOfLibp2p)

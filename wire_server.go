@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type serverConn struct {
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
 	methods serverContext
+	holds   holding
 	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
 	argsEnd bool        // all arguments have been read
 	told    bool        // the reply or the error has been written
@@ -44,6 +46,8 @@ type serverConn struct {
 
 func (c *serverConn) context() *serverContext { return &c.methods }
 
+func (c *serverConn) holding() *holding { return &c.holds }
+
 func (c *serverConn) caller() peer.ID { return c.st.Conn().RemotePeer() }
 
 // serve is the handler of a stream.
@@ -53,8 +57,9 @@ func (s *Server) serve(st network.Stream, marked bool) {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	c := &serverConn{st: st, server: s, marked: marked}
+	c := &serverConn{st: st, server: s, marked: marked, holds: holding{account: &s.decoded, peer: st.Conn().RemotePeer()}}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
+	c.Share(shareOf(s.memory, st))
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c, remote: c}
 	defer func() { // a method may end its goroutine
 		c.hangUp()
@@ -171,7 +176,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
-			r: &c.R, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
+			r: &c.R, charge: charge{of: &c.holds}, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) *Error { return argumentError(call.method, b, err) },
 		}
@@ -189,7 +194,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err := call.setArgument(b, kept, err, l); err != nil {
+	if err := call.setArgument(message{b, c.R.Values(), kept}, err, l); err != nil {
 		return err
 	}
 	c.argsEnd = true
@@ -202,7 +207,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 }
 
 // setArgument decodes a unary call's argument; or err came in place of it.
-func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) error {
+func (call *CallInfo) setArgument(m message, err error, l *Limits) error {
 	if err != nil {
 		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
 			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
@@ -210,36 +215,63 @@ func (call *CallInfo) setArgument(b []byte, kept bool, err error, l *Limits) err
 		return err
 	}
 	arg := newItem(call.method.arg)
-	if err := decode(b, arg.ptr, kept, l); err != nil {
-		return argumentError(call.method, b, err)
+	if _, err := decode(m, arg.ptr, l, call.remote.holding()); err != nil {
+		e, full := argumentError(call.method, m.b, err), new(accountError)
+		return e.notSent(errors.As(err, &full) && full.passes())
 	}
 	call.Args = call.method.box.Box(arg.value, arg.ptr)
-	call.stats.in(arg.value, b)
+	call.stats.in(arg.value, m.b)
 	return nil
 }
 
+// argumentError is the error of an argument that does not decode.
 func argumentError(m *method, b []byte, err error) *Error {
-	if errors.Is(err, errExpands) {
+	var part *untravelled
+	var field *misfitError
+	switch {
+	case errors.Is(err, errExpands):
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
+	case errors.As(err, new(*accountError)):
+		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.DecodedPerPeer")
+	case errors.As(err, &part):
+		part.of = m.arg
+		return serverError(CodeInvalidArgument, m.id, "the argument's %w", part)
+	case errors.As(err, &field) && field.field != "":
+		e := undecoded(ServerErr, m.id, m.arg.String(), err.Error())
+		e.cause = err
+		return e
 	}
-	if obstacle := typeInfoOf(m.arg).decode; obstacle != nil {
-		return serverError(CodeInvalidArgument, m.id, "the argument's %w", obstacle)
-	}
-	return m.mismatch(msgpack.Describe(b)).because(err)
+	e := m.mismatch(msgpack.Describe(b)).because(err)
+	e.Details[detailCause] = err.Error()
+	return e
 }
 
-// responding sends what the call ends with, unless that is done.
+// responding sends what the call ends with, unless that is done. The caller is
+// told of a method that ends its goroutine, too.
 func (s *Server) responding(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
-		err := next(ctx, call)
-		if call.conn != nil && call.conn.told {
-			return err
-		}
-		if failed := call.remote.respond(call, err); failed != nil && err == nil {
+	return func(ctx context.Context, call *CallInfo) (err error) {
+		returned := false
+		defer func() {
+			if !returned {
+				call.Reply = nil
+				_ = call.respond(exited(call))
+			}
+		}()
+		err = next(ctx, call)
+		returned = true
+		if failed := call.respond(err); failed != nil && err == nil {
 			err = failed
 		}
 		return err
 	}
+}
+
+// respond sends the reply and the error of a remote call, unless it has been told.
+func (call *CallInfo) respond(err error) error {
+	if call.conn != nil && call.conn.told {
+		return nil
+	}
+	return call.remote.respond(call, err)
 }
 
 // respond sends the reply and the error of a call; it is the last that is
@@ -259,11 +291,11 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 	var users []byte
 	c.W.B, users, err = c.server.appendResponse(c.W.B, call, err)
 	told := err
-	if err := c.W.FlushWith(users, true); err != nil {
+	if err := c.W.FlushWith(users, false); err != nil {
 		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
-		if told == nil && isCallError(err) { // nothing was written: say why
+		if call.Reply != nil && isCallError(err) { // nothing was written: say why
 			call.Reply = nil
-			return c.respond(call, err)
+			return c.respond(call, cmp.Or(told, err))
 		}
 		return err
 	}
@@ -308,6 +340,7 @@ func (c *serverConn) hangUp() {
 
 // abort ends every wait of the conversation.
 func (c *serverConn) abort() {
+	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	_ = c.st.Reset()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -25,6 +24,7 @@ type wireSource struct {
 	marked      bool // the last item is followed by a mark
 	responses   bool // each item has a header
 	lastOK      []byte
+	charge      charge // of the item that was returned last
 	decodeError func(b []byte, err error) *Error
 	stop        func()
 }
@@ -32,13 +32,14 @@ type wireSource struct {
 func (s *wireSource) halt() { s.stop() }
 
 func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
+	s.charge.free()
 	if s.marked {
 		if !wait && s.r.EndBuffered() {
 			return it, stateEnd, nil
 		}
 		if wait {
 			if end, err := s.r.AtEnd(); end || err != nil {
-				return it, stateEnd, err
+				return it, stateEnd, maskContextErrors(err)
 			}
 		}
 	}
@@ -58,23 +59,28 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	}
 	s.count++
 	it = into.fresh()
-	if err := decode(b, it.ptr, false, s.limits); err != nil {
+	took, err := decode(message{b: b, values: s.r.Values()}, it.ptr, s.limits, s.charge.of)
+	if err != nil {
 		e := *s.decodeError(b, err)
 		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
 		return it, stateEnd, &e
 	}
-	if it.size != nil {
-		size := sizeOf(it.ptr)
-		if size == 0 {
-			size = decodedSize(b, reflect.TypeOf(it.ptr), pipeBytes)
-		}
-		it.sized(size)
+	if took > unaccounted {
+		s.charge.n, it.holds = took, &s.charge
+	}
+	if it.sized(len(b)); took > smallItem {
+		it.sized(int(took))
 	}
 	if s.stats != nil {
 		s.stats.in(it.reflected(), b)
 	}
+	s.r.Done()
 	return it, stateItem, nil
 }
+
+// smallItem is how large items may be that pipes take for as large as their
+// bytes.
+const smallItem = pipeBytes / pipeItems
 
 // take returns the next value.
 func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st state, err error) {
@@ -170,7 +176,7 @@ func (s *wireSink) put(it item) error {
 	}
 	switch {
 	case users:
-		return s.failed(s.w.FlushWith(data, true))
+		return s.failed(s.w.FlushWith(data, s.kind == ClientErr))
 	case len(b) >= wire.FlushSize:
 		return s.flush()
 	}

@@ -127,7 +127,7 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 		if isClosed(returned) { // it was stopReading
 			return nil
 		}
-		return errors.Join(errCallerGone, err)
+		return errors.Join(errCallerGone, maskContextErrors(err))
 	}
 	// A v0.6 client has closed its side, and the muxers do not tell us of
 	// anything after that but the connection's end.
@@ -230,7 +230,7 @@ func (c *serverConn) callerGone() error {
 	if err == nil || err == io.EOF || errors.As(err, &late) && late.Timeout() {
 		return nil
 	}
-	return errors.Join(errCallerGone, err)
+	return errors.Join(errCallerGone, maskContextErrors(err))
 }
 
 func isClosed(ch <-chan struct{}) bool {
@@ -245,5 +245,6 @@ func isClosed(ch <-chan struct{}) bool {
 // stopReading ends a read under way, and nothing that the caller can see.
 func (c *serverConn) stopReading() {
 	c.stopped.Store(true)
+	c.StopWaiting()
 	_ = c.st.SetReadDeadline(wire.Past)
 }

@@ -1,15 +1,22 @@
 package rpctest
 
 import (
+	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
 // CheckLeaks fails the test if goroutines that were started after it are still
 // running when the test has ended and everything that was set up after it has
-// been closed. It gives them 10 seconds to end. Call it first in a test.
+// been closed. It gives them 10 seconds to end. Call it first in a test. Of
+// goroutines that drain the arguments channel of a streaming call by name, which
+// was left open, it says so.
 //
 // It looks at the goroutines of the whole process: a test that uses it must not
 // run in parallel with others. A test that has failed for other reasons is not
@@ -31,6 +38,22 @@ func CheckLeaks(t testing.TB) {
 				break
 			}
 		}
-		t.Errorf("rpctest: goroutines outlive the test: %v", err)
+		t.Errorf("rpctest: goroutines outlive the test: %s%v", openArguments(err.Error()), err)
 	})
+}
+
+// drains is the function in which a goroutine of the library receives from an
+// arguments channel after the call.
+var drains = reflect.TypeFor[rpc.Client]().PkgPath() + ".drainArguments("
+
+// openArguments explains the goroutines in stacks that drain a channel. Their
+// creator has returned, and so no stack shows the call.
+func openArguments(stacks string) string {
+	n := strings.Count(stacks, drains)
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of them, in drainArguments, receive from the arguments channel of a Client.Stream or MultiStream call"+
+		" that is over, because the channel was not closed; close it after the last argument, also when the call has failed,"+
+		" or close the client: ", n)
 }

@@ -1,9 +1,11 @@
 package rpctest_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -62,4 +64,34 @@ func TestCheckLeaksLeavesATestThatHasFailed(t *testing.T) {
 	if len(ft.errors) != 1 {
 		t.Errorf("it says %q", ft.errors)
 	}
+}
+
+func TestCheckLeaksExplainsAnArgumentsChannelThatWasLeftOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := rpc.NewServer(nil, "/test")
+		defer server.Close()
+		client := rpc.NewClientWithServer(nil, "/test", server) // which the fake test forgets to close
+		defer client.Close()
+		leave := func(args any) *fakeT {
+			return runFake(func(ft testing.TB) {
+				rpctest.CheckLeaks(ft)
+				if err := client.Stream(context.Background(), "", "No", "Method", args, make(chan int)); err == nil {
+					t.Error("there is no such method")
+				}
+			})
+		}
+		closed := make(chan string, 1)
+		closed <- "that nobody takes"
+		close(closed)
+		if ft := leave(closed); ft.failed {
+			t.Error(ft.output())
+		}
+		for _, args := range []any{make(chan string), make(chan struct{ A int })} {
+			ft := leave(args)
+			if !ft.failed || len(ft.errors) != 1 {
+				t.Errorf("failed %t: %q", ft.failed, ft.errors)
+			}
+			says(t, ft.output(), "1 of them", "arguments channel", "Stream", "not closed", "close it", "close the client")
+		}
+	})
 }

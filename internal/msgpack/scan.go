@@ -137,14 +137,22 @@ func (s *Scanner) take(h head) error {
 
 var scanners = sync.Pool{New: func() any { return new(Scanner) }}
 
+// Values is how many values there are in what was scanned, itself included.
+func (s *Scanner) Values() int { return int(s.values) }
+
 // First returns the length of the value that b starts with; an error if there
 // is none within the limits.
 func First(b []byte, l Limits) (int, error) {
+	n, _, err := first(b, l)
+	return n, err
+}
+
+func first(b []byte, l Limits) (n, values int, err error) {
 	if h, ok := parse(b); ok && h.children == 0 && h.kind != kindInvalid && h.payload <= uint64(len(b)-int(h.size)) {
 		if n := int(h.size) + int(h.payload); n <= l.Bytes {
-			return n, nil
+			return n, 1, nil
 		}
-		return 0, &LimitError{LimitBytes, l.Bytes}
+		return 0, 0, &LimitError{LimitBytes, l.Bytes}
 	}
 	s := scanners.Get().(*Scanner)
 	defer scanners.Put(s)
@@ -152,20 +160,26 @@ func First(b []byte, l Limits) (int, error) {
 	n, done, err := s.Scan(b)
 	switch {
 	case err != nil:
-		return 0, err
+		return 0, 0, err
 	case !done:
-		return 0, errShort
+		return 0, 0, errShort
 	case n > l.Bytes:
-		return 0, &LimitError{LimitBytes, l.Bytes}
+		return 0, 0, &LimitError{LimitBytes, l.Bytes}
 	}
-	return n, nil
+	return n, s.Values(), nil
 }
 
 // Check reports whether b is exactly one value within the limits.
 func Check(b []byte, l Limits) error {
-	end, err := First(b, l)
+	_, err := Count(b, l)
+	return err
+}
+
+// Count is Check, and returns how many values there are in b, itself included.
+func Count(b []byte, l Limits) (values int, err error) {
+	end, values, err := first(b, l)
 	if err == nil && end != len(b) {
 		err = fmt.Errorf("msgpack: %d bytes after the value", len(b)-end)
 	}
-	return err
+	return values, err
 }

@@ -1,0 +1,81 @@
+package rpc
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// localContext is a method's, in a local call: the caller's, which ends with the
+// call. No two calls share one, for a method may keep it.
+type localContext struct {
+	context.Context // the caller's
+	server          *Server
+
+	// What ends with the call is made when somebody asks, which most methods
+	// never do. It is set once, but for callOver.
+	own atomic.Pointer[endingContext]
+}
+
+// endingContext is a context, and what ends it.
+type endingContext struct {
+	context.Context
+	cancel context.CancelFunc
+}
+
+// callOver stands for the own context of a call that has ended before anybody
+// asked.
+var callOver endingContext
+
+func (c *localContext) sender() peer.ID    { return c.server.id }
+func (c *localContext) received() Metadata { return outgoing(c.Context) }
+func (c *localContext) from() *Server      { return c.server }
+func (c *localContext) isRemote() bool     { return false }
+
+// ending returns the context that ends with the call.
+func (c *localContext) ending() context.Context {
+	for {
+		own := c.own.Load()
+		if own != nil && own != &callOver {
+			return own
+		}
+		var made endingContext
+		made.Context, made.cancel = context.WithCancel(c.Context)
+		if own == &callOver {
+			made.cancel()
+		}
+		if c.own.CompareAndSwap(own, &made) {
+			return &made
+		}
+		made.cancel()
+	}
+}
+
+// end is called once, when the call is over.
+func (c *localContext) end() {
+	if !c.own.CompareAndSwap(nil, &callOver) {
+		c.own.Load().cancel()
+	}
+}
+
+func (c *localContext) Done() <-chan struct{} { return c.ending().Done() }
+
+// Err makes nothing during the call, which has the caller's error until it ends.
+func (c *localContext) Err() error {
+	if c.own.Load() == nil {
+		return c.Context.Err()
+	}
+	return c.ending().Err()
+}
+
+// Value finds the own context, too, from which others are derived.
+func (c *localContext) Value(key any) any {
+	if v, ok := valueOf(c, key); ok {
+		return v
+	}
+	if c.own.Load() == nil {
+		return c.Context.Value(key)
+	}
+	return c.ending().Value(key)
+}
