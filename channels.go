@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // This file alone touches channels by reflection.
@@ -158,9 +160,9 @@ func drainArguments(ch channel, stop <-chan struct{}) { ch.discard(stop) }
 // chanSink puts items into a channel and closes it at the end.
 type chanSink struct {
 	chanEnd
-	holds  *holding // of what is in the channel's buffer, if it is a method's
-	queued []uint64 // what each of the last items put there holds
-	closed bool     // by its other user
+	holds  *account.Holding // of what is in the channel's buffer, if it is a method's
+	queued []uint64         // what each of the last items put there holds
+	closed bool             // by its other user
 }
 
 func (c *chanSink) lateOn(ch any) { c.ch.lastOn(ch) }
@@ -204,14 +206,14 @@ func (c *chanSink) put(it item) (err error) {
 // queue keeps what an item holds while it is in the channel's buffer, and gives
 // back what was taken out of it since the last.
 func (c *chanSink) queue(it item) {
-	if len(c.queued) == 0 && (it.holds == nil || it.holds.n == 0) {
+	if len(c.queued) == 0 && (it.holds == nil || it.holds.N == 0) {
 		return
 	}
-	_, n := it.holds.taken()
+	_, n := it.holds.Taken()
 	c.queued = append(c.queued, n)
 	gone := max(len(c.queued)-c.ch.len(), 0)
 	for _, n := range c.queued[:gone] {
-		c.holds.free(n)
+		c.holds.Free(n)
 	}
 	c.queued = slices.Delete(c.queued, 0, gone)
 }

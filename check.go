@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // TypedMethod is a [Method], a [ServerStream], a [ClientStream] or a [Duplex].
@@ -150,10 +152,10 @@ func (r CheckReport) String() string {
 func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int, left *int) {
 	problem := func(format string, args ...any) { into.Problems = append(into.Problems, fmt.Sprintf(format, args...)) }
 	kind, arg, reply := m.types()
-	if err := typeInfoOf(arg).partly; err != nil {
+	if err := codec.Partly(arg); err != nil {
 		problem("the argument's %v", err)
 	}
-	if err := typeInfoOf(reply).partly; err != nil {
+	if err := codec.Partly(reply); err != nil {
 		problem("the reply's %v", err)
 	}
 	a, b := own.Methods[i], theirs.Methods[i]

@@ -39,7 +39,7 @@ type Client struct {
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
 	limits       Limits
-	decoded      decodeAccount
+	decoded      account.Decoded
 	callOptions  []CallOption
 	options      *callConfig // what they say; nil without
 	multiBuffer  int
@@ -92,7 +92,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 		opt(c)
 	}
 	c.limits = c.limits.withDefaults()
-	c.decoded.init(&c.limits)
+	c.decoded.Init(c.limits.DecodedPerPeer)
 	c.memory = account.NewPeers(c.limits.MessageSize)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)

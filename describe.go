@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // DescriptionService is the name of the service that [WithDescriptions]
@@ -158,7 +160,7 @@ func (d *describer) method(kind Kind, arg, reply reflect.Type) describedMethod {
 // add returns the number of the type.
 func (d *describer) add(t reflect.Type) int {
 	for range maxDescribedDepth {
-		if t.Kind() != reflect.Pointer || t.Implements(selfer) {
+		if t.Kind() != reflect.Pointer || codec.IsSelfer(t) {
 			break
 		}
 		t = t.Elem() // nil is a zero value
@@ -182,7 +184,7 @@ func (d *describer) add(t reflect.Type) int {
 }
 
 func (d *describer) describe(t reflect.Type) describedType {
-	if marshals(t) && t.Kind() != reflect.Interface {
+	if codec.Marshals(t) && t.Kind() != reflect.Interface {
 		return describedType{Kind: kindOwn}
 	}
 	switch k := t.Kind(); k {
@@ -216,14 +218,14 @@ func (d *describer) describe(t reflect.Type) describedType {
 }
 
 func (d *describer) describeStruct(t reflect.Type) describedType {
-	fields := fieldsOf(t)
-	if d.fields += len(fields.order); d.fields > maxDescribedFields {
+	fields := codec.FieldsOf(t)
+	if d.fields += len(fields.Order); d.fields > maxDescribedFields {
 		d.over = true
 		return describedType{}
 	}
-	s := describedType{Kind: kindStruct, Fields: make([]describedField, len(fields.order))}
-	for i, f := range fields.order {
-		name := fields.names[i]
+	s := describedType{Kind: kindStruct, Fields: make([]describedField, len(fields.Order))}
+	for i, f := range fields.Order {
+		name := fields.Names[i]
 		if len(name) > maxDescribedName {
 			d.over = true // a name that is cut is another one
 		}

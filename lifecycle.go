@@ -192,3 +192,16 @@ func (s *Server) admitted(next Handler) Handler {
 		return next(ctx, call)
 	}
 }
+
+// held is the link of the chain in which arguments are accounted for: it gives
+// them back when the method has returned, before the caller gets the reply and
+// may make another call.
+func held(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) error {
+		defer func() {
+			call.Args = nil // or it would be held while the reply is sent
+			call.remote.holding().Release()
+		}()
+		return next(ctx, call)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
@@ -82,12 +83,10 @@ type Limits struct {
 // DefaultLimits returns the limits in force where none are set.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
 
-const maxDepth = 1000
-
 func (l Limits) withDefaults() Limits {
 	l.MessageSize = limitOr(l.MessageSize, 16<<20)
 	l.MessageValues = limitOr(l.MessageValues, 1<<18)
-	l.MessageDepth = min(limitOr(l.MessageDepth, 64), maxDepth)
+	l.MessageDepth = min(limitOr(l.MessageDepth, 64), codec.MaxDepth)
 	if l.MetadataSize == 0 {
 		l.MetadataSize = 8 << 10
 	}

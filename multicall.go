@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // WithMultiStreamBufferSize sets how many arguments [Client.MultiStream] holds
@@ -90,7 +92,7 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	for _, dest := range dests {
 		if !c.isLocal(dest) && !isNil(args) {
 			e := &encodedArgs{value: args}
-			e.bytes, e.err = appendEncoded(nil, args)
+			e.bytes, e.err = codec.Append(nil, args)
 			return e
 		}
 	}
@@ -228,4 +230,11 @@ func (d *distributor) end() error {
 		_ = b.feed.end()
 	}
 	return nil
+}
+
+// encodedArgs is an argument encoded once for many destinations.
+type encodedArgs struct {
+	value any
+	bytes []byte
+	err   error
 }

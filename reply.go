@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -26,22 +28,22 @@ func readFailure(id ServiceID, b []byte) (failure, err error) {
 // setReply stores the reply that came, beside a failure or none, in place of what
 // the caller's variable holds; or err came in place of it. A failure without a
 // reply is an answer, too, and its reply is zero.
-func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
+func (c *Client) setReply(call *CallInfo, m codec.Message, err, failure error) error {
 	failure = call.ownWords(failure)
 	switch {
-	case failure != nil && (err != nil || msgpack.IsNil(m.b)):
+	case failure != nil && (err != nil || msgpack.IsNil(m.B)):
 		call.noReply()
 		return failure
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	h := holding{account: &c.decoded, peer: call.Peer}
-	defer h.release() // it is the caller's
-	if err := decodeReply(m, call.Reply, &c.limits, &h); err != nil && failure == nil {
-		return undecodable(call.ID(), m.b, reflect.TypeOf(call.Reply), err)
+	h := c.decoded.Of(string(call.Peer))
+	defer h.Release() // it is the caller's
+	if err := codec.DecodeReply(m, call.Reply, c.limits.mostDecoded(), &h); err != nil && failure == nil {
+		return undecodable(call.ID(), m.B, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), m.b)
+		call.stats.in(reflect.ValueOf(call.Reply), m.B)
 	}
 	return failure
 }
@@ -52,16 +54,16 @@ func (call *CallInfo) noReply() { reflect.ValueOf(call.Reply).Elem().SetZero() }
 // undecodable is the error of a reply that cannot be decoded into what a pointer
 // of that type points to.
 func undecodable(id ServiceID, b []byte, into reflect.Type, err error) *Error {
-	var part *untravelled
-	var field *misfitError
+	var part *codec.PartError
+	var field *codec.MisfitError
 	switch {
-	case errors.Is(err, errExpands):
+	case errors.Is(err, codec.ErrExpands):
 		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.MessageSize")
-	case errors.As(err, new(*accountError)):
+	case errors.As(err, new(*account.DecodedError)):
 		return clientError(CodeResourceExhausted, id, "the reply: %w", err).over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
 		return clientError(CodeInvalidArgument, id, "the reply's %w", err)
-	case errors.As(err, &field) && field.field != "":
+	case errors.As(err, &field) && field.Field != "":
 		return clientError(CodeInvalidArgument, id, "the reply does not decode into a %v: %w", into, err)
 	}
 	return replyMismatch(id, msgpack.Describe(b), into).because(err)

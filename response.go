@@ -3,6 +3,7 @@ package rpc
 import (
 	"reflect"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -49,11 +50,11 @@ func (call *CallInfo) okHeader() []byte {
 func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err error) {
 	start, raw := len(b), false
 	if call.stats == nil {
-		users, raw = rawBytes(call.Reply)
+		users, raw = codec.Raw(call.Reply)
 	}
 	if raw {
 		b = msgpack.AppendStringHead(b, len(users))
-	} else if b, err = appendEncoded(b, call.Reply); err != nil {
+	} else if b, err = codec.Append(b, call.Reply); err != nil {
 		return b, nil, serverError(CodeInternal, call.ID(), "the reply: %w", err)
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {

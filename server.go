@@ -43,7 +43,7 @@ type Server struct {
 
 	gate     gate
 	slots    slots
-	decoded  decodeAccount
+	decoded  account.Decoded
 	conns    conns
 	sessions serverSessions
 	memory   *account.Peers
@@ -119,7 +119,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
-	s.decoded.init(&s.limits)
+	s.decoded.Init(s.limits.DecodedPerPeer)
 	s.memory = account.NewPeers(s.limits.MessageSize)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -218,10 +219,10 @@ func ownType(t reflect.Type, name string) bool {
 }
 
 func (m *method) localOnly() error {
-	if err := typeInfoOf(m.arg).partly; err != nil {
+	if err := codec.Partly(m.arg); err != nil {
 		return fmt.Errorf("the argument's %w", err)
 	}
-	if err := typeInfoOf(m.reply).partly; err != nil {
+	if err := codec.Partly(m.reply); err != nil {
 		return fmt.Errorf("the reply's %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/multiformats/go-multistream"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -33,7 +34,7 @@ const maxTries = 3
 
 // call makes a unary call on a session. Where the peer has none it returns a
 // stream to make the call on, or errNoSession.
-func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encodedValue) (network.Stream, error) {
+func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *codec.Encoded) (network.Stream, error) {
 	c := s.client
 	if msgpack.StringMapSize(outgoing(ctx)) > maxSessionHeader/2 {
 		return nil, errNoSession // the header has to be in one piece
@@ -44,7 +45,7 @@ func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *encoded
 			return st, err
 		}
 		if call.stats != nil && try == 1 {
-			call.stats.out(reflect.ValueOf(call.Args), body.head)
+			call.stats.out(reflect.ValueOf(call.Args), body.Head)
 		}
 		err = session.call(ctx, c, call, body)
 		if err == nil {
@@ -103,7 +104,7 @@ func (s *clientSessions) endedError(call *CallInfo, ended *mux.EndedError) error
 }
 
 // call makes one call.
-func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *encodedValue) error {
+func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, body *codec.Encoded) error {
 	r := newSessionRequest(ctx, call, body)
 	defer r.done()
 	reply, err := s.mux.Call(ctx, &r.Request)
@@ -113,17 +114,17 @@ func (s *clientSession) call(ctx context.Context, c *Client, call *CallInfo, bod
 // sessionRequest is what a session carries of a call, in a buffer of the pool.
 type sessionRequest struct{ mux.Request }
 
-func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) (r sessionRequest) {
+func newSessionRequest(ctx context.Context, call *CallInfo, body *codec.Encoded) (r sessionRequest) {
 	h := wire.Header{Service: call.Service, Method: call.Method, Kind: wire.KindUnary, Metadata: outgoing(ctx)}
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
 	r.Head = wire.AppendHeader(account.NewBuffer(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
-	r.Body, r.Owned, r.Code = body.head, len(r.Head)+len(body.head), codeNumber
-	r.Keep = wantsBytes(call.Reply)
-	if body.users != nil {
-		r.Head = append(r.Head, body.head...)
-		r.Body = body.users
+	r.Body, r.Owned, r.Code = body.Head, len(r.Head)+len(body.Head), codeNumber
+	r.Keep = codec.WantsBytes(call.Reply)
+	if body.User != nil {
+		r.Head = append(r.Head, body.Head...)
+		r.Body = body.User
 	}
 	return r
 }
@@ -204,7 +205,7 @@ func (c *Client) finish(call *CallInfo, b []byte, kept bool) error {
 		b = b[1:]
 	}
 	values, err := msgpack.Count(b, l.message())
-	err = c.setReply(call, message{b, values, kept}, err, failure)
+	err = c.setReply(call, codec.Message{B: b, Values: values, Kept: kept}, err, failure)
 	if err != nil && !isCallError(err) { // it is not one value
 		err = clientError(CodeInternal, call.ID(), "bad response: %w", err)
 	}

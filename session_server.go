@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -136,7 +137,7 @@ type serverCall struct {
 	in      *mux.Incoming
 	header  int // how long it is
 	methods serverContext
-	holds   holding
+	holds   account.Holding
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
@@ -149,7 +150,7 @@ func (c *serverCall) caller() peer.ID { return c.session.peer }
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	s := c.server
-	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}, holds: holding{account: &s.decoded, peer: c.peer}}
+	call := &serverCall{session: c, in: in, CallInfo: CallInfo{Peer: c.peer, Kind: Unary}, holds: s.decoded.Of(string(c.peer))}
 	call.remote = call
 	defer call.end()
 	in.HasSlot = s.slots.takePeer(c.peer)
@@ -197,7 +198,7 @@ func (c *serverCall) serveRequest() error {
 
 func (c *serverCall) context() *serverContext { return &c.methods }
 
-func (c *serverCall) holding() *holding { return &c.holds }
+func (c *serverCall) holding() *account.Holding { return &c.holds }
 
 // watched returns the call's context as one that ends when the caller has
 // gone. It is made when somebody asks, which most methods never do.
@@ -253,7 +254,7 @@ func (c *serverCall) givenUp(code uint64, err error) {
 // receive waits for the argument and decodes it.
 func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 	l := &c.session.server.limits
-	all, kept, err := c.in.Whole(ctx, call.method.arg == bytesType)
+	all, kept, err := c.in.Whole(ctx, codec.IsBytes(call.method.arg))
 	if err != nil {
 		return sessionError(err, call.ID(), ServerErr, "the argument", l)
 	}
@@ -262,14 +263,14 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 		return call.method.mismatch("nil") // noArgument
 	}
 	values, err := msgpack.Count(b, l.message())
-	err = call.setArgument(message{b, values, kept}, err, l)
+	err = call.setArgument(codec.Message{B: b, Values: values, Kept: kept}, err, l)
 	c.in.Release() // before the method runs: it may be large
 	return err
 }
 
 // respond sends the reply and the error.
 func (c *serverCall) respond(call *CallInfo, err error) error {
-	b, users, told := c.session.server.appendResponse(account.NewBuffer(firstEncoding)[:0], call, err)
+	b, users, told := c.session.server.appendResponse(account.NewBuffer(codec.FirstEncoding)[:0], call, err)
 	defer func() { account.FreeBuffer(b) }()
 	if !c.in.HasSlot { // or there would be no bound to how many wait for the peer to read
 		return c.in.Decline(b)

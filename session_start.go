@@ -29,7 +29,7 @@ func (c *Client) startOnSession(ctx context.Context, call *Call, args any) bool 
 	session.mux.Start(ctx, &request.Request, func(reply mux.Reply, err error) {
 		err = session.finish(ctx, c, info, reply, err)
 		request.done()
-		body.done()
+		body.Done()
 		if errors.As(err, new(*mux.EndedError)) {
 			if err = c.sessions.retry(session, info, err, false); err == nil || err == errNoSession {
 				call.make(ctx, c, args)

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // transport is the seam: it carries one call to its end. Everything else that
@@ -34,7 +36,7 @@ type remoteCall interface {
 	// context is where the method's context is made: one allocation less.
 	context() *serverContext
 	// holding is what the call's arguments hold, decoded.
-	holding() *holding
+	holding() *account.Holding
 }
 
 // streamEnds are a streaming call's: its arguments come from in, its replies
@@ -57,10 +59,10 @@ func (e *streamEnds) record(r *recorder) {
 
 // item is one of a stream's.
 type item struct {
-	value reflect.Value // the item; none if a typed end holds it
-	ptr   any           // points to it, if that is known
-	size  *int          // where to say how long it is, encoded, if anybody asks
-	holds *charge       // of one that was decoded
+	value reflect.Value   // the item; none if a typed end holds it
+	ptr   any             // points to it, if that is known
+	size  *int            // where to say how long it is, encoded, if anybody asks
+	holds *account.Charge // of one that was decoded
 }
 
 // newItem returns a new value of a type, and the pointer to decode it by. Where

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // A pipe holds some items, so that not each of them is a change of goroutine,
@@ -42,7 +44,7 @@ type pipe[T any] struct {
 	told     chan struct{} // see refuse
 	takers   waiters
 	putters  waiters
-	holds    *holding // what the items in the ring hold of it
+	holds    *account.Holding // what the items in the ring hold of it
 
 	// What a pump is about to put and has taken, and the lengths of those,
 	// encoded.
@@ -138,7 +140,7 @@ func (p *pipe[T]) pop() (v T) {
 	it := &p.ring[p.first]
 	v = it.v
 	if it.n > 0 {
-		p.holds.free(it.n)
+		p.holds.Free(it.n)
 	}
 	*it = pipeItem[T]{}
 	p.first = (p.first + 1) & (len(p.ring) - 1)
@@ -319,7 +321,7 @@ func (p *pipe[T]) put(it item) error {
 	return err
 }
 
-func (p *pipe[T]) give(v T, holds *charge) error {
+func (p *pipe[T]) give(v T, holds *account.Charge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inSize > 0 {
@@ -327,7 +329,7 @@ func (p *pipe[T]) give(v T, holds *charge) error {
 	}
 	for p.ended == nil && !p.halted {
 		if p.n < p.limit() {
-			of, n := holds.taken()
+			of, n := holds.Taken()
 			if n > 0 {
 				p.holds = of
 			}

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -40,13 +42,13 @@ func (t *remoteTransport) carry(ctx context.Context, call *CallInfo) error {
 		return clientError(CodeResourceExhausted, call.ID(),
 			"metadata of %d bytes, and %d may be; Limits.MetadataSize sets it", n, c.limits.MetadataSize).over("Limits.MetadataSize")
 	}
-	var body encodedValue
+	var body codec.Encoded
 	if call.Kind == Unary {
 		var err error
 		if body, err = c.encode(call); err != nil {
 			return err
 		}
-		defer body.done()
+		defer body.Done()
 	}
 	err := errNoSession
 	if call.Kind == Unary && !c.noSessions {
@@ -68,23 +70,23 @@ func (t *remoteTransport) carry(ctx context.Context, call *CallInfo) error {
 
 // encode returns the encoded argument of a unary call, checked against the
 // limits.
-func (c *Client) encode(call *CallInfo) (body encodedValue, err error) {
+func (c *Client) encode(call *CallInfo) (body codec.Encoded, err error) {
 	switch {
 	case call.encoded != nil:
-		body.head, err = call.encoded.bytes, call.encoded.err
+		body.Head, err = call.encoded.bytes, call.encoded.err
 	case isNil(call.Args):
-		body.head = noArgument
+		body.Head = noArgument
 	default:
-		body, err = encode(call.Args, call.stats != nil)
+		body, err = codec.Encode(call.Args, call.stats != nil)
 	}
-	if n := body.len(); err == nil && n > c.limits.MessageSize {
+	if n := body.Len(); err == nil && n > c.limits.MessageSize {
 		err = clientError(CodeResourceExhausted, call.ID(),
 			"the argument is %d bytes long, and %d may be; Limits.MessageSize of the client sets it", n, c.limits.MessageSize).over("Limits.MessageSize")
 	} else if err != nil {
 		err = clientError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
 	}
 	if err != nil {
-		body.done()
+		body.Done()
 	}
 	return body, err
 }
@@ -97,7 +99,7 @@ var noArgument = []byte{wire.StreamEnd}
 // way, because libp2p had remembered its protocols wrongly.
 var errNotServed = errors.New("the peer does not serve the protocol")
 
-func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body encodedValue, protocols ...protocol.ID) error {
+func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body codec.Encoded, protocols ...protocol.ID) error {
 	st, err := t.client.newStream(ctx, call, protocols...)
 	if err != nil {
 		return err
@@ -106,7 +108,7 @@ func (t *remoteTransport) attempt(ctx context.Context, call *CallInfo, body enco
 }
 
 // carryOn makes the call on a stream.
-func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body encodedValue, st network.Stream) error {
+func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body codec.Encoded, st network.Stream) error {
 	c := t.client
 	conn := &clientConn{st: st, client: c, call: call, ctx: ctx}
 	if err := conn.open(ctx); err != nil {
@@ -208,11 +210,11 @@ func (c *clientConn) header(ctx context.Context) *wire.Header {
 const writeAhead = 64 << 10
 
 // unary sends the argument and receives the reply, in the caller's goroutine.
-func (c *clientConn) unary(body encodedValue) error {
+func (c *clientConn) unary(body codec.Encoded) error {
 	if c.call.stats != nil {
-		c.call.stats.out(reflect.ValueOf(c.call.Args), body.head)
+		c.call.stats.out(reflect.ValueOf(c.call.Args), body.Head)
 	}
-	if body.len() <= writeAhead {
+	if body.Len() <= writeAhead {
 		// An error of writing is explained by what the server has sent, if it
 		// has sent anything.
 		werr := c.write(body)
@@ -252,13 +254,13 @@ func (c *clientConn) unary(body encodedValue) error {
 
 // write sends the header and the argument. Where it is this side that fails
 // the error is the call's; otherwise the server may have said why.
-func (c *clientConn) write(body encodedValue) error {
+func (c *clientConn) write(body codec.Encoded) error {
 	var err error
-	if body.users != nil {
-		c.W.B = append(c.W.B, body.head...)
-		err = c.W.FlushWith(body.users, true)
+	if body.User != nil {
+		c.W.B = append(c.W.B, body.Head...)
+		err = c.W.FlushWith(body.User, true)
 	} else {
-		err = c.W.FlushWith(body.head, false)
+		err = c.W.FlushWith(body.Head, false)
 	}
 	if err == nil {
 		return nil
@@ -278,8 +280,8 @@ func (c *clientConn) receive() error {
 	if err != nil {
 		return err
 	}
-	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, wantsBytes(call.Reply))
-	return c.client.setReply(call, message{b, c.R.Values(), kept}, err, failure)
+	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, codec.WantsBytes(call.Reply))
+	return c.client.setReply(call, codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err, failure)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -294,10 +296,10 @@ func (c *clientConn) stream() error {
 		}
 	}
 	to := &wireSink{w: &c.W, limits: l, id: call.ID(), stats: call.stats, kind: ClientErr, item: "argument", close: closeSend}
-	h := &holding{account: &c.client.decoded, peer: call.Peer}
-	defer h.release() // what has not been received is the caller's
+	h := c.client.decoded.Of(string(call.Peer))
+	defer h.Release() // what has not been received is the caller's
 	from := &wireSource{
-		r: &c.R, charge: charge{of: h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, charge: account.Charge{Of: &h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
 		decodeError: func(b []byte, err error) *Error {
 			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},

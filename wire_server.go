@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -29,7 +31,7 @@ type serverConn struct {
 	ctx     context.Context // ends with the deadline or by cancel
 	cancel  context.CancelCauseFunc
 	methods serverContext
-	holds   holding
+	holds   account.Holding
 	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
 	argsEnd bool        // all arguments have been read
 	told    bool        // the reply or the error has been written
@@ -46,7 +48,7 @@ type serverConn struct {
 
 func (c *serverConn) context() *serverContext { return &c.methods }
 
-func (c *serverConn) holding() *holding { return &c.holds }
+func (c *serverConn) holding() *account.Holding { return &c.holds }
 
 func (c *serverConn) caller() peer.ID { return c.st.Conn().RemotePeer() }
 
@@ -57,7 +59,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	c := &serverConn{st: st, server: s, marked: marked, holds: holding{account: &s.decoded, peer: st.Conn().RemotePeer()}}
+	c := &serverConn{st: st, server: s, marked: marked, holds: s.decoded.Of(string(st.Conn().RemotePeer()))}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	c.Share(shareOf(s.memory, st))
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c, remote: c}
@@ -176,7 +178,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	l := &c.server.limits
 	if call.Kind == Streaming {
 		in := &wireSource{
-			r: &c.R, charge: charge{of: &c.holds}, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
+			r: &c.R, charge: account.Charge{Of: &c.holds}, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
 			item: "argument", kind: ServerErr, stop: c.stopReading,
 			decodeError: func(b []byte, err error) *Error { return argumentError(call.method, b, err) },
 		}
@@ -186,7 +188,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 		call.stream = &streamEnds{in: in, out: out}
 		return nil
 	}
-	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, call.method.arg == bytesType)
+	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, codec.IsBytes(call.method.arg))
 	if err == io.EOF {
 		return serverError(CodeInvalidArgument, call.ID(),
 			"there is no argument: the method is unary"+useCall)
@@ -194,7 +196,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 	if err == msgpack.ErrInvalid && c.R.EndBuffered() {
 		return call.method.mismatch("nil") // noArgument
 	}
-	if err := call.setArgument(message{b, c.R.Values(), kept}, err, l); err != nil {
+	if err := call.setArgument(codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err, l); err != nil {
 		return err
 	}
 	c.argsEnd = true
@@ -207,7 +209,7 @@ func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
 }
 
 // setArgument decodes a unary call's argument; or err came in place of it.
-func (call *CallInfo) setArgument(m message, err error, l *Limits) error {
+func (call *CallInfo) setArgument(m codec.Message, err error, l *Limits) error {
 	if err != nil {
 		if err = limitError(err, call.ID(), ServerErr, "the argument", l); !isCallError(err) {
 			err = serverError(CodeInvalidArgument, call.ID(), "the argument: %w", err)
@@ -215,28 +217,28 @@ func (call *CallInfo) setArgument(m message, err error, l *Limits) error {
 		return err
 	}
 	arg := newItem(call.method.arg)
-	if _, err := decode(m, arg.ptr, l, call.remote.holding()); err != nil {
-		e, full := argumentError(call.method, m.b, err), new(accountError)
-		return e.notSent(errors.As(err, &full) && full.passes())
+	if _, err := codec.Decode(m, arg.ptr, l.mostDecoded(), call.remote.holding()); err != nil {
+		e, full := argumentError(call.method, m.B, err), new(account.DecodedError)
+		return e.notSent(errors.As(err, &full) && full.Passes())
 	}
 	call.Args = call.method.box.Box(arg.value, arg.ptr)
-	call.stats.in(arg.value, m.b)
+	call.stats.in(arg.value, m.B)
 	return nil
 }
 
 // argumentError is the error of an argument that does not decode.
 func argumentError(m *method, b []byte, err error) *Error {
-	var part *untravelled
-	var field *misfitError
+	var part *codec.PartError
+	var field *codec.MisfitError
 	switch {
-	case errors.Is(err, errExpands):
+	case errors.Is(err, codec.ErrExpands):
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.MessageSize")
-	case errors.As(err, new(*accountError)):
+	case errors.As(err, new(*account.DecodedError)):
 		return serverError(CodeResourceExhausted, m.id, "the argument: %w", err).over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
-		part.of = m.arg
+		part.Of = m.arg
 		return serverError(CodeInvalidArgument, m.id, "the argument's %w", part)
-	case errors.As(err, &field) && field.field != "":
+	case errors.As(err, &field) && field.Field != "":
 		e := undecoded(ServerErr, m.id, m.arg.String(), err.Error())
 		e.cause = err
 		return e

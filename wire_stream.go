@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -24,7 +26,7 @@ type wireSource struct {
 	marked      bool // the last item is followed by a mark
 	responses   bool // each item has a header
 	lastOK      []byte
-	charge      charge // of the item that was returned last
+	charge      account.Charge // of the item that was returned last
 	decodeError func(b []byte, err error) *Error
 	stop        func()
 }
@@ -32,7 +34,7 @@ type wireSource struct {
 func (s *wireSource) halt() { s.stop() }
 
 func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
-	s.charge.free()
+	s.charge.Free()
 	if s.marked {
 		if !wait && s.r.EndBuffered() {
 			return it, stateEnd, nil
@@ -59,14 +61,14 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	}
 	s.count++
 	it = into.fresh()
-	took, err := decode(message{b: b, values: s.r.Values()}, it.ptr, s.limits, s.charge.of)
+	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.ptr, s.limits.mostDecoded(), s.charge.Of)
 	if err != nil {
 		e := *s.decodeError(b, err)
 		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
 		return it, stateEnd, &e
 	}
-	if took > unaccounted {
-		s.charge.n, it.holds = took, &s.charge
+	if took > account.Unaccounted {
+		s.charge.N, it.holds = took, &s.charge
 	}
 	if it.sized(len(b)); took > smallItem {
 		it.sized(int(took))
@@ -150,12 +152,12 @@ func (s *wireSink) put(it item) error {
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
-	data, users := rawBytes(it.encodable())
+	data, users := codec.Raw(it.encodable())
 	if users = users && len(data) >= wire.FlushSize && s.stats == nil; users {
 		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
 	} else {
 		var err error
-		if b, err = appendEncoded(b, it.encodable()); err != nil {
+		if b, err = codec.Append(b, it.encodable()); err != nil {
 			s.w.B = b[:start]
 			return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
 		}

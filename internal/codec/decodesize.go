@@ -1,14 +1,12 @@
-package rpc
+package codec
 
 import (
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
-	"strings"
-	"sync"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
@@ -18,7 +16,8 @@ import (
 // the codec would make negative, what stands where only nil can be decoded, and
 // the field that did not decode.
 
-var errExpands = errors.New("it takes too much memory when decoded")
+// ErrExpands says that a message takes more memory when it is decoded than it may.
+var ErrExpands = errors.New("it takes too much memory when decoded")
 
 // loosely is the share of a peer's account in which a message counts as what it
 // takes at most, by its type and the number of its values. Only where there is
@@ -33,55 +32,24 @@ const loosely = 4
 // cannotTravel): the codec fills channels, and would wait for room in one. Most
 // messages are too short for the first, have nothing like the second, are of
 // types without the third, and are not looked at.
-func decodedSize(m message, into reflect.Type, l *Limits, h *holding) (size uint64, err error) {
-	b, budget, info := m.b, l.mostDecoded(), typeInfoOf(into)
+func decodedSize(m Message, into reflect.Type, most uint64, h *account.Holding) (size uint64, err error) {
+	b, info := m.B, typeInfoOf(into)
 	size = uint64(into.Elem().Size()) + uint64(len(b))
-	most := size + uint64(m.values)*info.largest
-	if most <= budget && !(info.signed && msgpack.MayHoldGreat(b)) && info.partly == nil &&
-		(most <= unaccounted || h.take(most, h.account.most/loosely) == nil) {
-		return most, nil
+	roughly := size + uint64(m.Values)*info.largest
+	if roughly <= most && !(info.signed && msgpack.MayHoldGreat(b)) && info.partly == nil &&
+		(roughly <= account.Unaccounted || h.Take(roughly, h.Most()/loosely) == nil) {
+		return roughly, nil
 	}
-	s := sizer{total: size, budget: budget}
+	s := sizer{total: size, budget: most}
 	_, err = s.value(b, into.Elem())
 	switch e := err.(type) {
 	case nil:
-		return s.total, h.takeLarge(s.total)
-	case *untravelled:
-		e.of, e.path = into, s.path
+		return s.total, h.TakeLarge(s.total)
+	case *PartError:
+		e.Of, e.path = into, s.path
 		return 0, e
 	}
-	return 0, &misfitError{pathText(s.path), err}
-}
-
-// misfitError is the error of a message that does not fit a type.
-type misfitError struct {
-	field string // which does not; empty if that is all of the message
-	cause error
-}
-
-func (e *misfitError) Error() string {
-	if e.field == "" {
-		return e.cause.Error()
-	}
-	return "field " + e.field + ": " + e.cause.Error()
-}
-
-func (e *misfitError) Unwrap() error { return e.cause }
-
-var errHere = errors.New("here")
-
-// misfit is the error of a message that the codec, when it had read so much of
-// it, did not get into what a pointer points to.
-func misfit(b []byte, into reflect.Type, read int, err error) error {
-	s := sizer{budget: math.MaxUint64, whole: len(b), stop: read}
-	field := ""
-	if _, found := s.value(b, into.Elem()); found == errHere {
-		field = pathText(s.path)
-	}
-	if cause := errors.Unwrap(err); cause != nil {
-		err = cause // without the position, which is of bytes that nobody sees
-	}
-	return &misfitError{field, err}
+	return 0, &MisfitError{pathText(s.path), err}
 }
 
 // largestValue is the most memory that one value of a message can take in a
@@ -89,7 +57,7 @@ func misfit(b []byte, into reflect.Type, read int, err error) error {
 // it allocates.
 func largestValue(t reflect.Type, seen map[reflect.Type]bool) uint64 {
 	most := allocates(t)
-	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {
+	if seen[t] || t.Kind() != reflect.Interface && Marshals(t) {
 		return most
 	}
 	seen[t] = true
@@ -110,7 +78,7 @@ func largestValue(t reflect.Type, seen map[reflect.Type]bool) uint64 {
 		of(t.Elem(), mapOf(1, t.Key(), t.Elem()))
 	case reflect.Struct:
 		for i := range t.NumField() {
-			of(t.Field(i).Type, fieldsOf(t).embedded)
+			of(t.Field(i).Type, FieldsOf(t).embedded)
 		}
 	}
 	return most
@@ -217,7 +185,7 @@ func (s *sizer) here(rest []byte) bool { return s.stop > 0 && s.whole-len(rest) 
 func (s *sizer) add(n uint64) error {
 	s.total += n
 	if s.total > s.budget {
-		return fmt.Errorf("%w: more than %d bytes, which Limits.MessageSize sets", errExpands, s.budget)
+		return fmt.Errorf("%w: more than %d bytes, which Limits.MessageSize sets", ErrExpands, s.budget)
 	}
 	return nil
 }
@@ -238,23 +206,23 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 	}
 	n, isMap, rest, ok := msgpack.Open(b)
 	if !ok && isSigned(t) {
-		if great, over := msgpack.Great(b); over && !marshals(t) {
+		if great, over := msgpack.Great(b); over && !Marshals(t) {
 			return nil, fmt.Errorf("%d does not fit a %v", great, t)
 		}
 	}
 	if t.Kind() != reflect.Struct && !msgpack.IsNil(b) {
 		if why := cannotTravel(t); why != "" {
-			return nil, &untravelled{why: why}
+			return nil, &PartError{why: why}
 		}
 	}
-	if !ok || marshals(t) {
+	if !ok || Marshals(t) {
 		return s.skip(b) // its bytes are bounded as they are
 	}
 	if s.here(rest) {
 		return nil, errHere
 	}
 	if t.Kind() == reflect.Struct && n > 0 {
-		if err := s.add(fieldsOf(t).embedded); err != nil {
+		if err := s.add(FieldsOf(t).embedded); err != nil {
 			return nil, err
 		}
 	}
@@ -276,10 +244,10 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 	case reflect.Array:
 		each = func(uint64) reflect.Type { return t.Elem() }
 	case reflect.Struct: // its fields, in order
-		fields := fieldsOf(t)
+		fields := FieldsOf(t)
 		each = func(i uint64) reflect.Type {
-			if i < uint64(len(fields.order)) {
-				return fields.order[i]
+			if i < uint64(len(fields.Order)) {
+				return fields.Order[i]
 			}
 			return nil
 		}
@@ -300,10 +268,10 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 // pairs passes over those of a map.
 func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err error) {
 	key, elem := anyType, anyType
-	var fields *fieldTypes
+	var fields *Fields
 	switch t.Kind() {
 	case reflect.Struct:
-		fields = fieldsOf(t)
+		fields = FieldsOf(t)
 	case reflect.Map:
 		key, elem = t.Key(), t.Elem()
 	case reflect.Slice, reflect.Array: // keys and elements in turn
@@ -327,7 +295,7 @@ func (s *sizer) pairs(b []byte, n uint64, t reflect.Type) (rest []byte, err erro
 			if s.here(after) {
 				return nil, errHere
 			}
-			b, elem = after, fields.byName[string(name)]
+			b, elem = after, fields.ByName[string(name)]
 		} else if b, err = s.part(b, key); err != nil {
 			return nil, s.within(err, "[key]")
 		}
@@ -358,48 +326,3 @@ func (s *sizer) skip(b []byte) (rest []byte, err error) {
 }
 
 var anyType = reflect.TypeFor[any]()
-
-// fieldTypes are the types of a struct's fields, as the codec finds them.
-type fieldTypes struct {
-	byName map[string]reflect.Type
-	order  []reflect.Type
-	names  []string // in the same order
-
-	embedded uint64 // what the pointers among embedded structs allocate
-}
-
-func isStruct(t reflect.Type) bool {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t.Kind() == reflect.Struct
-}
-
-var fieldCache sync.Map // reflect.Type to *fieldTypes
-
-func fieldsOf(t reflect.Type) *fieldTypes {
-	if f, ok := fieldCache.Load(t); ok {
-		return f.(*fieldTypes)
-	}
-	f := &fieldTypes{byName: make(map[string]reflect.Type)}
-	for _, field := range reflect.VisibleFields(t) {
-		name := field.Name
-		tag := field.Tag.Get("codec")
-		if tag == "" {
-			tag = field.Tag.Get("json")
-		}
-		if !field.IsExported() || tag == "-" {
-			continue
-		}
-		if own, _, _ := strings.Cut(tag, ","); own != "" {
-			name = own
-		} else if field.Anonymous && isStruct(field.Type) {
-			f.embedded += allocates(field.Type)
-			continue // its fields are visible themselves
-		}
-		f.byName[name] = field.Type
-		f.order, f.names = append(f.order, field.Type), append(f.names, name)
-	}
-	stored, _ := fieldCache.LoadOrStore(t, f)
-	return stored.(*fieldTypes)
-}

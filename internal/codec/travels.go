@@ -1,4 +1,4 @@
-package rpc
+package codec
 
 import (
 	"bytes"
@@ -7,23 +7,23 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/ugorji/go/codec"
+	ugorji "github.com/ugorji/go/codec"
 )
 
 // What a value would lose on its way is an error when it is there, and nothing
 // when it is nil or zero: types are not refused. That a type has such parts is
 // told when a method is registered, and by Check.
 
-// untravelled is the error of a value with a part that cannot travel.
-type untravelled struct {
-	of    reflect.Type // that the path begins at
+// PartError is the error of a value with a part that cannot travel.
+type PartError struct {
+	Of    reflect.Type // that the path begins at
 	path  []string     // of the part, from inside out
 	why   string
 	outer []string // of an interface that holds a value of the type, from inside out
 }
 
-func (e *untravelled) Error() string {
-	text := fmt.Sprintf("type %v cannot travel: %s%s", e.of, describePath(e.path), e.why)
+func (e *PartError) Error() string {
+	text := fmt.Sprintf("type %v cannot travel: %s%s", e.Of, describePath(e.path), e.why)
 	if len(e.outer) > 0 {
 		text = "field " + pathText(e.outer) + ": " + text
 	}
@@ -31,8 +31,8 @@ func (e *untravelled) Error() string {
 }
 
 // within adds to the path of a part.
-func (e *untravelled) within(part string) {
-	if e.of == nil {
+func (e *PartError) within(part string) {
+	if e.Of == nil {
 		e.path = append(e.path, part)
 	} else {
 		e.outer = append(e.outer, part)
@@ -72,8 +72,12 @@ var (
 	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	selfer            = reflect.TypeFor[codec.Selfer]()
+	selfer            = reflect.TypeFor[ugorji.Selfer]()
 )
+
+// IsSelfer reports whether t itself writes and reads its encoding, by methods of
+// the codec library's interface.
+func IsSelfer(t reflect.Type) bool { return t.Implements(selfer) }
 
 // obstacle finds the first part of t that is lost where it is not nil or zero.
 func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why string) {
@@ -81,7 +85,7 @@ func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why st
 		return nil, ""
 	}
 	seen[t] = true
-	if why = cannotTravel(t); why != "" || marshals(t) {
+	if why = cannotTravel(t); why != "" || Marshals(t) {
 		return nil, why
 	}
 	switch t.Kind() {
@@ -113,7 +117,7 @@ func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why st
 func cannotTravel(t reflect.Type) (why string) {
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		if !marshals(t) {
+		if !Marshals(t) {
 			return "a " + t.Kind().String() + " (" + t.String() + ")"
 		}
 	case reflect.Interface:
@@ -128,9 +132,9 @@ func cannotTravel(t reflect.Type) (why string) {
 	return ""
 }
 
-// marshals reports whether t's own methods say how it travels. A text form
+// Marshals reports whether t's own methods say how it travels. A text form
 // does not count: the codec uses it in text formats only.
-func marshals(t reflect.Type) bool {
+func Marshals(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return (t.Implements(binaryMarshaler) || p.Implements(binaryMarshaler)) &&
 		(t.Kind() == reflect.Interface || p.Implements(binaryUnmarshaler)) ||
@@ -140,7 +144,7 @@ func marshals(t reflect.Type) bool {
 // onlyText reports whether all of a struct's content is hidden, and would be
 // lost without a word, though it has a text form.
 func onlyText(t reflect.Type) bool {
-	if marshals(t) {
+	if Marshals(t) {
 		return false
 	}
 	for i := range t.NumField() {

@@ -1,4 +1,4 @@
-package rpc
+package codec
 
 import (
 	"reflect"
@@ -23,7 +23,7 @@ func isMisread(t reflect.Type) bool {
 	case reflect.Struct, reflect.Array:
 		return !direct.BehindInterface(t)
 	case reflect.Map, reflect.Chan:
-		return marshals(t)
+		return Marshals(t)
 	}
 	return false
 }

@@ -1,4 +1,4 @@
-package rpc
+package codec
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ import (
 const maxEncoded = 1 << 26
 
 var (
-	errNestsDeep = fmt.Errorf("it nests deeper than %d: is it cyclic?", maxDepth)
+	errNestsDeep = fmt.Errorf("it nests deeper than %d: is it cyclic?", MaxDepth)
 	errHoldsMany = fmt.Errorf("it holds more than %d values, which is the most that one message may", maxEncoded)
 )
 
@@ -29,7 +29,7 @@ var (
 func checkValue(v any) (misread bool, err error) {
 	w := walker{left: maxEncoded}
 	if err := w.dynamic(v, 0); err != nil {
-		if part, ok := err.(*untravelled); ok && part.of == reflect.TypeOf(v) {
+		if part, ok := err.(*PartError); ok && part.Of == reflect.TypeOf(v) {
 			return false, err // which names the type
 		}
 		return false, fmt.Errorf("cannot encode %T: %w", v, err)
@@ -46,7 +46,7 @@ type walker struct {
 
 // open accounts for a container of n parts, within depth others.
 func (w *walker) open(n, depth int) error {
-	if n > 0 && depth >= maxDepth {
+	if n > 0 && depth >= MaxDepth {
 		return errNestsDeep
 	}
 	if w.left -= n; w.left < 0 {
@@ -94,7 +94,7 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 		if v.IsNil() {
 			return nil
 		}
-		if hops == maxDepth { // a pointer can lead to itself, with no container between
+		if hops == MaxDepth { // a pointer can lead to itself, with no container between
 			return errNestsDeep
 		}
 		held = v.Kind() == reflect.Interface
@@ -114,8 +114,8 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 		return nil
 	}
 	err := w.parts(v, n, depth)
-	if part, ok := err.(*untravelled); ok && unknown && part.of == nil {
-		part.of = of
+	if part, ok := err.(*PartError); ok && unknown && part.Of == nil {
+		part.Of = of
 	}
 	return err
 }
@@ -123,7 +123,7 @@ func (w *walker) value(v reflect.Value, depth int, held bool) error {
 // parts visits v, which is no pointer, and what it is made of.
 func (w *walker) parts(v reflect.Value, n *nesting, depth int) error {
 	if n.why != "" && loses(v) {
-		return &untravelled{why: n.why}
+		return &PartError{why: n.why}
 	}
 	switch v.Kind() {
 	case reflect.Map:
@@ -152,7 +152,7 @@ func (w *walker) parts(v reflect.Value, n *nesting, depth int) error {
 
 // within names the part of a value that err is of.
 func within(err error, part string) error {
-	if e, ok := err.(*untravelled); ok {
+	if e, ok := err.(*PartError); ok {
 		e.within(part)
 	}
 	return err
@@ -251,7 +251,7 @@ func leadsOn(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if around, known := seen[t]; known {
 		return around
 	}
-	if t.Kind() != reflect.Pointer && marshals(t) {
+	if t.Kind() != reflect.Pointer && Marshals(t) {
 		return false
 	}
 	seen[t] = true

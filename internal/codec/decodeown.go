@@ -1,4 +1,4 @@
-package rpc
+package codec
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/ugorji/go/codec"
+	ugorji "github.com/ugorji/go/codec"
 )
 
 // The zero value of a type with a binary form of its own has to travel even
@@ -43,7 +43,7 @@ func newOwnForms(types map[reflect.Type]struct{}) *ownForms {
 			panic(err) // the handle is new, and the type has a name
 		}
 	}
-	return &ownForms{types: types, pool: sync.Pool{New: func() any { return codec.NewDecoderBytes(nil, h) }}}
+	return &ownForms{types: types, pool: sync.Pool{New: func() any { return ugorji.NewDecoderBytes(nil, h) }}}
 }
 
 // decodeOwnForms makes the decoders know the own forms in t.
@@ -71,7 +71,7 @@ func findOwnForms(t reflect.Type, found map[reflect.Type]struct{}, seen map[refl
 		return
 	}
 	seen[t] = true
-	if t.Kind() != reflect.Pointer && marshals(t) {
+	if t.Kind() != reflect.Pointer && Marshals(t) {
 		p := reflect.PointerTo(t)
 		if t != typeTime && t.PkgPath() != "" && t.Kind() != reflect.Interface && !p.Implements(selfer) {
 			found[t] = struct{}{}

@@ -1,4 +1,4 @@
-package rpc
+package codec
 
 import (
 	"reflect"
@@ -11,8 +11,8 @@ import (
 // does not go through the codec: it need not be copied there, nor memory be
 // zeroed that is written at once. The bytes are the same.
 
-// rawBytes returns what v holds if it is bytes and nothing else, and not nil.
-func rawBytes(v any) (data []byte, ok bool) {
+// Raw returns what v holds if it is bytes and nothing else, and not nil.
+func Raw(v any) (data []byte, ok bool) {
 	switch v := v.(type) {
 	case []byte:
 		data = v
@@ -24,40 +24,42 @@ func rawBytes(v any) (data []byte, ok bool) {
 	return data, data != nil
 }
 
-// encodedValue is an encoded argument or reply: bytes of the buffer pool or shared
+// Encoded is an encoded argument or reply: bytes of the buffer pool or shared
 // ones, and, where the value is nothing but bytes, those themselves after them.
-type encodedValue struct {
-	head   []byte
-	users  []byte // the user's memory
-	pooled bool   // head is of the pool
+type Encoded struct {
+	Head   []byte
+	User   []byte // the user's own memory, which follows Head
+	pooled bool   // Head is a buffer of the pool
 }
 
-func (e *encodedValue) len() int { return len(e.head) + len(e.users) }
+// Len is the number of bytes.
+func (e *Encoded) Len() int { return len(e.Head) + len(e.User) }
 
-// done gives the buffer back.
-func (e *encodedValue) done() {
+// Done gives the buffer back to the pool.
+func (e *Encoded) Done() {
 	if e.pooled {
-		account.FreeBuffer(e.head)
+		account.FreeBuffer(e.Head)
 	}
 }
 
-// encode encodes v; whole is for those who want to see all of it in one piece.
-func encode(v any, whole bool) (e encodedValue, err error) {
+// Encode encodes v; with whole all of it is in Head.
+func Encode(v any, whole bool) (e Encoded, err error) {
 	if !whole {
-		if data, ok := rawBytes(v); ok {
-			return encodedValue{head: msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(data)), users: data}, nil
+		if data, ok := Raw(v); ok {
+			return Encoded{Head: msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(data)), User: data}, nil
 		}
 	}
-	e.head, err = appendEncoded(account.NewBuffer(firstEncoding)[:0], v)
+	e.Head, err = Append(account.NewBuffer(FirstEncoding)[:0], v)
 	e.pooled = true
 	return e, err
 }
 
-const firstEncoding = 128
+// FirstEncoding is the room that a buffer for one encoded value begins with.
+const FirstEncoding = 128
 
-// appendRaw is appendEncoded for bytes and strings.
+// appendRaw is Append for bytes and strings.
 func appendRaw(b []byte, v any) ([]byte, bool) {
-	if data, ok := rawBytes(v); ok {
+	if data, ok := Raw(v); ok {
 		b = account.GrowBuffer(b, len(data)+msgpack.MaxHead)
 		return append(msgpack.AppendStringHead(b, len(data)), data...), true
 	}
@@ -78,8 +80,11 @@ func appendRaw(b []byte, v any) ([]byte, bool) {
 
 var bytesType = reflect.TypeFor[[]byte]()
 
-// wantsBytes reports whether what is decoded into takes bytes as they come.
-func wantsBytes(into any) bool {
+// IsBytes reports whether t is []byte.
+func IsBytes(t reflect.Type) bool { return t == bytesType }
+
+// WantsBytes reports whether what is decoded into takes bytes as they come.
+func WantsBytes(into any) bool {
 	p, ok := into.(*[]byte)
 	return ok && p != nil
 }

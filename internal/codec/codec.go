@@ -1,4 +1,8 @@
-package rpc
+// Package codec turns Go values into bytes and bytes into Go values: the msgpack
+// that go-libp2p-gorpc v0.6 writes and reads. It alone imports the codec library,
+// and keeps from it what the library would misread, recurse into without end, or
+// take too much memory for.
+package codec
 
 import (
 	"errors"
@@ -7,7 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/ugorji/go/codec"
+	ugorji "github.com/ugorji/go/codec"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
@@ -28,28 +32,28 @@ import (
 // bound decoding a second time, after the scanner has.
 var handle = newHandle()
 
-func newHandle() *codec.MsgpackHandle {
-	h := new(codec.MsgpackHandle)
-	h.MaxDepth = maxDepth + 1
+func newHandle() *ugorji.MsgpackHandle {
+	h := new(ugorji.MsgpackHandle)
+	h.MaxDepth = MaxDepth + 1
 	h.MaxInitLen = 1 << 10
 	h.CheckCircularRef = true // recursion without end is no error that can be recovered
 	return h
 }
 
 type encoder struct {
-	*codec.Encoder
+	*ugorji.Encoder
 	out []byte
 }
 
 var encoders = sync.Pool{New: func() any {
 	e := new(encoder)
-	e.Encoder = codec.NewEncoderBytes(&e.out, handle)
+	e.Encoder = ugorji.NewEncoderBytes(&e.out, handle)
 	return e
 }}
 
-// appendEncoded appends the encoding of v. b is of the buffer pool, and so is
-// what is returned in its place.
-func appendEncoded(b []byte, v any) (out []byte, err error) {
+// Append appends the encoding of v to b, a buffer of the pool, and returns the
+// buffer that takes its place. A panic of v's own methods is an error.
+func Append(b []byte, v any) (out []byte, err error) {
 	if out, ok := appendRaw(b, v); ok {
 		return out, nil
 	}
@@ -97,27 +101,29 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	return b, nil
 }
 
-// message is one that was received, which the scanner has found to be a value
+// Message is a received message, which the scanner has found to be one value
 // within the limits.
-type message struct {
-	b      []byte
-	values int  // how many there are in it
-	kept   bool // b is for who decodes it to keep
+type Message struct {
+	B      []byte
+	Values int  // the number of values in it
+	Kept   bool // the receiver of the decoded value may keep B
 }
 
-// decode reads m into what into points to, and takes what that is from the
-// account: size, if it is more than unaccounted. It keeps none of m.b, unless it
-// may.
-func decode(m message, into any, l *Limits, h *holding) (size uint64, err error) {
-	if s, ok := onlyRaw(m.b, into); ok {
-		if err := h.takeLarge(uint64(len(s))); err != nil {
+// Decode decodes m into the variable that into points to. It refuses a message
+// that takes more than most bytes of memory (ErrExpands), and takes the memory
+// from the account h: size bytes, if they are more than account.Unaccounted. It
+// keeps none of m.B, unless m.Kept. Other errors: *MisfitError, *PartError,
+// *account.DecodedError.
+func Decode(m Message, into any, most uint64, h *account.Holding) (size uint64, err error) {
+	if s, ok := onlyRaw(m.B, into); ok {
+		if err := h.TakeLarge(uint64(len(s))); err != nil {
 			return 0, err
 		}
-		decodeRaw(s, into, m.kept)
+		decodeRaw(s, into, m.Kept)
 		return uint64(len(s)), nil
 	}
-	b := m.b
-	if size, err = decodedSize(m, reflect.TypeOf(into), l, h); err != nil {
+	b := m.B
+	if size, err = decodedSize(m, reflect.TypeOf(into), most, h); err != nil {
 		return 0, err
 	}
 	defer func() {
@@ -126,7 +132,7 @@ func decode(m message, into any, l *Limits, h *holding) (size uint64, err error)
 		}
 	}()
 	pool := &decoders.Load().pool
-	d := pool.Get().(*codec.Decoder)
+	d := pool.Get().(*ugorji.Decoder)
 	d.ResetBytes(b)
 	if err := d.Decode(into); err != nil {
 		return size, misfit(b, reflect.TypeOf(into), d.NumBytesRead(), err)
@@ -136,14 +142,13 @@ func decode(m message, into any, l *Limits, h *holding) (size uint64, err error)
 	return size, nil
 }
 
-// decodeReply decodes into a new value and stores that where into, a pointer to
-// a reply, points to: what an earlier answer left there is neither kept nor
-// written to, for copies may share its memory. If m does not decode, the reply
-// stays as it was.
-func decodeReply(m message, into any, l *Limits, h *holding) error {
+// DecodeReply is Decode into a new value, which then replaces the caller's: it
+// neither keeps nor overwrites memory of an earlier answer, because copies may
+// share it. If m does not decode, the variable stays as it was.
+func DecodeReply(m Message, into any, most uint64, h *account.Holding) error {
 	reply := reflect.ValueOf(into).Elem()
 	if reply.IsZero() { // nothing is there that could be kept
-		_, err := decode(m, into, l, h)
+		_, err := Decode(m, into, most, h)
 		if err != nil {
 			reply.SetZero()
 		}
@@ -151,25 +156,18 @@ func decodeReply(m message, into any, l *Limits, h *holding) error {
 	}
 	if _, raw := into.(*[]byte); raw {
 		var data []byte
-		if _, err := decode(m, &data, l, h); err != nil {
+		if _, err := Decode(m, &data, most, h); err != nil {
 			return err
 		}
 		*into.(*[]byte) = data
 		return nil
 	}
 	p := reflect.New(reply.Type())
-	if _, err := decode(m, p.Interface(), l, h); err != nil {
+	if _, err := Decode(m, p.Interface(), most, h); err != nil {
 		return err
 	}
 	reply.Set(p.Elem())
 	return nil
-}
-
-// encodedArgs is an argument encoded once for many destinations.
-type encodedArgs struct {
-	value any
-	bytes []byte
-	err   error
 }
 
 // typeInfo is what is known of a type that travels.
@@ -200,3 +198,11 @@ func typeInfoOf(t reflect.Type) *typeInfo {
 	}
 	return info.(*typeInfo)
 }
+
+// Partly returns an error that names the first part of t that travels only while
+// it is nil or zero, and nil if there is none.
+func Partly(t reflect.Type) error { return typeInfoOf(t).partly }
+
+// MaxDepth is the deepest nesting of a value that is encoded or decoded, because
+// the codec library recurses.
+const MaxDepth = 1000

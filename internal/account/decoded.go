@@ -1,0 +1,120 @@
+package account
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// libp2p knows of messages, and gets their memory back when they are decoded.
+// What they were decoded to is in this account, of each peer by itself: in a
+// server an argument until the method has returned, and an item of a stream
+// until the method takes it; in a client a reply until the caller has it.
+
+// Unaccounted is how much a decoded argument, reply or item may take before it is
+// in the account. Small calls do not touch it.
+const Unaccounted = 16 << 10
+
+// Decoded is that of a server or of a client.
+type Decoded struct {
+	most uint64 // for each peer
+
+	mu    sync.Mutex
+	peers map[string]uint64 // what is held; no zeros
+}
+
+func (a *Decoded) Init(most int) {
+	a.most, a.peers = uint64(most), make(map[string]uint64)
+}
+
+// Holding is what one call holds of a peer's account. Its methods are safe for
+// concurrent use.
+type Holding struct {
+	account *Decoded
+	peer    string
+	held    atomic.Uint64 // changes with the account locked
+}
+
+// Of returns the holding of one call of a peer, whose ID is the key.
+func (a *Decoded) Of(peer string) Holding { return Holding{account: a, peer: peer} }
+
+// Most is how much a peer may hold.
+func (h *Holding) Most() uint64 { return h.account.most }
+
+// Take adds n bytes if the peer then has no more than most of the account.
+func (h *Holding) Take(n, most uint64) error {
+	a := h.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	have := a.peers[h.peer]
+	if have+n > most {
+		return &DecodedError{need: n, held: have, most: a.most}
+	}
+	a.peers[h.peer] = have + n
+	h.held.Add(n)
+	return nil
+}
+
+// TakeLarge is take of all that there is, for what is accounted for.
+func (h *Holding) TakeLarge(n uint64) error {
+	if n <= Unaccounted {
+		return nil
+	}
+	return h.Take(n, h.account.most)
+}
+
+// Free gives n bytes back, unless release has.
+func (h *Holding) Free(n uint64) {
+	if n == 0 {
+		return
+	}
+	a := h.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n = min(n, h.held.Load())
+	h.held.Store(h.held.Load() - n)
+	if left := a.peers[h.peer] - n; left > 0 {
+		a.peers[h.peer] = left
+	} else {
+		delete(a.peers, h.peer)
+	}
+}
+
+// Release gives everything back: the call is over.
+func (h *Holding) Release() {
+	h.Free(h.held.Load())
+}
+
+// DecodedError says that a message would take too much of a peer's account.
+type DecodedError struct{ need, held, most uint64 }
+
+func (e *DecodedError) Error() string {
+	return fmt.Sprintf("it takes %d bytes when it is decoded, the peer's other calls hold %d, and %d may be held; Limits.DecodedPerPeer sets it",
+		e.need, e.held, e.most)
+}
+
+// Passes reports whether it is not the message's own size that is over the limit.
+func (e *DecodedError) Passes() bool { return e.need <= e.most }
+
+// Charge is what an item of a stream holds. Whoever hands it on takes the Charge
+// over, or leaves it to the source, which gives it back when it is asked for the
+// next item.
+type Charge struct {
+	Of *Holding
+	N  uint64
+}
+
+// Taken returns the Charge, which the source has no longer.
+func (c *Charge) Taken() (of *Holding, n uint64) {
+	if c == nil {
+		return nil, 0
+	}
+	n, c.N = c.N, 0
+	return c.Of, n
+}
+
+func (c *Charge) Free() {
+	of, n := c.Taken()
+	of.Free(n)
+}
+
