@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -182,18 +183,18 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
-	caller := newEnds(args, replies, ctx.Done(), nil)
+	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer func() {
-		caller.finish()
-		caller.src.drain(c.open.ctx.Done())
+		caller.Finish()
+		caller.Src.Drain(c.open.ctx.Done())
 	}()
 	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
 }
 
 // stream makes a streaming call by name. The caller finishes the ends.
-func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *ends, arg, reply reflect.Type) error {
+func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *flow.Ends, arg, reply reflect.Type) error {
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
-	call.stream = &streamEnds{in: &caller.src, out: &caller.dst, args: arg, replies: reply}
+	call.stream = &streamEnds{in: &caller.Src, out: &caller.Dst, fresh: caller.Dst.Fresh, args: arg, replies: reply}
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -271,7 +272,7 @@ func (c *Client) do(ctx context.Context, call *CallInfo) error {
 	own, cancel := call.options.context(ctx, call)
 	defer cancel()
 	err := c.attempts(own, call)
-	if errors.Is(err, errStopped) && ctx.Err() != nil { // before the call's own, made from it, had
+	if errors.Is(err, flow.ErrStopped) && ctx.Err() != nil { // before the call's own, made from it, had
 		err = call.told(call.contextEnded(ctx))
 	}
 	return plainContextError(err)
@@ -312,7 +313,7 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 	}
 	call.begun = call.Kind == Streaming
 	if call.Kind == Streaming && call.stats != nil {
-		call.stream.record(call.stats)
+		call.stream.observe(call.stats)
 	}
 	return c.local.carry(ctx, call)
 }

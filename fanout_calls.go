@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // fanCall is the call of one peer of many. It passes on what comes before its
@@ -68,7 +70,7 @@ func (f *fan[R]) start(dests []peer.ID, inFlight int, call fanCall[R]) {
 	var next atomic.Int64
 	for range workers {
 		f.workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(dests)) && !isClosed(f.stopped); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < int64(len(dests)) && !flow.IsClosed(f.stopped); i = next.Add(1) - 1 {
 				dest := dests[i]
 				last, has := call(f.ctx, dest, func(r R) bool {
 					return f.emit(fanResult[R]{dest, Result[R]{Value: r}, true, false})

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // fanSender sends one's arguments to many, and holds some for each.
@@ -139,7 +141,7 @@ func (s *fanSender[A]) closeSend(ctx context.Context) error {
 		return nil
 	}
 	s.closed = true
-	ended := isClosed(s.given)
+	ended := flow.IsClosed(s.given)
 	for _, b := range s.branches {
 		if ended {
 			b.cancel()

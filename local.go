@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // localTransport calls the server of the same process.
@@ -123,7 +125,7 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 		s.Args, s.into, s.stream = call.Args, reflect.TypeOf(call.Reply), call.stream
 	}
 	if call.stats != nil && call.Kind == Unary {
-		call.stats.out(reflect.ValueOf(call.Args), nil)
+		call.stats.Out(reflect.ValueOf(call.Args), nil)
 	}
 	var err error
 	if ctx.Done() == nil {
@@ -143,7 +145,7 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 			return call.contextEnded(ctx)
 		}
 	}
-	if err == errClosed || err == errStopped {
+	if err == flow.ErrClosed || err == flow.ErrStopped {
 		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
 	}
 	if c.frame != nil {
@@ -165,7 +167,7 @@ func (call *CallInfo) answered(reply any) {
 	}
 	reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(reply).Elem())
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), nil)
+		call.stats.In(reflect.ValueOf(call.Reply), nil)
 	}
 }
 
@@ -216,6 +218,6 @@ func (call *CallInfo) receiveUnary() error {
 		return err
 	}
 	call.Args = arg.Interface()
-	call.stats.in(arg, nil)
+	call.stats.In(arg, nil)
 	return nil
 }

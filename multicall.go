@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // WithMultiStreamBufferSize sets how many arguments [Client.MultiStream] holds
@@ -112,8 +113,8 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
-	caller := newEnds(args, replies, ctx.Done(), nil)
-	defer caller.finish()
+	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
+	defer caller.Finish()
 
 	branches := make([]*branch, len(dests))
 	errs := make([]error, len(dests))
@@ -122,16 +123,16 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
 		b.dest = dests[i]
 		branches[i] = b
-		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.dst) })
+		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.Dst) })
 	}
 	distributed := make(chan struct{})
 	go func() {
 		defer close(distributed)
-		_ = pump(&caller.src, &distributor{branches, id, c.multiStall})
-		caller.src.drain(c.open.ctx.Done())
+		_ = flow.Pump(&caller.Src, &distributor{branches, id, c.multiStall})
+		caller.Src.Drain(c.open.ctx.Done())
 	}()
 	wg.Wait()
-	caller.halt()
+	caller.Halt()
 	<-distributed
 	return errs
 }
@@ -142,31 +143,31 @@ type branch struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	args    reflect.Value // what Stream reads
-	feed    chanSink      // puts into args
+	feed    flow.ChanSink // puts into args
 	replies reflect.Value // what Stream writes
 	over    chan struct{} // closed when Stream has returned
 }
 
 func newBranch(ctx context.Context, arg, reply reflect.Type, buffer int) *branch {
-	b := &branch{args: makeChan(arg, buffer), replies: makeChan(reply, 0), over: make(chan struct{})}
+	b := &branch{args: flow.MakeChan(arg, buffer), replies: flow.MakeChan(reply, 0), over: make(chan struct{})}
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
-	b.feed.init(b.args, b.over, b.ctx.Done())
+	b.feed.Init(b.args, b.over, b.ctx.Done())
 	return b
 }
 
 // run makes the call and passes its replies on.
-func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error {
+func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) error {
 	defer b.cancel(nil)
 	passed := make(chan struct{})
 	go func() {
 		defer close(passed)
-		var from chanSource
-		from.init(b.replies, nil, nil)
-		if err := pump(&from, passOn{to}); err != nil {
-			if err != errStopped { // or the caller's context has ended, and this one with it
+		var from flow.ChanSource
+		from.Init(b.replies, nil, nil)
+		if err := flow.Pump(&from, passOn{to}); err != nil {
+			if err != flow.ErrStopped { // or the caller's context has ended, and this one with it
 				b.cancel(clientError(CodeFailedPrecondition, id, "%w", err).named(id, b.dest))
 			}
-			from.discard(b.over)
+			from.Discard(b.over)
 		}
 	}()
 	err := b.call(c, dest, id)
@@ -179,15 +180,15 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *chanSink) error 
 }
 
 func (b *branch) call(c *Client, dest peer.ID, id ServiceID) error {
-	own := newEnds(b.args, b.replies, b.ctx.Done(), nil)
-	defer own.finish()
+	own := flow.NewEnds(b.args, b.replies, b.ctx.Done(), nil)
+	defer own.Finish()
 	return c.stream(b.ctx, dest, id, own, b.args.Type().Elem(), b.replies.Type().Elem())
 }
 
 // passOn is a sink that is shared, and so not ended by one of its users.
-type passOn struct{ *chanSink }
+type passOn struct{ *flow.ChanSink }
 
-func (passOn) end() error { return nil }
+func (passOn) End() error { return nil }
 
 // distributor is the sink that is all branches.
 type distributor struct {
@@ -196,12 +197,7 @@ type distributor struct {
 	stall    time.Duration
 }
 
-// fresh is never called: nothing is decoded for a distributor.
-func (d *distributor) fresh() item {
-	panic("rpc: arguments are not distributed as they come off a stream")
-}
-
-func (d *distributor) put(it item) error {
+func (d *distributor) Put(it flow.Item) error {
 	var late <-chan struct{}
 	if d.stall > 0 {
 		// One time for all: whoever is not waited for first has had it too.
@@ -209,13 +205,13 @@ func (d *distributor) put(it item) error {
 		defer cancel()
 		late = ctx.Done()
 	}
-	err := errStopped
+	err := flow.ErrStopped
 	for _, b := range d.branches {
-		b.feed.lateOn(late)
-		switch b.feed.put(it) {
+		b.feed.LateOn(late)
+		switch b.feed.Put(it) {
 		case nil:
 			err = nil
-		case errLate:
+		case flow.ErrLate:
 			b.cancel(clientError(CodeResourceExhausted, d.id,
 				"peer %v took no argument for %v; WithMultiStreamStallTimeout sets it", b.dest, d.stall).over("WithMultiStreamStallTimeout"))
 		}
@@ -223,11 +219,11 @@ func (d *distributor) put(it item) error {
 	return err
 }
 
-func (d *distributor) flush() error { return nil }
+func (d *distributor) Flush() error { return nil }
 
-func (d *distributor) end() error {
+func (d *distributor) End() error {
 	for _, b := range d.branches {
-		_ = b.feed.end()
+		_ = b.feed.End()
 	}
 	return nil
 }

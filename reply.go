@@ -43,7 +43,7 @@ func (c *Client) setReply(call *CallInfo, m codec.Message, err, failure error) e
 		return undecodable(call.ID(), m.B, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
-		call.stats.in(reflect.ValueOf(call.Reply), m.B)
+		call.stats.In(reflect.ValueOf(call.Reply), m.B)
 	}
 	return failure
 }

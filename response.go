@@ -62,7 +62,7 @@ func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err e
 			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most).over("Limits.MessageSize")
 	}
 	if call.stats != nil {
-		call.stats.out(reflect.ValueOf(call.Reply), b[start:])
+		call.stats.Out(reflect.ValueOf(call.Reply), b[start:])
 	}
 	return b, users, nil
 }

@@ -202,7 +202,7 @@ func (s *Server) prepared(next Handler) Handler {
 			s.nameErrors(call, err)
 		}
 		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
-			call.stats.out(reflect.ValueOf(call.Reply), nil)
+			call.stats.Out(reflect.ValueOf(call.Reply), nil)
 		}
 		return err
 	}

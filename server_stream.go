@@ -6,15 +6,16 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // methodEnds are a streaming method's own ends of its call: nobody else's can
 // be closed twice by it, and it never waits for a caller that is gone.
 type methodEnds interface {
-	recording
-	args() lateSink
-	replies() source
+	observe(flow.Observer)
+	args() flow.LateSink
+	replies() flow.Source
 	// run runs the method. Nothing more is replied when it has returned.
 	run(ctx context.Context) error
 	// refused makes the method see, after the arguments that are there, why the
@@ -23,7 +24,7 @@ type methodEnds interface {
 	// noMore ends the arguments, well with a nil err.
 	noMore(err error)
 	// halt makes every wait of the two ends end at once.
-	halt()
+	Halt()
 	// discard takes replies for which there is nobody, until returned.
 	discard(returned <-chan struct{})
 }
@@ -54,8 +55,11 @@ func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
 		parent: parent, ctx: ctx, cancel: cancel, returned: returned,
 		received: make(chan error, 1), sent: make(chan error, 1),
 	}
-	if call.Local {
-		r.own.record(call.stats)
+	switch {
+	case !call.Local:
+		call.stream = call.remote.ends(call, r.own.args().Fresh)
+	case call.stats != nil:
+		r.own.observe(call.stats)
 	}
 	go func() { r.received <- r.takeArguments() }()
 	go func() { r.sent <- r.sendReplies() }()
@@ -64,7 +68,7 @@ func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
 	defer func() {
 		if !goesOn { // the method has ended its goroutine, and the call is whoever's next
 			cancel(nil)
-			r.halt()
+			r.Halt()
 			<-r.sent
 			<-r.received
 		}
@@ -81,9 +85,9 @@ func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
 // when it has them all.
 func (r *streamRun) takeArguments() error {
 	call := r.call
-	err := pump(call.stream.in, call.patiently(r.own.args()))
+	err := flow.Pump(call.stream.in, call.patiently(r.own.args()))
 	if err != nil {
-		r.lost = call.conn != nil && err != errStopped && !isClosed(r.returned)
+		r.lost = call.conn != nil && err != flow.ErrStopped && !flow.IsClosed(r.returned)
 		if isCallError(err) {
 			call.await(r.ctx, r.own.refused(err), r.returned)
 		}
@@ -104,7 +108,7 @@ func (r *streamRun) takeArguments() error {
 // cannot be sent.
 func (r *streamRun) sendReplies() error {
 	call := r.call
-	err := pump(r.own.replies(), call.stream.out)
+	err := flow.Pump(r.own.replies(), call.stream.out)
 	if err != nil {
 		// The call is over; the method learns it by its context, and by
 		// the end of its arguments.
@@ -112,7 +116,7 @@ func (r *streamRun) sendReplies() error {
 		if call.conn != nil && isCallError(err) {
 			_ = call.conn.respond(call, err)
 		}
-		call.stream.in.halt()
+		call.stream.in.Halt()
 		r.own.discard(r.returned)
 	}
 	return err
@@ -122,7 +126,7 @@ func (r *streamRun) sendReplies() error {
 // error of the call.
 func (r *streamRun) end(err error) error {
 	sendErr := <-r.sent
-	r.halt() // only now: all replies were to be sent
+	r.Halt() // only now: all replies were to be sent
 	// An argument that could not be taken explains what the method made of
 	// its channel's end.
 	receiveErr := <-r.received
@@ -131,7 +135,7 @@ func (r *streamRun) end(err error) error {
 		return receiveErr
 	case err != nil:
 		return err
-	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == errStopped):
+	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == flow.ErrStopped):
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
 		code := CodeUnavailable
@@ -139,7 +143,7 @@ func (r *streamRun) end(err error) error {
 			code = CodeCanceled
 		}
 		return serverError(code, r.call.ID(), "the arguments broke off: %w", receiveErr)
-	case sendErr == errStopped && r.ctx.Err() != nil:
+	case sendErr == flow.ErrStopped && r.ctx.Err() != nil:
 		// Whoever still listens is to know why the replies have stopped.
 		e := contextError(r.ctx, r.call.ID())
 		if !r.call.Local {
@@ -157,19 +161,19 @@ func isReset(err error) bool {
 }
 
 // halt ends every wait of the method's ends, and the taking of arguments.
-func (r *streamRun) halt() {
-	r.own.halt()
-	r.call.stream.in.halt()
+func (r *streamRun) Halt() {
+	r.own.Halt()
+	r.call.stream.in.Halt()
 }
 
 // stopWriting ends the sending of replies to a caller that is gone: nobody
 // takes them. A method that has returned has ended the reading itself.
 func (r *streamRun) stopWriting(err error) {
-	if err == errStopped { // the context has ended, and the caller is told
+	if err == flow.ErrStopped { // the context has ended, and the caller is told
 		return
 	}
 	c := r.call.conn
-	if c != nil && c.marked && !c.stopped.Load() && !isCallError(err) && !isClosed(r.returned) {
+	if c != nil && c.marked && !c.stopped.Load() && !isCallError(err) && !flow.IsClosed(r.returned) {
 		_ = c.st.SetWriteDeadline(wire.Past)
 	}
 }

@@ -45,7 +45,7 @@ func (s *clientSessions) call(ctx context.Context, call *CallInfo, body *codec.E
 			return st, err
 		}
 		if call.stats != nil && try == 1 {
-			call.stats.out(reflect.ValueOf(call.Args), body.Head)
+			call.stats.Out(reflect.ValueOf(call.Args), body.Head)
 		}
 		err = session.call(ctx, c, call, body)
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -197,6 +198,10 @@ func (c *serverCall) serveRequest() error {
 }
 
 func (c *serverCall) context() *serverContext { return &c.methods }
+
+// ends is never called: sessions carry unary calls, and serveRequest has refused
+// all others.
+func (c *serverCall) ends(*CallInfo, func() flow.Item) *streamEnds { return nil }
 
 func (c *serverCall) holding() *account.Holding { return &c.holds }
 

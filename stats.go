@@ -114,7 +114,8 @@ func (r *recorder) recovered() {
 	}
 }
 
-func (r *recorder) in(item reflect.Value, data []byte) {
+// In tells of an item that came in; data is its encoding, if there is one.
+func (r *recorder) In(item reflect.Value, data []byte) {
 	if r != nil {
 		r.tell(&stats.InPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), RecvTime: time.Now(),
@@ -122,7 +123,8 @@ func (r *recorder) in(item reflect.Value, data []byte) {
 	}
 }
 
-func (r *recorder) out(item reflect.Value, data []byte) {
+// Out tells of an item that goes out.
+func (r *recorder) Out(item reflect.Value, data []byte) {
 	if r != nil {
 		r.tell(&stats.OutPayload{
 			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), SentTime: time.Now(),

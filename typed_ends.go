@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // typedEnds makes the ends of one call of a typed streaming method.
@@ -14,26 +16,29 @@ type typedEnds func(ctx context.Context, call *CallInfo, buffer int) methodEnds
 
 // typedMethod is the ends of a typed method, and the method.
 type typedMethod[A, R any] struct {
-	in  pipe[A]
-	out pipe[R]
+	id  ServiceID
+	in  flow.Pipe[A]
+	out flow.Pipe[R]
 	ctx context.Context
 	one bool
 	f   func(context.Context, *Receiver[A], *Sender[R]) error
 }
 
 func newTypedMethod[A, R any](ctx context.Context, call *CallInfo, buffer int, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) *typedMethod[A, R] {
-	m := &typedMethod[A, R]{ctx: ctx, one: one, f: f}
-	id := call.ID()
-	m.in.init(id, buffer, firstSize(call.Local))
-	m.out.init(id, buffer, firstSize(call.Local))
-	over := func() error {
-		if ctx.Err() != nil {
-			return contextError(ctx, id)
-		}
-		return io.EOF
+	m := &typedMethod[A, R]{id: call.ID(), ctx: ctx, one: one, f: f}
+	done := ctx.Done()
+	config := flow.Config{
+		Most: buffer, Size: firstSize(call.Local), Call: done, Ended: m.ended,
+		Over: func() error {
+			if ctx.Err() != nil {
+				return m.ended(ctx)
+			}
+			return io.EOF
+		},
 	}
-	m.out.call, m.out.over = ctx.Done(), over
-	m.in.call, m.in.done, m.in.gave = ctx.Done(), ctx.Done(), over
+	m.out.Init(config)
+	config.Done, config.Gave = done, config.Over
+	m.in.Init(config)
 	return m
 }
 
@@ -42,27 +47,33 @@ func firstSize(local bool) int {
 	if local {
 		return 0
 	}
-	return pipeBytes / 4
+	return flow.PipeBytes / 4
 }
 
-func (m *typedMethod[A, R]) args() lateSink {
+// ended is the error of a context that has ended.
+func (m *typedMethod[A, R]) ended(ctx context.Context) error { return contextError(ctx, m.id) }
+
+func (m *typedMethod[A, R]) args() flow.LateSink {
 	if m.one {
-		return &onlyArgument[A]{pipe: &m.in}
+		return &onlyArgument[A]{Pipe: &m.in, id: m.id}
 	}
 	return &m.in
 }
 
-func (m *typedMethod[A, R]) replies() source { return &m.out }
+func (m *typedMethod[A, R]) replies() flow.Source { return &m.out }
 
-func (m *typedMethod[A, R]) record(r *recorder) { m.in.stats, m.out.stats = r, r }
+func (m *typedMethod[A, R]) observe(o flow.Observer) {
+	m.in.Observe(o)
+	m.out.Observe(o)
+}
 
 func (m *typedMethod[A, R]) run(ctx context.Context) error {
-	defer m.out.close(io.EOF)
-	return noTypedNil(m.f(ctx, &Receiver[A]{&m.in}, &Sender[R]{&m.out}))
+	defer m.out.Close(io.EOF)
+	return noTypedNil(m.f(ctx, &Receiver[A]{&m.in, m.id}, &Sender[R]{&m.out}))
 }
 
 func (m *typedMethod[A, R]) refused(err error) <-chan struct{} {
-	told := m.in.refuse(err)
+	told := m.in.Refuse(err)
 	if m.one { // who has the one does not come back
 		return closedChan
 	}
@@ -74,30 +85,31 @@ func (m *typedMethod[A, R]) noMore(err error) {
 	case err == nil:
 		err = io.EOF
 	case !isCallError(err) && m.ctx.Err() != nil:
-		err = contextError(m.ctx, m.in.id)
+		err = contextError(m.ctx, m.id)
 	}
-	m.in.close(err)
+	m.in.Close(err)
 }
 
-func (m *typedMethod[A, R]) halt() {
-	m.in.halt()
-	m.out.halt()
+func (m *typedMethod[A, R]) Halt() {
+	m.in.Halt()
+	m.out.Halt()
 }
 
 // discard makes sends fail: nobody need take anything.
-func (m *typedMethod[A, R]) discard(<-chan struct{}) { m.out.halt() }
+func (m *typedMethod[A, R]) discard(<-chan struct{}) { m.out.Halt() }
 
 // onlyArgument is the sink of a method that takes one argument.
 type onlyArgument[A any] struct {
-	*pipe[A]
+	*flow.Pipe[A]
+	id  ServiceID
 	had bool
 }
 
-func (o *onlyArgument[A]) put(it item) error {
+func (o *onlyArgument[A]) Put(it flow.Item) error {
 	if o.had {
 		return serverError(CodeInvalidArgument, o.id, "the method takes one argument, and a second was sent")
 	}
-	err := o.pipe.put(it)
+	err := o.Pipe.Put(it)
 	o.had = err == nil
 	return err
 }
@@ -106,34 +118,36 @@ func (o *onlyArgument[A]) put(it item) error {
 func (r *Receiver[T]) only(ctx context.Context) (T, error) {
 	arg, err := r.Receive(ctx)
 	if err == io.EOF {
-		err = serverError(CodeInvalidArgument, r.pipe.id, "the method takes one argument, and none was sent")
+		err = serverError(CodeInvalidArgument, r.id, "the method takes one argument, and none was sent")
 	}
 	return arg, err
 }
 
 // typedCall is a typed streaming call, in a client.
 type typedCall[A, R any] struct {
-	args    pipe[A]
-	replies pipe[R]
+	id      ServiceID
+	peer    peer.ID
+	args    flow.Pipe[A]
+	replies flow.Pipe[R]
 	cancel  context.CancelFunc
 	over    chan struct{} // closed when it is
 }
 
 // openStream starts a streaming call.
 func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption) *typedCall[A, R] {
-	t := &typedCall[A, R]{over: make(chan struct{})}
+	t := &typedCall[A, R]{id: id, over: make(chan struct{})}
 	given := ctx.Done()
 	ctx, t.cancel = context.WithCancel(ctx)
-	t.args.init(id, 0, firstSize(c.isLocal(dest)))
-	t.replies.init(id, 0, firstSize(c.isLocal(dest)))
-	t.args.call, t.args.over = ctx.Done(), func() error { return io.EOF }
-	t.replies.call = ctx.Done() // what is there is received all the same
+	pipes := flow.Config{Size: firstSize(c.isLocal(dest)), Call: ctx.Done(), Ended: t.ended}
+	t.replies.Init(pipes) // what is there is received though the call is over
+	pipes.Over = func() error { return io.EOF }
+	t.args.Init(pipes)
 
 	call := c.newCall(dest, id.Name, id.Method, Streaming)
 	call.options, call.typed = c.settled(config.calls, opts), true
-	t.args.peer, t.replies.peer = call.Peer, call.Peer
+	t.peer = call.Peer
 	call.stream = &streamEnds{
-		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies},
+		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies}, fresh: t.replies.Fresh,
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
 	}
 	go func() {
@@ -156,14 +170,14 @@ func (t *typedCall[A, R]) finish(err error) {
 		// caller gets what one of another would, with the error itself in it.
 		err = &Error{Code: CodeUnknown, Message: err.Error(), cause: err}
 	}
-	t.replies.close(err)
-	t.replies.halt()
-	t.args.halt()
+	t.replies.Close(err)
+	t.replies.Halt()
+	t.args.Halt()
 	close(t.over)
 }
 
 func (t *typedCall[A, R]) closeSend() error {
-	t.args.close(io.EOF)
+	t.args.Close(io.EOF)
 	return nil
 }
 
@@ -175,10 +189,10 @@ func (t *typedCall[A, R]) close() error {
 
 // only returns the reply of a method that replies once.
 func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
-	if reply, err = t.replies.receive(ctx); err == io.EOF {
+	if reply, err = t.replies.Receive(ctx); err == io.EOF {
 		err = t.failed(CodeInternal, "the method ended without a reply, and one is expected")
 	} else if err == nil {
-		if _, err = t.replies.receive(ctx); err == nil {
+		if _, err = t.replies.Receive(ctx); err == nil {
 			return reply, t.failed(CodeInternal, "the method replied more than once, and one reply is expected; a Duplex takes several")
 		} else if err == io.EOF {
 			err = nil
@@ -189,45 +203,49 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 
 // failed is an error that the typed end of a call makes.
 func (t *typedCall[A, R]) failed(c Code, what string) error {
-	id := t.replies.id
-	return clientError(c, id, "%s", what).named(id, t.replies.peer)
+	return clientError(c, t.id, "%s", what).named(t.id, t.peer)
+}
+
+// ended is the error of a typed end whose own context has ended.
+func (t *typedCall[A, R]) ended(ctx context.Context) error {
+	return contextError(ctx, t.id).named(t.id, t.peer)
 }
 
 // callerArgs is the source of a caller's arguments. As with channels, to halt
 // it is to halt the replies too.
 type callerArgs[A, R any] struct {
-	*pipe[A]
-	replies *pipe[R]
+	*flow.Pipe[A]
+	replies *flow.Pipe[R]
 	given   <-chan struct{} // of the caller's context, which ends before those made from it
 }
 
-// next makes no good end of a program's that closes because its context has
-// ended.
-func (c callerArgs[A, R]) next(wait bool, into sink) (item, state, error) {
-	it, st, err := c.pipe.next(wait, into)
-	if st == stateEnd && err == nil && (isClosed(c.given) || isClosed(c.call)) {
-		<-c.call // which is about to end too, and tells why
-		err = errStopped
+// Next does not take it for the end of the arguments when the program closes them
+// because its context has ended.
+func (c callerArgs[A, R]) Next(wait bool) (flow.Item, flow.State, error) {
+	it, st, err := c.Pipe.Next(wait)
+	if st == flow.AtEnd && err == nil && (flow.IsClosed(c.given) || flow.IsClosed(c.Call)) {
+		<-c.Call // which is about to end too, and tells why
+		err = flow.ErrStopped
 	}
 	return it, st, err
 }
 
-func (c callerArgs[A, R]) halt() {
-	c.pipe.halt()
-	c.replies.halt()
+func (c callerArgs[A, R]) Halt() {
+	c.Pipe.Halt()
+	c.replies.Halt()
 }
 
 // callerReplies is the sink of a caller's replies, whose end is that of the
 // call, which knows of errors.
-type callerReplies[R any] struct{ *pipe[R] }
+type callerReplies[R any] struct{ *flow.Pipe[R] }
 
-func (callerReplies[R]) end() error { return nil }
+func (callerReplies[R]) End() error { return nil }
 
 // all is a loop over what a pipe has.
-func all[T any](ctx context.Context, p *pipe[T]) iter.Seq2[T, error] {
+func all[T any](ctx context.Context, p *flow.Pipe[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
-			v, err := p.receive(ctx)
+			v, err := p.Receive(ctx)
 			if err == io.EOF || !yield(v, err) || err != nil {
 				return
 			}

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // ServerStream is a streaming method as a value, as [Method] is a unary one:
@@ -72,7 +74,7 @@ func (m *ServerStream[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, 
 	return func(yield func(R, error) bool) {
 		call := openStream[A, R](ctx, c, dest, m.id, &m.config, opts)
 		defer call.close()
-		_ = call.args.send(ctx, arg)
+		_ = call.args.Send(ctx, arg)
 		call.closeSend()
 		for r, err := range all(ctx, &call.replies) {
 			if !yield(r, err) {
@@ -158,7 +160,7 @@ type ClientStreamCall[A, R any] struct {
 // Send sends an argument, under the rules of [Sender.Send]. It returns io.EOF
 // when the call is over, well or not; Finish tells.
 func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error {
-	return c.call.args.send(ctx, arg)
+	return c.call.args.Send(ctx, arg)
 }
 
 // Finish ends the arguments, waits for the reply, and returns it, or the error
@@ -240,7 +242,7 @@ type DuplexCall[A, R any] struct{ call *typedCall[A, R] }
 
 // Send sends an argument, under the rules of [Sender.Send]. It returns io.EOF
 // when the call is over, well or not, or CloseSend was called; Receive tells.
-func (c *DuplexCall[A, R]) Send(ctx context.Context, arg A) error { return c.call.args.send(ctx, arg) }
+func (c *DuplexCall[A, R]) Send(ctx context.Context, arg A) error { return c.call.args.Send(ctx, arg) }
 
 // CloseSend ends the arguments: the method is told when it has received the
 // last. It always returns nil, and may be called several times.
@@ -249,7 +251,7 @@ func (c *DuplexCall[A, R]) CloseSend() error { return c.call.closeSend() }
 // Receive returns the next reply, under the rules of [Receiver.Receive]. After
 // the last it returns io.EOF, or the error of the call.
 func (c *DuplexCall[A, R]) Receive(ctx context.Context) (R, error) {
-	return c.call.replies.receive(ctx)
+	return c.call.replies.Receive(ctx)
 }
 
 // All returns the replies that have not been received, for a loop, as
@@ -264,7 +266,7 @@ func (c *DuplexCall[A, R]) Close() error { return c.call.close() }
 
 // Sender is where a method sends its replies to. It is safe for concurrent
 // use.
-type Sender[T any] struct{ pipe *pipe[T] }
+type Sender[T any] struct{ pipe *flow.Pipe[T] }
 
 // Send sends an item. It waits only where the other side is behind: up to 64
 // items are held (or [WithStreamBufferSize] in a server, if that is more), and
@@ -276,11 +278,14 @@ type Sender[T any] struct{ pipe *pipe[T] }
 // Send returns an error when the call is over: that of the method's context
 // if this has ended, and else io.EOF; or when ctx ends while it waits. The
 // item is then not sent, and the call goes on.
-func (s *Sender[T]) Send(ctx context.Context, item T) error { return s.pipe.send(ctx, item) }
+func (s *Sender[T]) Send(ctx context.Context, item T) error { return s.pipe.Send(ctx, item) }
 
 // Receiver is where a method receives its arguments from. It is safe for
 // concurrent use; each item is received once.
-type Receiver[T any] struct{ pipe *pipe[T] }
+type Receiver[T any] struct {
+	pipe *flow.Pipe[T]
+	id   ServiceID
+}
 
 // Receive returns the next item, and waits for it. After the last it returns
 // io.EOF. Any other error is that of ctx, after which the next Receive goes on,
@@ -289,7 +294,7 @@ type Receiver[T any] struct{ pipe *pipe[T] }
 // over a limit, and then the caller gets that error whatever the method
 // returns. What a pointer points to is new and belongs to the method, or, in a
 // local call, is the caller's own.
-func (r *Receiver[T]) Receive(ctx context.Context) (T, error) { return r.pipe.receive(ctx) }
+func (r *Receiver[T]) Receive(ctx context.Context) (T, error) { return r.pipe.Receive(ctx) }
 
 // All returns the items that have not been received, for a loop. The second
 // variable is nil but for the last time, where an error has come in place of

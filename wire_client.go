@@ -16,6 +16,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -120,7 +121,7 @@ func (t *remoteTransport) carryOn(ctx context.Context, call *CallInfo, body code
 		stop := context.AfterFunc(ctx, func() {
 			conn.giveUp(CodeOf(ctx.Err()))
 			if call.stream != nil {
-				call.stream.in.halt()
+				call.stream.in.Halt()
 			}
 		})
 		defer stop()
@@ -212,7 +213,7 @@ const writeAhead = 64 << 10
 // unary sends the argument and receives the reply, in the caller's goroutine.
 func (c *clientConn) unary(body codec.Encoded) error {
 	if c.call.stats != nil {
-		c.call.stats.out(reflect.ValueOf(c.call.Args), body.Head)
+		c.call.stats.Out(reflect.ValueOf(c.call.Args), body.Head)
 	}
 	if body.Len() <= writeAhead {
 		// An error of writing is explained by what the server has sent, if it
@@ -299,26 +300,26 @@ func (c *clientConn) stream() error {
 	h := c.client.decoded.Of(string(call.Peer))
 	defer h.Release() // what has not been received is the caller's
 	from := &wireSource{
-		r: &c.R, charge: account.Charge{Of: &h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true,
+		r: &c.R, charge: account.Charge{Of: &h}, limits: l, marked: c.marked(), id: call.ID(), stats: call.stats, kind: ClientErr, item: "reply", responses: true, fresh: call.stream.fresh,
 		decodeError: func(b []byte, err error) *Error {
 			return undecodable(call.ID(), b, reflect.PointerTo(call.stream.replies), err)
 		},
 	}
 	sent := make(chan error, 1)
 	go func() {
-		err := pump(call.stream.in, to)
+		err := flow.Pump(call.stream.in, to)
 		if isCallError(err) {
 			c.abort() // the reader must not wait for what will not come
 		}
 		sent <- err
 	}()
-	err := pump(from, call.stream.out)
+	err := flow.Pump(from, call.stream.out)
 	if err == nil && !c.marked() && c.st.Conn().IsClosed() {
 		// The end of the connection may look like that of the stream, and v0.6
 		// marks no end: what is not known to be whole is no success.
 		err = io.ErrUnexpectedEOF
 	}
-	call.stream.in.halt()
+	call.stream.in.Halt()
 	var serr error
 	select {
 	case serr = <-sent:
@@ -351,7 +352,7 @@ func (c *clientConn) explain(ctx context.Context, err error) error {
 		return clientError(CodeUnimplemented, id, "peer %v: %w: %v", c.call.Peer, errNotServed, c.client.protocol).undialled(c.call.Peer)
 	case isTurnedAway(err):
 		return turnedAway(id, c.call.Peer, err)
-	case errors.Is(err, errClosed), errors.Is(err, errStopped):
+	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped):
 		return clientError(CodeFailedPrecondition, id, "%w", err)
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF

@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -173,21 +174,27 @@ func (l *Limits) parseHeader(b []byte) (h wire.Header, err error) {
 	return h, nil
 }
 
-// receive reads a unary call's argument, or prepares a streaming call's ends.
-func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
+// ends makes the ends of a streaming call.
+func (c *serverConn) ends(call *CallInfo, fresh func() flow.Item) *streamEnds {
 	l := &c.server.limits
-	if call.Kind == Streaming {
-		in := &wireSource{
+	return &streamEnds{
+		in: &wireSource{
 			r: &c.R, charge: account.Charge{Of: &c.holds}, limits: l, marked: c.marked, id: call.ID(), stats: call.stats,
-			item: "argument", kind: ServerErr, stop: c.stopReading,
+			item: "argument", kind: ServerErr, stop: c.stopReading, fresh: fresh,
 			decodeError: func(b []byte, err error) *Error { return argumentError(call.method, b, err) },
-		}
-		out := &wireSink{
+		},
+		out: &wireSink{
 			w: &c.W, prefix: call.method.ok, limits: l, id: call.ID(), stats: call.stats, item: "reply", kind: ServerErr,
-		}
-		call.stream = &streamEnds{in: in, out: out}
-		return nil
+		},
 	}
+}
+
+// receive reads a unary call's argument.
+func (c *serverConn) receive(_ context.Context, call *CallInfo) error {
+	if call.Kind == Streaming {
+		return nil // its ends are made when the method's are
+	}
+	l := &c.server.limits
 	b, kept, err := c.R.NextToKeep(l.message(), wire.PaceAll, codec.IsBytes(call.method.arg))
 	if err == io.EOF {
 		return serverError(CodeInvalidArgument, call.ID(),
@@ -216,13 +223,13 @@ func (call *CallInfo) setArgument(m codec.Message, err error, l *Limits) error {
 		}
 		return err
 	}
-	arg := newItem(call.method.arg)
-	if _, err := codec.Decode(m, arg.ptr, l.mostDecoded(), call.remote.holding()); err != nil {
+	arg := flow.NewItem(call.method.arg)
+	if _, err := codec.Decode(m, arg.Ptr, l.mostDecoded(), call.remote.holding()); err != nil {
 		e, full := argumentError(call.method, m.B, err), new(account.DecodedError)
 		return e.notSent(errors.As(err, &full) && full.Passes())
 	}
-	call.Args = call.method.box.Box(arg.value, arg.ptr)
-	call.stats.in(arg.value, m.B)
+	call.Args = call.method.box.Box(arg.Value, arg.Ptr)
+	call.stats.In(arg.Value, m.B)
 	return nil
 }
 
@@ -326,7 +333,7 @@ func (c *serverConn) hangUp() {
 		return
 	}
 	_ = c.st.CloseWrite()
-	err := errStopped
+	err := flow.ErrStopped
 	if c.hasSlot { // or there would be no bound to how many linger
 		_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
 		err = c.R.Discard(lingerSize)

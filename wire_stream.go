@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -26,78 +27,80 @@ type wireSource struct {
 	marked      bool // the last item is followed by a mark
 	responses   bool // each item has a header
 	lastOK      []byte
-	charge      account.Charge // of the item that was returned last
+	charge      account.Charge   // of the item that was returned last
+	fresh       func() flow.Item // makes what an item is decoded into
 	decodeError func(b []byte, err error) *Error
 	stop        func()
 }
 
-func (s *wireSource) halt() { s.stop() }
+func (s *wireSource) Halt() { s.stop() }
 
-func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
+// Next is that of [flow.Source].
+func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	s.charge.Free()
 	if s.marked {
 		if !wait && s.r.EndBuffered() {
-			return it, stateEnd, nil
+			return it, flow.AtEnd, nil
 		}
 		if wait {
 			if end, err := s.r.AtEnd(); end || err != nil {
-				return it, stateEnd, maskContextErrors(err)
+				return it, flow.AtEnd, maskContextErrors(err)
 			}
 		}
 	}
 	pace := wire.PaceValue
 	if s.responses {
-		if st, err := s.response(wait); st != stateItem || err != nil {
+		if st, err := s.response(wait); st != flow.HasItem || err != nil {
 			return it, st, err
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
 	}
 	b, st, err := s.take(s.limits.message(), wait, pace)
-	if err == nil && st == stateEnd && s.responses {
+	if err == nil && st == flow.AtEnd && s.responses {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
-	if st != stateItem || err != nil {
+	if st != flow.HasItem || err != nil {
 		return it, st, err
 	}
 	s.count++
-	it = into.fresh()
-	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.ptr, s.limits.mostDecoded(), s.charge.Of)
+	it = s.fresh()
+	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.Ptr, s.limits.mostDecoded(), s.charge.Of)
 	if err != nil {
 		e := *s.decodeError(b, err)
 		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
-		return it, stateEnd, &e
+		return it, flow.AtEnd, &e
 	}
 	if took > account.Unaccounted {
-		s.charge.N, it.holds = took, &s.charge
+		s.charge.N, it.Holds = took, &s.charge
 	}
-	if it.sized(len(b)); took > smallItem {
-		it.sized(int(took))
+	if it.Sized(len(b)); took > smallItem {
+		it.Sized(int(took))
 	}
 	if s.stats != nil {
-		s.stats.in(it.reflected(), b)
+		s.stats.In(it.Reflected(), b)
 	}
 	s.r.Done()
-	return it, stateItem, nil
+	return it, flow.HasItem, nil
 }
 
 // smallItem is how large items may be that pipes take for as large as their
 // bytes.
-const smallItem = pipeBytes / pipeItems
+const smallItem = flow.PipeBytes / flow.PipeItems
 
 // take returns the next value.
-func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st state, err error) {
+func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st flow.State, err error) {
 	if !wait {
 		b, ok, err := s.r.Buffered(l)
 		if err == nil && !ok {
-			return nil, stateIdle, nil
+			return nil, flow.Idle, nil
 		}
-		return b, stateItem, s.failed(err)
+		return b, flow.HasItem, s.failed(err)
 	}
 	b, err = s.r.Next(l, pace)
 	if err == io.EOF {
-		return nil, stateEnd, nil
+		return nil, flow.AtEnd, nil
 	}
-	return b, stateItem, s.failed(err)
+	return b, flow.HasItem, s.failed(err)
 }
 
 func (s *wireSource) failed(err error) error {
@@ -112,12 +115,12 @@ func (s *wireSource) failed(err error) error {
 }
 
 // response reads an item's header. An error in it is the call's.
-func (s *wireSource) response(wait bool) (state, error) {
+func (s *wireSource) response(wait bool) (flow.State, error) {
 	if len(s.lastOK) > 0 && s.r.Skip(s.lastOK) {
-		return stateItem, nil
+		return flow.HasItem, nil
 	}
 	b, st, err := s.take(responseLimits, wait, wire.PaceValue)
-	if st != stateItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
+	if st != flow.HasItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
 		return st, err
 	}
 	failure, err := readFailure(s.id, b)
@@ -125,10 +128,10 @@ func (s *wireSource) response(wait bool) (state, error) {
 		err = failure
 	}
 	if err != nil {
-		return stateEnd, err
+		return flow.AtEnd, err
 	}
 	s.lastOK = append(s.lastOK[:0], b...) // the next is most likely the same
-	return stateItem, nil
+	return flow.HasItem, nil
 }
 
 // wireSink puts the items of a streaming call on the stream.
@@ -144,20 +147,18 @@ type wireSink struct {
 	close  func() error // after the last item
 }
 
-// fresh is never called: what is put here is encoded, not decoded.
-func (s *wireSink) fresh() item { panic("rpc: a stream is no place to decode into") }
-
-func (s *wireSink) put(it item) error {
+// Put is that of [flow.Sink].
+func (s *wireSink) Put(it flow.Item) error {
 	s.count++
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
-	data, users := codec.Raw(it.encodable())
+	data, users := codec.Raw(it.Encodable())
 	if users = users && len(data) >= wire.FlushSize && s.stats == nil; users {
 		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
 	} else {
 		var err error
-		if b, err = codec.Append(b, it.encodable()); err != nil {
+		if b, err = codec.Append(b, it.Encodable()); err != nil {
 			s.w.B = b[:start]
 			return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
 		}
@@ -172,20 +173,20 @@ func (s *wireSink) put(it item) error {
 			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize}).over("Limits.MessageSize")
 	}
 	s.w.B = b
-	it.sized(n)
+	it.Sized(n)
 	if s.stats != nil {
-		s.stats.out(it.reflected(), b[head:])
+		s.stats.Out(it.Reflected(), b[head:])
 	}
 	switch {
 	case users:
 		return s.failed(s.w.FlushWith(data, s.kind == ClientErr))
 	case len(b) >= wire.FlushSize:
-		return s.flush()
+		return s.Flush()
 	}
 	return nil
 }
 
-func (s *wireSink) flush() error { return s.failed(s.w.Flush()) }
+func (s *wireSink) Flush() error { return s.failed(s.w.Flush()) }
 
 func (s *wireSink) failed(err error) error {
 	if err == nil {
@@ -194,8 +195,8 @@ func (s *wireSink) failed(err error) error {
 	return limitError(err, s.id, s.kind, "the stream", s.limits)
 }
 
-func (s *wireSink) end() error {
-	if err := s.flush(); err != nil || s.close == nil {
+func (s *wireSink) End() error {
+	if err := s.Flush(); err != nil || s.close == nil {
 		return err
 	}
 	return s.close()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -42,7 +43,7 @@ func (u *unread) begin() {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if !isClosed(u.begun) {
+	if !flow.IsClosed(u.begun) {
 		close(u.begun)
 	}
 }
@@ -50,13 +51,13 @@ func (u *unread) begin() {
 // watchUnread looks now and then whether the caller is still there, until
 // reading tells.
 func (c *serverConn) watchUnread() {
-	if isClosed(c.unread.begun) || c.watching.Swap(true) {
+	if flow.IsClosed(c.unread.begun) || c.watching.Swap(true) {
 		return
 	}
 	look := func() error {
 		c.unread.mu.Lock()
 		defer c.unread.mu.Unlock()
-		if isClosed(c.unread.begun) {
+		if flow.IsClosed(c.unread.begun) {
 			return nil
 		}
 		return c.callerGone()
@@ -124,7 +125,7 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 	if c.marked {
 		// The caller's side stays open to the end of the call.
 		err := c.R.Discard(maxStray)
-		if isClosed(returned) { // it was stopReading
+		if flow.IsClosed(returned) { // it was stopReading
 			return nil
 		}
 		return errors.Join(errCallerGone, maskContextErrors(err))
@@ -150,37 +151,29 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 const pollTime = 250 * time.Millisecond
 
 // patiently returns the sink of a method's arguments.
-func (call *CallInfo) patiently(to lateSink) sink {
+func (call *CallInfo) patiently(to flow.LateSink) flow.Sink {
 	if call.conn == nil {
 		return to
 	}
-	return &patientSink{lateSink: to, conn: call.conn}
-}
-
-// lateSink is a sink whose put can be made to give up.
-type lateSink interface {
-	sink
-	// lateOn makes a put that waits for room return errLate when ch, a
-	// channel, has something.
-	lateOn(ch any)
+	return &patientSink{LateSink: to, conn: call.conn}
 }
 
 // patientSink hands arguments to a method, and while it waits looks whether
 // the caller is still there.
 type patientSink struct {
-	lateSink
+	flow.LateSink
 	conn *serverConn
 	tick *time.Ticker
 }
 
-func (s *patientSink) put(it item) error {
+func (s *patientSink) Put(it flow.Item) error {
 	if s.tick == nil {
 		s.tick = time.NewTicker(pollTime)
-		s.lateOn(s.tick.C)
+		s.LateOn(s.tick.C)
 	}
 	for {
-		err := s.lateSink.put(it)
-		if err != errLate {
+		err := s.LateSink.Put(it)
+		if err != flow.ErrLate {
 			return err
 		}
 		if err := s.conn.callerGone(); err != nil {
@@ -189,11 +182,11 @@ func (s *patientSink) put(it item) error {
 	}
 }
 
-func (s *patientSink) end() error {
+func (s *patientSink) End() error {
 	if s.tick != nil {
 		s.tick.Stop()
 	}
-	return s.lateSink.end()
+	return s.LateSink.End()
 }
 
 // await waits for a or b, or the end of the call.
@@ -231,15 +224,6 @@ func (c *serverConn) callerGone() error {
 		return nil
 	}
 	return errors.Join(errCallerGone, maskContextErrors(err))
-}
-
-func isClosed(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
-	}
 }
 
 // stopReading ends a read under way, and nothing that the caller can see.

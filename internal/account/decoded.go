@@ -117,4 +117,3 @@ func (c *Charge) Free() {
 	of, n := c.Taken()
 	of.Free(n)
 }
-

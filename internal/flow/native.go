@@ -1,4 +1,4 @@
-package rpc
+package flow
 
 import (
 	"reflect"
@@ -9,13 +9,13 @@ import (
 // it.
 type channel interface {
 	// tryReceive returns an item if there is one. A closed channel is not open.
-	tryReceive() (it item, ok, open bool)
+	tryReceive() (it Item, ok, open bool)
 	// receive waits for one of the cases. The item is good until the next.
-	receive() (it item, chosen int, open bool)
-	trySend(it item) bool
+	receive() (it Item, chosen int, open bool)
+	trySend(it Item) bool
 	// send waits for one of the cases.
-	send(it item) (chosen int)
-	fresh() item
+	send(it Item) (chosen int)
+	fresh() Item
 	len() int
 	// forget lets go of the item that was received or sent last.
 	forget()
@@ -77,20 +77,20 @@ func native[T any](ch any, stop, canceled <-chan struct{}) channel {
 	return n
 }
 
-func (n *nativeChannel[T]) tryReceive() (it item, ok, open bool) {
+func (n *nativeChannel[T]) tryReceive() (it Item, ok, open bool) {
 	select {
 	case n.item, open = <-n.in:
-		return item{ptr: &n.item}, open, open
+		return Item{Ptr: &n.item}, open, open
 	default:
 		return it, false, true
 	}
 }
 
-func (n *nativeChannel[T]) receive() (it item, chosen int, open bool) {
+func (n *nativeChannel[T]) receive() (it Item, chosen int, open bool) {
 	n.forget()
 	select {
 	case n.item, open = <-n.in:
-		return item{ptr: &n.item}, caseItem, open
+		return Item{Ptr: &n.item}, caseItem, open
 	case <-n.stop:
 		return it, caseStop, true
 	case <-n.canceled:
@@ -100,11 +100,11 @@ func (n *nativeChannel[T]) receive() (it item, chosen int, open bool) {
 	}
 }
 
-func (n *nativeChannel[T]) valueOf(it item) T {
-	if own, ok := it.ptr.(*T); ok {
+func (n *nativeChannel[T]) valueOf(it Item) T {
+	if own, ok := it.Ptr.(*T); ok {
 		return *own
 	}
-	return assigned[T](it.reflected())
+	return assigned[T](it.Reflected())
 }
 
 func (n *nativeChannel[T]) forget() {
@@ -112,7 +112,7 @@ func (n *nativeChannel[T]) forget() {
 	n.item = zero
 }
 
-func (n *nativeChannel[T]) trySend(it item) bool {
+func (n *nativeChannel[T]) trySend(it Item) bool {
 	select {
 	case n.out <- n.valueOf(it):
 		return true
@@ -121,7 +121,7 @@ func (n *nativeChannel[T]) trySend(it item) bool {
 	}
 }
 
-func (n *nativeChannel[T]) send(it item) (chosen int) {
+func (n *nativeChannel[T]) send(it Item) (chosen int) {
 	select {
 	case n.out <- n.valueOf(it):
 		return caseItem
@@ -136,9 +136,9 @@ func (n *nativeChannel[T]) send(it item) (chosen int) {
 	}
 }
 
-func (n *nativeChannel[T]) fresh() item {
+func (n *nativeChannel[T]) fresh() Item {
 	n.forget()
-	return item{ptr: &n.item}
+	return Item{Ptr: &n.item}
 }
 
 func (n *nativeChannel[T]) len() int { return len(n.in) }

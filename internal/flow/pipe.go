@@ -1,4 +1,4 @@
-package rpc
+package flow
 
 import (
 	"context"
@@ -8,31 +8,23 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // A pipe holds some items, so that not each of them is a change of goroutine,
-// and few, so that a slow reader holds its writer up: as many as are pipeBytes
-// together when they are encoded, and one at least.
+// and few, so that a slow reader holds up its writer (back pressure): at most
+// PipeItems, which take PipeBytes together when they are encoded, but always one.
 const (
-	pipeItems = 64
-	pipeBytes = 256 << 10
+	PipeItems = 64
+	PipeBytes = 256 << 10
 )
 
-// pipe is one direction of a streaming call between a typed end, which the
-// program has, and what carries the call, whose pump takes the pipe for a
-// source or a sink. Items whose type is T on both sides need no reflection.
-type pipe[T any] struct {
-	id    ServiceID
-	peer  peer.ID         // whose method it is, of a caller's
-	most  int             // items
-	call  <-chan struct{} // closed when nothing more can be carried
-	over  func() error    // of a send that comes too late
-	done  <-chan struct{} // closed when a receive is to give up
-	gave  func() error    // and with what error
-	stats *recorder       // of the side whose end it is; local calls only
+// Pipe is one direction of a streaming call between a typed end, which the
+// program has, and the carrier of the call, whose pump takes the pipe for a source
+// or a sink. Items whose type is T on both sides need no reflection.
+type Pipe[T any] struct {
+	Config
+	stats Observer
 	late  <-chan time.Time
 
 	mu       sync.Mutex
@@ -41,7 +33,7 @@ type pipe[T any] struct {
 	size     int           // of an item, encoded, as far as is known
 	ended    error         // comes after the last item; nil while more may come
 	halted   bool          // nobody takes items any more
-	told     chan struct{} // see refuse
+	told     chan struct{} // see Refuse
 	takers   waiters
 	putters  waiters
 	holds    *account.Holding // what the items in the ring hold of it
@@ -59,10 +51,24 @@ type pipeItem[T any] struct {
 	n uint64
 }
 
-// init prepares the pipe for at most so many items (or pipeItems) of, to begin
-// with, a size.
-func (p *pipe[T]) init(id ServiceID, most, size int) {
-	p.id, p.most, p.size = id, max(most, pipeItems), size
+// Config is what a pipe knows of its call. It does not change while the pipe is in
+// use.
+type Config struct {
+	Most int // items that it holds; at least PipeItems
+	Size int // bytes of an encoded item, to begin with
+
+	Call <-chan struct{} // closed when nothing more can be carried
+	Over func() error    // the error of a Send that comes too late
+	Done <-chan struct{} // closed when a Receive is to give up; nil: never
+	Gave func() error    // the error of that Receive
+
+	Ended Failure // the error of a Send or a Receive whose own context has ended
+}
+
+// Init prepares the pipe.
+func (p *Pipe[T]) Init(c Config) {
+	p.Config, p.size = c, c.Size
+	p.Most = max(c.Most, PipeItems)
 	p.takers.wake, p.putters.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	p.kind = reflect.TypeFor[T]().Kind()
 }
@@ -93,7 +99,7 @@ func (w *waiters) wakeAll() {
 
 // wait returns when the pipe may have changed. The pipe is locked, but not
 // while it waits.
-func (p *pipe[T]) wait(w *waiters, ctx, done <-chan struct{}, late <-chan time.Time) (err error) {
+func (p *Pipe[T]) wait(w *waiters, ctx, done <-chan struct{}, late <-chan time.Time) (err error) {
 	w.n++
 	wake := w.wake
 	p.mu.Unlock()
@@ -102,9 +108,9 @@ func (p *pipe[T]) wait(w *waiters, ctx, done <-chan struct{}, late <-chan time.T
 	case <-ctx:
 		err = errEnded
 	case <-done:
-		err = errStopped
+		err = ErrStopped
 	case <-late:
-		err = errLate
+		err = ErrLate
 	}
 	p.mu.Lock()
 	w.n--
@@ -112,15 +118,15 @@ func (p *pipe[T]) wait(w *waiters, ctx, done <-chan struct{}, late <-chan time.T
 }
 
 // limit is how many items the pipe may hold.
-func (p *pipe[T]) limit() int {
-	if p.size*p.most <= pipeBytes {
-		return p.most
+func (p *Pipe[T]) limit() int {
+	if p.size*p.Most <= PipeBytes {
+		return p.Most
 	}
-	return max(1, pipeBytes/p.size)
+	return max(1, PipeBytes/p.size)
 }
 
 // push adds an item, for which there is room.
-func (p *pipe[T]) push(it pipeItem[T]) {
+func (p *Pipe[T]) push(it pipeItem[T]) {
 	if p.n == len(p.ring) {
 		grown := make([]pipeItem[T], max(4, 2*len(p.ring)))
 		k := copy(grown, p.ring[p.first:])
@@ -136,7 +142,7 @@ func (p *pipe[T]) push(it pipeItem[T]) {
 }
 
 // pop takes the first item, of which there is one.
-func (p *pipe[T]) pop() (v T) {
+func (p *Pipe[T]) pop() (v T) {
 	it := &p.ring[p.first]
 	v = it.v
 	if it.n > 0 {
@@ -154,12 +160,12 @@ func (p *pipe[T]) pop() (v T) {
 	return v
 }
 
-// send is the typed end's.
-func (p *pipe[T]) send(ctx context.Context, v T) error {
+// Send is for the typed end: it waits while the pipe is full.
+func (p *Pipe[T]) Send(ctx context.Context, v T) error {
 	size := sizeOf(&v)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.ended == nil && !p.halted && !isClosed(p.call) {
+	for p.ended == nil && !p.halted && !IsClosed(p.Call) {
 		if size > 0 {
 			p.size = size
 		}
@@ -167,14 +173,14 @@ func (p *pipe[T]) send(ctx context.Context, v T) error {
 			p.push(pipeItem[T]{v: v})
 			return nil
 		}
-		switch p.wait(&p.putters, ctx.Done(), p.call, nil) {
+		switch p.wait(&p.putters, ctx.Done(), p.Call, nil) {
 		case errEnded:
-			return contextError(ctx, p.id).named(p.id, p.peer)
-		case errStopped:
-			return p.over()
+			return p.Ended(ctx)
+		case ErrStopped:
+			return p.Over()
 		}
 	}
-	return p.over()
+	return p.Over()
 }
 
 // sizeOf is how long an item will be, about, where that is plain to see.
@@ -188,8 +194,8 @@ func sizeOf(ptr any) int {
 	return 0
 }
 
-// receive is the typed end's.
-func (p *pipe[T]) receive(ctx context.Context) (v T, err error) {
+// Receive is for the typed end: it waits while the pipe is empty.
+func (p *Pipe[T]) Receive(ctx context.Context) (v T, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.n == 0 && p.ended == nil {
@@ -198,13 +204,13 @@ func (p *pipe[T]) receive(ctx context.Context) (v T, err error) {
 		p.mu.Lock()
 	}
 	for p.n == 0 && p.ended == nil {
-		err = p.wait(&p.takers, ctx.Done(), p.done, nil)
+		err = p.wait(&p.takers, ctx.Done(), p.Done, nil)
 		switch {
 		case err == nil || p.n > 0 || p.ended != nil: // that counts
 		case err == errEnded:
-			return v, contextError(ctx, p.id).named(p.id, p.peer)
+			return v, p.Ended(ctx)
 		default:
-			return v, p.gave()
+			return v, p.Gave()
 		}
 	}
 	if p.n > 0 {
@@ -217,9 +223,9 @@ func (p *pipe[T]) receive(ctx context.Context) (v T, err error) {
 	return v, p.ended
 }
 
-// close ends what is put; what is there is still taken. Of several reasons the
+// Close ends what is put; what is there is still taken. Of several reasons the
 // first counts.
-func (p *pipe[T]) close(reason error) {
+func (p *Pipe[T]) Close(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended == nil {
@@ -229,19 +235,19 @@ func (p *pipe[T]) close(reason error) {
 	}
 }
 
-// refuse is close that returns a channel, which is closed when the typed end has
+// Refuse is Close that returns a channel, which is closed when the typed end has
 // come to the reason.
-func (p *pipe[T]) refuse(reason error) <-chan struct{} {
+func (p *Pipe[T]) Refuse(reason error) <-chan struct{} {
 	told := make(chan struct{})
 	p.mu.Lock()
 	p.told = told
 	p.mu.Unlock()
-	p.close(reason)
+	p.Close(reason)
 	return told
 }
 
-// halt makes whatever is put, or taken by a pump, an error from now on.
-func (p *pipe[T]) halt() {
+// Halt makes whatever is put, or taken by a Pump, an error from now on.
+func (p *Pipe[T]) Halt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.halted {
@@ -251,18 +257,19 @@ func (p *pipe[T]) halt() {
 	}
 }
 
-func (p *pipe[T]) record(r *recorder) { p.stats = r }
+// Observe makes o be told of the items; for local calls only.
+func (p *Pipe[T]) Observe(o Observer) { p.stats = o }
 
-// next takes what a typed end has sent.
-func (p *pipe[T]) next(wait bool, _ sink) (item, state, error) {
+// Next takes what a typed end has sent.
+func (p *Pipe[T]) Next(wait bool) (Item, State, error) {
 	it, st, err := p.take(wait)
-	if st == stateItem && p.stats != nil {
-		p.stats.out(it.reflected(), nil)
+	if st == HasItem && p.stats != nil {
+		p.stats.Out(it.Reflected(), nil)
 	}
 	return it, st, err
 }
 
-func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
+func (p *Pipe[T]) take(wait bool) (it Item, st State, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.outSize > 0 {
@@ -273,55 +280,55 @@ func (p *pipe[T]) take(wait bool) (it item, st state, err error) {
 	for {
 		switch {
 		case p.halted:
-			return it, stateEnd, errStopped
+			return it, AtEnd, ErrStopped
 		case p.n > 0:
 			p.out = p.pop()
-			it = item{ptr: &p.out, size: &p.outSize}
+			it = Item{Ptr: &p.out, Size: &p.outSize}
 			if p.kind == reflect.Interface { // what it holds is the item
-				it.value = reflect.ValueOf(&p.out).Elem()
+				it.Value = reflect.ValueOf(&p.out).Elem()
 			}
-			return it, stateItem, nil
+			return it, HasItem, nil
 		case p.ended != nil:
-			return it, stateEnd, nil
+			return it, AtEnd, nil
 		case !wait:
-			return it, stateIdle, nil
+			return it, Idle, nil
 		}
-		if p.wait(&p.takers, p.call, nil, nil) != nil && p.n == 0 && p.ended == nil {
-			return it, stateEnd, errStopped
+		if p.wait(&p.takers, p.Call, nil, nil) != nil && p.n == 0 && p.ended == nil {
+			return it, AtEnd, ErrStopped
 		}
 	}
 }
 
-// fresh returns an item to decode into, and to put.
-func (p *pipe[T]) fresh() item {
+// Fresh returns an item to decode into, and to put.
+func (p *Pipe[T]) Fresh() Item {
 	if p.kind == reflect.Pointer { // never to nil
-		it := newItem(reflect.TypeFor[T]())
-		it.size = &p.inSize
+		it := NewItem(reflect.TypeFor[T]())
+		it.Size = &p.inSize
 		return it
 	}
 	var zero T
 	p.in = zero
-	return item{ptr: &p.in, size: &p.inSize}
+	return Item{Ptr: &p.in, Size: &p.inSize}
 }
 
-// put hands an item to the typed end. It returns errLate when it is late
+// Put hands an item to the typed end. It returns ErrLate when it is late
 // before there is room.
-func (p *pipe[T]) put(it item) error {
+func (p *Pipe[T]) Put(it Item) error {
 	if p.inSize == 0 {
-		p.inSize = sizeOf(it.ptr) // it comes from no stream
+		p.inSize = sizeOf(it.Ptr) // it comes from no stream
 	}
-	err := p.give(p.valueOf(it), it.holds)
+	err := p.give(p.valueOf(it), it.Holds)
 	if err == nil && p.stats != nil {
-		p.stats.in(it.reflected(), nil)
+		p.stats.In(it.Reflected(), nil)
 	}
-	if err != errLate { // or it is put again
+	if err != ErrLate { // or it is put again
 		var zero T
 		p.in = zero
 	}
 	return err
 }
 
-func (p *pipe[T]) give(v T, holds *account.Charge) error {
+func (p *Pipe[T]) give(v T, holds *account.Charge) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.inSize > 0 {
@@ -336,25 +343,25 @@ func (p *pipe[T]) give(v T, holds *account.Charge) error {
 			p.push(pipeItem[T]{v, n})
 			return nil
 		}
-		if err := p.wait(&p.putters, p.call, nil, p.late); err == errLate {
-			return errLate
+		if err := p.wait(&p.putters, p.Call, nil, p.late); err == ErrLate {
+			return ErrLate
 		} else if err != nil {
-			return errStopped
+			return ErrStopped
 		}
 	}
-	return errStopped
+	return ErrStopped
 }
 
-func (p *pipe[T]) valueOf(it item) T {
-	if own, ok := it.ptr.(*T); ok {
+func (p *Pipe[T]) valueOf(it Item) T {
+	if own, ok := it.Ptr.(*T); ok {
 		return *own
 	}
 	if p.kind == reflect.Pointer {
-		if own, ok := it.ptr.(T); ok {
+		if own, ok := it.Ptr.(T); ok {
 			return own
 		}
 	}
-	return assigned[T](it.reflected())
+	return assigned[T](it.Reflected())
 }
 
 // assigned is for items of another type that is assignable.
@@ -363,12 +370,14 @@ func assigned[T any](from reflect.Value) (v T) {
 	return v
 }
 
-// lateOn makes put give up when ch has something.
-func (p *pipe[T]) lateOn(ch any) { p.late, _ = ch.(<-chan time.Time) }
+// LateOn makes put give up when ch has something.
+func (p *Pipe[T]) LateOn(ch any) { p.late, _ = ch.(<-chan time.Time) }
 
-func (p *pipe[T]) flush() error { return nil }
+// Flush does nothing: what is put is there at once.
+func (p *Pipe[T]) Flush() error { return nil }
 
-func (p *pipe[T]) end() error {
-	p.close(io.EOF)
+// End is Close with io.EOF.
+func (p *Pipe[T]) End() error {
+	p.Close(io.EOF)
 	return nil
 }
