@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
 )
 
 // TypedMethod is a [Method], a [ServerStream], a [ClientStream] or a [Duplex].
@@ -88,22 +89,23 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		return CheckReport{}, clientError(CodeInvalidArgument, describeMethod.id, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
 	}
 	var request describeRequest
-	var own describer
+	var own shape.Describer
 	for i, m := range methods {
 		request.Methods = append(request.Methods, m.ID())
 		report.Methods[i].Method = m.ID()
-		own.Methods = append(own.Methods, own.method(m.types()))
+		kind, arg, reply := m.types()
+		own.Methods = append(own.Methods, own.Method(uint8(kind), arg, reply))
 	}
 	theirs, err := describeMethod.Call(ctx, c, dest, request)
 	if err != nil {
 		return CheckReport{}, undescribed(err)
 	}
-	if err := theirs.valid(len(methods)); err != nil {
+	if err := theirs.Valid(len(methods)); err != nil {
 		return CheckReport{}, clientError(CodeInternal, describeMethod.id, "peer %v sends a bad description: %w", report.Peer, err)
 	}
-	left := maxCompared
+	left := shape.MaxCompared
 	for i, m := range methods {
-		compareMethods(&report.Methods[i], m, &own.description, &theirs, i, &left)
+		compareMethods(&report.Methods[i], m, &own.Description, &theirs, i, &left)
 	}
 	return report, nil
 }
@@ -149,7 +151,7 @@ func (r CheckReport) String() string {
 }
 
 // compareMethods fills in what is to be said of the i-th method.
-func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description, i int, left *int) {
+func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *shape.Description, i int, left *int) {
 	problem := func(format string, args ...any) { into.Problems = append(into.Problems, fmt.Sprintf(format, args...)) }
 	kind, arg, reply := m.types()
 	if err := codec.Partly(arg); err != nil {
@@ -160,27 +162,29 @@ func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *description
 	}
 	a, b := own.Methods[i], theirs.Methods[i]
 	switch {
-	case b.State == describedNone:
+	case b.State == shape.NoService:
 		problem("the server has no service of this name")
-	case b.State == describedAbsent:
+	case b.State == shape.Absent:
 		problem("the server's service has no method of this name")
-	case b.State == describedDenied:
+	case b.State == shape.Denied:
 		problem("the server does not allow this client to call the method")
-	case b.State == describedTooLarge || a.State == describedTooLarge:
+	case b.State == shape.TooLarge || a.State == shape.TooLarge:
 		problem("the types are too large to be compared")
-	case b.State != describedHere:
-		problem("the server says of the method what is not understood: %s", word(b.State))
-	case b.Kind != kind:
-		problem("the method is %v at the server, and %v here", b.Kind, kind)
+	case b.State != shape.Here:
+		problem("the server says of the method what is not understood: %s", shape.Word(b.State))
+	case Kind(b.Kind) != kind:
+		problem("the method is %v at the server, and %v here", Kind(b.Kind), kind)
 	}
-	if b.State != describedHere {
+	if b.State != shape.Here {
 		return
 	}
 	if b.LocalOnly != "" {
-		problem("a part of the server's types stays local: %s", word(b.LocalOnly))
+		problem("a part of the server's types stays local: %s", shape.Word(b.LocalOnly))
 	}
-	if b.Kind == kind && a.State == describedHere {
-		compareTypes(into, direction{own, theirs, "this side", "the server", left}, "argument", a.Args, b.Args)
-		compareTypes(into, direction{theirs, own, "the server", "this side", left}, "reply", b.Reply, a.Reply)
+	if Kind(b.Kind) == kind && a.State == shape.Here {
+		found := shape.Findings{Problems: into.Problems, Notes: into.Notes}
+		shape.Compare(&found, shape.Direction{From: own, To: theirs, Writer: "this side", Reader: "the server", Left: left}, "argument", a.Args, b.Args)
+		shape.Compare(&found, shape.Direction{From: theirs, To: own, Writer: "the server", Reader: "this side", Left: left}, "reply", b.Reply, a.Reply)
+		into.Problems, into.Notes = found.Problems, found.Notes
 	}
 }

@@ -1,4 +1,4 @@
-package rpc
+package shape
 
 import (
 	"fmt"
@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// direction is one in which values travel: they are written as types of one
-// description and read as types of another.
-type direction struct {
-	from, to       *description
-	writer, reader string
-	left           *int // of maxCompared
+// Direction is one in which values travel: they are written as types of one
+// Description and read as types of another.
+type Direction struct {
+	From, To       *Description
+	Writer, Reader string
+	Left           *int // of MaxCompared
 }
 
 // pair is a type that is written, and the one that it is read as.
@@ -21,9 +21,12 @@ type pair struct {
 	read    int
 }
 
+// MaxCompared is how many types and fields of all methods together are compared: a
+// peer says how many there are.
+const MaxCompared = 1 << 23
+
 const (
 	maxPairs    = 1 << 15 // that are compared: each once
-	maxCompared = 1 << 23 // types and fields of all methods together: a peer says how many
 	maxFindings = 64      // that are told of one method
 	maxPath     = 256
 )
@@ -31,20 +34,29 @@ const (
 // comparison is one of two types and all that they are made of. It does not
 // recurse: a peer says what types are made of.
 type comparison struct {
-	direction
-	into  *CheckedMethod
+	Direction
+	into  *Findings
 	queue []pair
 	seen  map[[2]int]bool
 }
 
-func compareTypes(into *CheckedMethod, d direction, what string, written, read int) {
-	c := &comparison{direction: d, into: into, seen: make(map[[2]int]bool)}
+// Findings are what a comparison found.
+type Findings struct {
+	Problems []string // values fail, or are misread
+	Notes    []string // values may be lost, or fail
+}
+
+// Compare compares what is written as one type with the type that it is read as,
+// by their numbers in the two descriptions, and adds what it finds. what names
+// the value.
+func Compare(into *Findings, d Direction, what string, written, read int) {
+	c := &comparison{Direction: d, into: into, seen: make(map[[2]int]bool)}
 	c.push(what, written, read)
 	for len(c.queue) > 0 {
 		p := c.queue[0]
 		c.queue = c.queue[1:]
-		w, r := &d.from.Types[p.written], &d.to.Types[p.read]
-		if *d.left -= 1 + len(w.Fields) + len(r.Fields); *d.left < 0 {
+		w, r := &d.From.Types[p.written], &d.To.Types[p.read]
+		if *d.Left -= 1 + len(w.Fields) + len(r.Fields); *d.Left < 0 {
 			c.tooLarge(p.path)
 			return
 		}
@@ -87,12 +99,12 @@ func found(all []string, path, format string, args []any) []string {
 	return all
 }
 
-func (c *comparison) mismatch(path string, w, r *describedType) {
-	c.problem(path, "%s sends %s, and %s takes %s", c.writer, w.words(), c.reader, r.words())
+func (c *comparison) mismatch(path string, w, r *Type) {
+	c.problem(path, "%s sends %s, and %s takes %s", c.Writer, w.words(), c.Reader, r.words())
 }
 
 // compare compares two types, and leaves their parts for later.
-func (c *comparison) compare(path string, w, r *describedType) {
+func (c *comparison) compare(path string, w, r *Type) {
 	switch {
 	case w.Kind == kindAny || r.Kind == kindAny:
 	case w.Kind == kindOwn || r.Kind == kindOwn:
@@ -117,27 +129,27 @@ func (c *comparison) compare(path string, w, r *describedType) {
 		fallthrough
 	case w.Kind == kindRaw:
 		if w.Len != r.Len && r.Len != 0 {
-			c.note(path, "%s sends %s, and %s takes %s: their lengths differ", c.writer, w.words(), c.reader, r.words())
+			c.note(path, "%s sends %s, and %s takes %s: their lengths differ", c.Writer, w.words(), c.Reader, r.words())
 		}
 	}
 }
 
-func (c *comparison) compareOwn(path string, w, r *describedType) {
+func (c *comparison) compareOwn(path string, w, r *Type) {
 	switch {
 	case w.Kind == r.Kind && w.Name == r.Name:
 	case w.Kind == kindRaw || r.Kind == kindRaw:
-		c.note(path, "%s sends %s, and %s takes %s: what the binary form is must be known to it", c.writer, w.words(), c.reader, r.words())
+		c.note(path, "%s sends %s, and %s takes %s: what the binary form is must be known to it", c.Writer, w.words(), c.Reader, r.words())
 	default:
 		c.mismatch(path, w, r)
 	}
 }
 
-func isNumber(t *describedType) bool {
+func isNumber(t *Type) bool {
 	return t.Kind == kindInt || t.Kind == kindUint || t.Kind == kindFloat
 }
 
-func (c *comparison) compareNumbers(path string, w, r *describedType) {
-	bits := func(t *describedType) int { // for what is not negative
+func (c *comparison) compareNumbers(path string, w, r *Type) {
+	bits := func(t *Type) int { // for what is not negative
 		if t.Kind == kindInt {
 			return t.Bits - 1
 		}
@@ -148,14 +160,14 @@ func (c *comparison) compareNumbers(path string, w, r *describedType) {
 		c.mismatch(path, w, r)
 	case r.Kind == kindFloat && w.Kind != kindFloat:
 	case w.Kind == kindInt && r.Kind == kindUint:
-		c.note(path, "%s sends %s, and %s takes %s: negative numbers fail", c.writer, w.words(), c.reader, r.words())
+		c.note(path, "%s sends %s, and %s takes %s: negative numbers fail", c.Writer, w.words(), c.Reader, r.words())
 	case bits(w) > bits(r):
-		c.note(path, "%s sends %s, and %s takes %s: large numbers fail", c.writer, w.words(), c.reader, r.words())
+		c.note(path, "%s sends %s, and %s takes %s: large numbers fail", c.Writer, w.words(), c.Reader, r.words())
 	}
 }
 
 // compareFields compares two structs by the names of their fields.
-func (c *comparison) compareFields(path string, w, r *describedType) {
+func (c *comparison) compareFields(path string, w, r *Type) {
 	read := make(map[string]int, len(r.Fields))
 	for _, f := range r.Fields {
 		read[f.Name] = f.Type
@@ -163,7 +175,7 @@ func (c *comparison) compareFields(path string, w, r *describedType) {
 	var unread []string
 	for _, f := range w.Fields {
 		if t, ok := read[f.Name]; ok {
-			c.push(path+"."+word(f.Name), f.Type, t)
+			c.push(path+"."+Word(f.Name), f.Type, t)
 			delete(read, f.Name)
 		} else {
 			unread = append(unread, f.Name)
@@ -182,30 +194,30 @@ func (c *comparison) compareFields(path string, w, r *describedType) {
 func (c *comparison) missing(path string, unread, unwritten []string) {
 	switch {
 	case len(unread) > 0 && len(unwritten) > 0:
-		c.problem(path, "%s sends %s, which %s does not have; it has %s instead", c.writer, listed(unread), c.reader, listed(unwritten))
+		c.problem(path, "%s sends %s, which %s does not have; it has %s instead", c.Writer, listed(unread), c.Reader, listed(unwritten))
 	case len(unread) > 0:
-		c.note(path, "%s sends %s, which %s does not have: it is dropped", c.writer, listed(unread), c.reader)
+		c.note(path, "%s sends %s, which %s does not have: it is dropped", c.Writer, listed(unread), c.Reader)
 	case len(unwritten) > 0:
-		c.note(path, "%s does not send %s, which %s has: it stays zero", c.writer, listed(unwritten), c.reader)
+		c.note(path, "%s does not send %s, which %s has: it stays zero", c.Writer, listed(unwritten), c.Reader)
 	}
 }
 
 // comparePlaces compares a struct that is written as an array: its fields are
 // read in order.
-func (c *comparison) comparePlaces(path string, w, r *describedType) {
+func (c *comparison) comparePlaces(path string, w, r *Type) {
 	n := min(len(w.Fields), len(r.Fields))
 	for i := range n {
 		a, b := w.Fields[i], r.Fields[i]
 		if a.Name != b.Name {
-			c.problem(path, "at place %d %s sends %s, and %s takes %s", i+1, c.writer, word(a.Name), c.reader, word(b.Name))
+			c.problem(path, "at place %d %s sends %s, and %s takes %s", i+1, c.Writer, Word(a.Name), c.Reader, Word(b.Name))
 			continue
 		}
-		c.push(path+"."+word(a.Name), a.Type, b.Type)
+		c.push(path+"."+Word(a.Name), a.Type, b.Type)
 	}
 	c.missing(path, fieldNames(w.Fields[n:]), fieldNames(r.Fields[n:]))
 }
 
-func fieldNames(fields []describedField) (names []string) {
+func fieldNames(fields []Field) (names []string) {
 	for _, f := range fields {
 		names = append(names, f.Name)
 	}
@@ -213,28 +225,28 @@ func fieldNames(fields []describedField) (names []string) {
 }
 
 // mapToStruct: which keys there will be is known when they are sent.
-func (c *comparison) mapToStruct(path string, w, r *describedType) {
-	if key := &c.from.Types[w.Key]; key.Kind != kindRaw && key.Kind != kindAny {
+func (c *comparison) mapToStruct(path string, w, r *Type) {
+	if key := &c.From.Types[w.Key]; key.Kind != kindRaw && key.Kind != kindAny {
 		c.mismatch(path, w, r)
 		return
 	}
 	for _, f := range r.Fields {
-		c.push(path+"."+word(f.Name), w.Elem, f.Type)
+		c.push(path+"."+Word(f.Name), w.Elem, f.Type)
 	}
 }
 
-func (c *comparison) structToMap(path string, w, r *describedType) {
-	if key := &c.to.Types[r.Key]; key.Kind != kindRaw && key.Kind != kindAny {
+func (c *comparison) structToMap(path string, w, r *Type) {
+	if key := &c.To.Types[r.Key]; key.Kind != kindRaw && key.Kind != kindAny {
 		c.mismatch(path, w, r)
 		return
 	}
 	for _, f := range w.Fields {
-		c.push(path+"."+word(f.Name), f.Type, r.Elem)
+		c.push(path+"."+Word(f.Name), f.Type, r.Elem)
 	}
 }
 
 // words describes the type for people.
-func (t *describedType) words() string {
+func (t *Type) words() string {
 	what := map[string]string{
 		kindBool: "a bool", kindInt: "a number", kindUint: "a number", kindFloat: "a float", kindRaw: "a string or bytes",
 		kindList: "a list", kindMap: "a map", kindStruct: "a struct", kindOwn: "a binary form of its own",
@@ -243,14 +255,14 @@ func (t *describedType) words() string {
 		what = "a struct as an array"
 	}
 	if what == "" {
-		return word(t.Name)
+		return Word(t.Name)
 	}
-	return word(t.Name) + " (" + what + ")"
+	return Word(t.Name) + " (" + what + ")"
 }
 
-// word makes what a peer sent fit for a line of text.
-func word(s string) string {
-	s = trimmed(s)
+// Word makes what a peer sent fit for a line of text.
+func Word(s string) string {
+	s = Trimmed(s)
 	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == '\ufffd' }) {
 		return strconv.Quote(s)
 	}
@@ -262,7 +274,7 @@ func listed(names []string) string {
 	const most = 8
 	words := make([]string, 0, most)
 	for _, n := range names[:min(len(names), most)] {
-		words = append(words, word(n))
+		words = append(words, Word(n))
 	}
 	text := strings.Join(words, ", ")
 	if more := len(names) - most; more > 0 {
