@@ -8,13 +8,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// ContextKey is the type of the keys that the library puts into contexts.
-type ContextKey string
-
-// ContextKeyRequestSender is the key under which a method's context holds the
-// caller's [peer.ID]. Use [GetRequestSender].
-const ContextKeyRequestSender ContextKey = "request_sender"
-
 // GetRequestSender returns the peer whose call ctx, a method's context, is
 // serving. libp2p has authenticated it. For a local call it is the server's
 // own ID. It is an error if ctx is no method's context.
@@ -48,22 +41,5 @@ func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOp
 func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
 	return func(caller peer.ID, svc, method string) bool {
 		return !strings.Contains(method, ".") && m[caller][svc+"."+method]
-	}
-}
-
-// authorized refuses what the server's function does not allow.
-func (s *Server) authorized(next Handler) Handler {
-	if s.authorize == nil {
-		return next
-	}
-	return func(ctx context.Context, call *CallInfo) error {
-		if !s.authorize(call.Peer, call.Service, call.Method) {
-			return &Error{
-				Code:    CodePermissionDenied,
-				Message: "client does not have permissions to call " + call.Service + "." + call.Method,
-				kind:    AuthorizationErr,
-			}
-		}
-		return next(ctx, call)
 	}
 }

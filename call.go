@@ -2,10 +2,14 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"reflect"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // ServiceID names a method.
@@ -39,32 +43,125 @@ type Call struct {
 	Error error
 }
 
-// start makes the call and finishes it, exactly once: without a goroutine that
-// waits, if there is a session to make it on, and else in one. args are those of
-// the call, or the same encoded.
-func (call *Call) start(ctx context.Context, c *Client, args any) {
-	if call.Done == nil {
-		call.Done = make(chan *Call, 1)
+// Call calls svc.method on dest with args and waits for the reply, which it
+// stores where reply, a pointer, points to. It is [Client.CallContext] with a
+// background context.
+func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
+	return c.CallContext(context.Background(), dest, svc, method, args, reply)
+}
+
+// CallContext calls svc.method on dest with args, a value of the method's
+// type or a pointer to one, and waits for the reply, which it stores where
+// reply points to. The reply is there beside a method's error too. When ctx
+// ends, CallContext returns at once and the method's context is cancelled; the
+// reply is not written to after the return.
+//
+// The error is the method's own, or an [*Error] of the library's, which tells
+// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
+// what failed. It panics if reply is no pointer or nil.
+func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
+	id := ServiceID{svc, method}
+	checkReply(id, reply)
+	return c.call(ctx, dest, id, args, reply)
+}
+
+// Go is [Client.GoContext] with a background context.
+func (c *Client) Go(dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
+	return c.GoContext(context.Background(), dest, svc, method, args, reply, done)
+}
+
+// GoContext starts what [Client.CallContext] does and returns. When the call
+// is over it is sent on done, exactly once; until then what args and reply
+// point to is the call's. done must have room for it: it panics if done has no
+// capacity, and a result that finds the channel full is dropped, with a line in
+// the log, as in net/rpc. With a nil done nobody is told. The error returned is
+// always nil; that of the call is in [Call].Error.
+func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
+	id := ServiceID{svc, method}
+	checkReply(id, reply)
+	checkDone(id, done)
+	call := &Call{Dest: dest, SvcID: id, Args: args, Reply: reply, Done: done}
+	call.start(ctx, c, args)
+	return nil
+}
+
+// Stream calls the streaming method svc.method on dest: it sends what it
+// receives from argsChan (a chan A or <-chan A) until that is closed, and at
+// the same time sends the replies to repliesChan (a chan R or chan<- R). It
+// returns when the method has: nil, its error, or the library's.
+//
+// Stream takes arguments only as fast as the method does. It returns as soon
+// as the call is over, whether argsChan is closed or not and whether anybody
+// reads the replies. Reading the replies until they are closed, in a goroutine
+// of its own, is the usual way. Stream always closes repliesChan.
+//
+// The caller closes argsChan, also after an error, and uses it for no other
+// call: if it is open when the call is over, a goroutine receives and drops what
+// is still sent, so that no sender hangs, until argsChan is closed or
+// [Client.Close] is called.
+//
+// When ctx ends, Stream returns at once and the method's context is
+// cancelled. To close argsChan then is no end of the arguments: the method does
+// not take them for complete. Stream panics if the channels are of no such type,
+// or nil.
+func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
+	id := ServiceID{svc, method}
+	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
+	defer func() {
+		caller.Finish()
+		caller.Src.Drain(c.over.Done())
+	}()
+	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
+}
+
+// stream makes a streaming call by name. The caller finishes the ends.
+func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *flow.Ends, arg, reply reflect.Type) error {
+	call := c.newCall(dest, id, Streaming)
+	call.stream = &streamEnds{in: &caller.Src, out: &caller.Dst, fresh: caller.Dst.Fresh, args: arg, replies: reply}
+	err := c.do(ctx, call)
+	call.release()
+	return err
+}
+
+// start makes the call and finishes it, exactly once. A call of another peer is
+// made in this goroutine, and nobody waits for it: its carrier finishes it. All that
+// may go around a call, interceptors and the like, needs a goroutine, and so does a
+// local method. args are those of the call, or the same encoded.
+func (k *Call) start(ctx context.Context, c *Client, args any) {
+	if k.Done == nil {
+		k.Done = make(chan *Call, 1)
 	}
-	if !c.startOnSession(ctx, call, args) {
-		go call.make(ctx, c, args)
+	if c.watched || c.options != nil || c.isLocal(k.Dest) {
+		go k.make(ctx, c, args)
+		return
+	}
+	own := c.newUnary(nil, k.Dest, k.SvcID, args, k.Reply)
+	own.remote.Done = func(err error) {
+		if err != nil {
+			err = plainContextError(own.ended(ctx, err))
+		}
+		k.finish(err)
+	}
+	if err := c.do(ctx, own); err != call.Pending {
+		k.finish(err)
 	}
 }
 
-func (call *Call) make(ctx context.Context, c *Client, args any) {
-	var err error = exited(&CallInfo{Service: call.SvcID.Name, Method: call.SvcID.Method, Client: true})
-	defer func() { call.finish(err) }() // a local method may end this goroutine
-	err = c.call(ctx, call.Dest, call.SvcID.Name, call.SvcID.Method, args, call.Reply)
+func (k *Call) make(ctx context.Context, c *Client, args any) {
+	var err error = exited(&CallInfo{Service: k.SvcID.Name, Method: k.SvcID.Method, Client: true})
+	defer func() { k.finish(err) }() // a local method may end this goroutine
+	err = c.call(ctx, k.Dest, k.SvcID, args, k.Reply)
 }
 
-func (call *Call) finish(err error) {
-	call.Error = err
+func (k *Call) finish(err error) {
+	k.Error = err
 	select {
-	case call.Done <- call:
+	case k.Done <- k:
 	default:
 		// As in net/rpc: room in the channel is the caller's promise, and
 		// a goroutine that waits for it might wait for ever.
-		slog.Warn("rpc: result dropped, the done channel is full", "method", call.SvcID.String())
+		slog.Warn("rpc: result dropped, the done channel is full", "method", k.SvcID.String())
 	}
 }
 
@@ -92,4 +189,27 @@ func typeName(t reflect.Type) string {
 		return "nil"
 	}
 	return t.String()
+}
+
+// checkStreamChannels panics unless the two are channels that a streaming call
+// can use, as v0.6 does: the program is wrong, and its own stack says where.
+func checkStreamChannels(id ServiceID, args, replies any) (a, r reflect.Value) {
+	return checkChannel(id, "arguments", args, reflect.RecvDir), checkChannel(id, "replies", replies, reflect.SendDir)
+}
+
+func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflect.Value {
+	v := reflect.ValueOf(ch)
+	form := "<-chan T"
+	if dir == reflect.SendDir {
+		form = "chan<- T"
+	}
+	switch {
+	case v.Kind() != reflect.Chan:
+		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %s", id, what, form, typeName(reflect.TypeOf(ch))))
+	case v.Type().ChanDir()&dir == 0:
+		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %v", id, what, form, v.Type()))
+	case v.IsNil():
+		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
+	}
+	return v
 }

@@ -113,23 +113,6 @@ func WithCallOptions(opts ...CallOption) ClientOption {
 
 func (o CallOption) configure(m *methodConfig) { m.calls = append(m.calls, o) }
 
-// settled returns what holds for the calls of a method, which has the options
-// method, and with options of their own; nil where nothing is set.
-func (c *Client) settled(method, own []CallOption) *callConfig {
-	if len(method) == 0 && len(own) == 0 {
-		return c.options
-	}
-	o := new(callConfig)
-	if c.options != nil {
-		*o = *c.options
-	}
-	o.applyDefaults(method, false)
-	for _, opt := range own {
-		opt(o)
-	}
-	return o
-}
-
 // applyDefaults applies options that come after the context.
 func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
 	for _, opt := range opts {
@@ -158,7 +141,7 @@ func merged(far, near Metadata) Metadata {
 }
 
 // context returns ctx with all that the options say of it.
-func (o *callConfig) context(ctx context.Context, call *CallInfo) (context.Context, context.CancelFunc) {
+func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Context, context.CancelFunc) {
 	if len(o.farther) > 0 || len(o.metadata) > 0 {
 		ctx = ContextWithMetadata(ctx, merged(merged(o.farther, outgoing(ctx)), o.metadata))
 	}

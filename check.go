@@ -86,7 +86,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		report.Peer = c.id
 	}
 	if len(methods) > maxDescribed {
-		return CheckReport{}, clientError(CodeInvalidArgument, describeMethod.id, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
+		return CheckReport{}, fail(describeMethod.id, "", CodeInvalidArgument, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
 	}
 	var request describeRequest
 	var own shape.Describer
@@ -101,7 +101,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		return CheckReport{}, undescribed(err)
 	}
 	if err := theirs.Valid(len(methods)); err != nil {
-		return CheckReport{}, clientError(CodeInternal, describeMethod.id, "peer %v sends a bad description: %w", report.Peer, err)
+		return CheckReport{}, fail(describeMethod.id, "", CodeInternal, "peer %v sends a bad description: %w", report.Peer, err)
 	}
 	left := shape.MaxCompared
 	for i, m := range methods {

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -25,59 +27,50 @@ import (
 // whose host is nil, is local: it goes to the server that the client was made
 // with, directly. Nothing is encoded, the method gets the argument itself, and
 // authorization is not asked. Otherwise a call behaves the same.
-//
-// Every call goes one way: its options and its deadline are settled, and for
-// each attempt, of which there is one unless [CallRetry] says otherwise, the
-// stats handler and the interceptors see it, and a transport carries it.
 type Client struct {
 	host     host.Host
 	protocol protocol.ID
 	extended protocol.ID
 	id       peer.ID
-	server   *Server
+	server   *Server // nil: no local calls
 
 	stats        stats.Handler
 	interceptors []Interceptor
 	watched      bool // somebody may keep a CallInfo
-	limits       Limits
+	given        Limits
+	limits       call.Limits // those in force
 	decoded      account.Decoded
 	callOptions  []CallOption
 	options      *callConfig // what they say; nil without
 	multiBuffer  int
 	multiStall   time.Duration
+	noSessions   bool
 
 	handler Handler
 	spare   sync.Pool // local calls; the client's own, as a channel is of the synctest bubble it was made in
-	local   transport // nil without a server
-	remote  transport // nil without a host
+	remote  *router   // nil without a host
 
-	closed     atomic.Bool
-	open       openConns
-	noSessions bool
-	sessions   clientSessions
-	memory     *account.Peers
+	closed atomic.Bool
+	over   context.Context // ends when the client is closed
+	end    context.CancelFunc
 }
 
-// ClientOption configures a [Client] as it is made.
-type ClientOption func(*Client)
-
-// WithClientLimits sets the limits of a client; see [Limits] for the defaults.
-func WithClientLimits(l Limits) ClientOption {
-	return func(c *Client) { c.limits = l }
-}
-
-// WithCallTimeout bounds the unary calls whose context has no deadline: after
-// d they fail as if it had been their deadline. Default 0: no bound, as in
-// v0.6. Streaming calls are not bounded by it. It is WithCallOptions with
-// [CallTimeout].
-func WithCallTimeout(d time.Duration) ClientOption { return WithCallOptions(CallTimeout(d)) }
-
-// WithClientSessions says whether a client carries its unary calls of one peer
-// on one stream, where the peer's server does too; see docs/session.md. Default
-// true. Without, every call opens a stream of its own, as in v0.6.
-func WithClientSessions(on bool) ClientOption {
-	return func(c *Client) { c.noSessions = !on }
-}
+// The way of a call, each step one function:
+//
+//	Call, Go, Stream ...   by name (call.go, multicall.go), or Method.Call ... (typed*.go, fanout*.go)
+//	do                     its options: metadata, a timeout
+//	  attempts             one, unless CallRetry says otherwise   (retry.go)
+//	    observed           stats: Begin ... End                   (stats.go)
+//	    recovered          from panics of interceptors            (interceptor.go)
+//	    interceptors       the user's
+//	    carried            an error becomes one of the program's  (errors_render.go)
+//	      carry            local or remote?
+//	        carryLocal     in this process                        (internal/carry/local)
+//	          Run          the server serves it                   (server.go)
+//	        router         sessions, or a stream of its own?      (router.go)
+//	          newStream    a connection, as the options want it   (dial.go)
+//	          Carry        on the stream of many calls            (internal/carry/session)
+//	          Carry        or on one of its own                   (internal/carry/wire)
 
 // NewClient returns a client that calls the peers of h that serve protocol p.
 // It has no server for local calls: those fail.
@@ -92,21 +85,17 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.limits = c.limits.withDefaults()
+	c.limits = call.Limits(c.given.withDefaults())
 	c.decoded.Init(c.limits.DecodedPerPeer)
-	c.memory = account.NewPeers(c.limits.MessageSize)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
 		c.options.applyDefaults(c.callOptions, true)
 	}
-	c.open.init(c)
-	c.sessions.init(c)
+	c.over, c.end = context.WithCancel(context.Background())
+	c.over.Done() // makes its channel now, as a channel is of the synctest bubble it was made in
 	if h != nil {
 		c.id = h.ID()
-		c.remote = &remoteTransport{client: c}
-	}
-	if s != nil {
-		c.local = localTransport{s}
+		c.remote = newRouter(c)
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
 	c.handler = chain(c.carried, c.interceptors...)
@@ -120,105 +109,122 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 // ID returns the ID of the client's host, empty without one.
 func (c *Client) ID() peer.ID { return c.id }
 
-// Call calls svc.method on dest with args and waits for the reply, which it
-// stores where reply, a pointer, points to. It is [Client.CallContext] with a
-// background context.
-func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
-	return c.CallContext(context.Background(), dest, svc, method, args, reply)
-}
-
-// CallContext calls svc.method on dest with args, a value of the method's
-// type or a pointer to one, and waits for the reply, which it stores where
-// reply points to. The reply is there beside a method's error too. When ctx
-// ends, CallContext returns at once and the method's context is cancelled; the
-// reply is not written to after the return.
-//
-// The error is the method's own, or an [*Error] of the library's, which tells
-// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
-// what failed. It panics if reply is no pointer or nil.
-func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
-	checkReply(ServiceID{svc, method}, reply)
-	return c.call(ctx, dest, svc, method, args, reply)
-}
-
-// Go is [Client.GoContext] with a background context.
-func (c *Client) Go(dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
-	return c.GoContext(context.Background(), dest, svc, method, args, reply, done)
-}
-
-// GoContext starts what [Client.CallContext] does and returns. When the call
-// is over it is sent on done, exactly once; until then what args and reply
-// point to is the call's. done must have room for it: it panics if done has no
-// capacity, and a result that finds the channel full is dropped, with a line in
-// the log, as in net/rpc. With a nil done nobody is told. The error returned is
-// always nil; that of the call is in [Call].Error.
-func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any, done chan *Call) error {
-	id := ServiceID{svc, method}
-	checkReply(id, reply)
-	checkDone(id, done)
-	call := &Call{Dest: dest, SvcID: id, Args: args, Reply: reply, Done: done}
-	call.start(ctx, c, args)
+// Close ends the client: its calls to other peers that are under way fail
+// with [CodeUnavailable], and so do all later calls. Nothing receives from the
+// open arguments channels of streams that are over any more. Close closes neither
+// the host nor the server. It may be called several times, and always returns nil.
+func (c *Client) Close() error {
+	c.closed.Store(true)
+	c.end()
+	if c.remote != nil {
+		c.remote.close()
+	}
 	return nil
 }
 
-// Stream calls the streaming method svc.method on dest: it sends what it
-// receives from argsChan (a chan A or <-chan A) until that is closed, and at
-// the same time sends the replies to repliesChan (a chan R or chan<- R). It
-// returns when the method has: nil, its error, or the library's.
-//
-// Stream takes arguments only as fast as the method does. It returns as soon
-// as the call is over, whether argsChan is closed or not and whether anybody
-// reads the replies. Reading the replies until they are closed, in a goroutine
-// of its own, is the usual way. Stream always closes repliesChan.
-//
-// The caller closes argsChan, also after an error, and uses it for no other
-// call: if it is open when the call is over, a goroutine receives and drops what
-// is still sent, so that no sender hangs, until argsChan is closed or
-// [Client.Close] is called.
-//
-// When ctx ends, Stream returns at once and the method's context is
-// cancelled. To close argsChan then is no end of the arguments: the method does
-// not take them for complete. Stream panics if the channels are of no such type,
-// or nil.
-func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
-	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
-	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
-	defer func() {
-		caller.Finish()
-		caller.Src.Drain(c.open.ctx.Done())
-	}()
-	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
+// clientCall is a call in a client.
+type clientCall struct {
+	CallInfo
+	options *callConfig  // nil where nothing is set
+	typed   bool         // of a method value, unless local has a frame
+	encoded *encodedArgs // Args, if it is encoded already
+	stream  *streamEnds  // of a streaming call
+	stats   *recorder    // nil where nobody asks
+	local   *localCall   // of a local call
+	remote  call.Call    // of any other, as it is carried
 }
 
-// stream makes a streaming call by name. The caller finishes the ends.
-func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *flow.Ends, arg, reply reflect.Type) error {
-	call := c.newCall(dest, id.Name, id.Method, Streaming)
-	call.stream = &streamEnds{in: &caller.Src, out: &caller.Dst, fresh: caller.Dst.Fresh, args: arg, replies: reply}
-	err := c.do(ctx, call)
-	call.release()
-	return err
+// streamEnds are the two directions of a streaming call: its arguments come from
+// in, its replies go to out.
+type streamEnds struct {
+	in            flow.Source
+	out           flow.Sink
+	fresh         func() flow.Item // makes an item for out, to decode a reply into
+	args, replies reflect.Type     // of the caller's channels
 }
+
+// isTyped reports whether the call is of a method value.
+func (c *clientCall) isTyped() bool { return c.typed || c.local != nil && c.local.frame != nil }
+
+// localCall is what a local call needs, in one allocation or none.
+type localCall struct {
+	client  clientCall // the call as the client sees it
+	server  servedCall // and as the server does
+	carrier local.Call
+	on      *Server
+	frame   localFrame // has the argument and the reply of a typed call, whose method is looked up
+	named   *ServiceID // whose names both have, if it is known
+	used    bool
+	// The caller's reply stays as it was, for the method's does not fit there.
+	unanswered bool
+	ends       *streamEnds // the caller's, of a streaming call
+	spare      *sync.Pool  // where it came from, if it is to be used again
+}
+
+// isLocal reports whether calls of dest stay in the process.
+func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id || c.host == nil }
 
 // call makes a unary call with the client's options.
-func (c *Client) call(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
-	call := c.newUnary(nil, dest, svc, method, args, reply)
+func (c *Client) call(ctx context.Context, dest peer.ID, id ServiceID, args, reply any) error {
+	call := c.newUnary(nil, dest, id, args, reply)
 	err := c.do(ctx, call)
 	call.release()
 	return err
 }
 
-// callTyped makes a unary call of a method value, with options that are settled.
-func (c *Client) callTyped(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
-	call := c.newUnary(o, dest, id.Name, id.Method, arg, reply)
+// callEach is call of a method value, with options that are settled.
+func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
+	call := c.newUnary(o, dest, id, arg, reply)
 	call.typed = true
 	err := c.do(ctx, call)
 	call.release()
 	return err
 }
 
-func (c *Client) newUnary(o *callConfig, dest peer.ID, svc, method string, args, reply any) *CallInfo {
-	call := c.newCall(dest, svc, method, Unary)
+// callTyped makes a call of a method value. With left the frame is the method's
+// still.
+func (c *Client) callTyped(ctx context.Context, dest peer.ID, id *ServiceID, found *foundMethod, method, own []CallOption, f localFrame) (left bool, err error) {
+	o := c.settled(method, own)
+	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
+		arg, reply := f.values()
+		return false, c.callEach(ctx, o, dest, *id, arg, reply)
+	}
+	call := c.newLocal(id, *id, Unary)
+	l := call.local
+	l.frame = f
+	if call.options != o {
+		call.options = o
+	}
+	if m := found.lookup(c.server.registry.now.Load(), *id); l.server.method != m {
+		l.server.method = m
+	}
+	err = c.do(ctx, call)
+	if l.carrier.Left {
+		return true, err
+	}
+	l.release()
+	return false, err
+}
+
+// settled returns what holds for the calls of a method, which has the options
+// method, and with options of their own; nil where nothing is set.
+func (c *Client) settled(method, own []CallOption) *callConfig {
+	if len(method) == 0 && len(own) == 0 {
+		return c.options
+	}
+	o := new(callConfig)
+	if c.options != nil {
+		*o = *c.options
+	}
+	o.applyDefaults(method, false)
+	for _, opt := range own {
+		opt(o)
+	}
+	return o
+}
+
+func (c *Client) newUnary(o *callConfig, dest peer.ID, id ServiceID, args, reply any) *clientCall {
+	call := c.newCall(dest, id, Unary)
 	call.Args, call.Reply, call.options = args, reply, o
 	if e, ok := args.(*encodedArgs); ok {
 		call.Args, call.encoded = e.value, e
@@ -226,111 +232,132 @@ func (c *Client) newUnary(o *callConfig, dest peer.ID, svc, method string, args,
 	return call
 }
 
-// isLocal reports whether calls of dest stay in the process.
-func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id || c.host == nil }
-
-func (c *Client) newCall(dest peer.ID, svc, method string, kind Kind) *CallInfo {
-	if !c.isLocal(dest) {
-		return &CallInfo{Service: svc, Method: method, Kind: kind, Client: true, Peer: dest}
+func (c *Client) newCall(dest peer.ID, id ServiceID, kind Kind) *clientCall {
+	if c.isLocal(dest) {
+		return c.newLocal(nil, id, kind)
 	}
-	return c.nameLocalCall(nil, svc, method, kind)
+	k := &clientCall{CallInfo: CallInfo{Service: id.Name, Method: id.Method, Kind: kind, Client: true, Peer: dest}}
+	k.client = k
+	return k
 }
 
-// nameLocalCall is newCall for a local one; of has the names, if they stay there.
-func (c *Client) nameLocalCall(of *ServiceID, svc, method string, kind Kind) *CallInfo {
-	l := c.newLocalCall()
-	call := &l.client // zero, but for its names
+// newLocal returns a local call, which release gives back. One that interceptors or
+// a stats handler see is theirs to look at for as long as they like, and is new. of
+// has the names, if they stay there.
+func (c *Client) newLocal(of *ServiceID, id ServiceID, kind Kind) *clientCall {
+	var l *localCall
+	if c.watched || c.server == nil || c.server.watched {
+		l = new(localCall)
+	} else if l, _ = c.spare.Get().(*localCall); l == nil {
+		l = &localCall{spare: &c.spare}
+	}
+	k := &l.client // zero, but for its names
 	if l.named == nil || l.named != of {
 		l.named = of
-		call.name(svc, method, c.id)
+		k.name(id, c.id)
 		if of != nil {
-			l.server.name(svc, method, c.id)
+			l.server.name(id, c.id)
 		}
 	}
-	call.Kind, call.Client, call.Local = kind, true, true
-	if call.local != l {
-		call.local = l
+	k.Kind, k.Client, k.Local = kind, true, true
+	if k.local != l {
+		k.local, k.client = l, k
+		l.server.local, l.server.served, l.server.from = l, &l.server, l
 	}
-	return call
+	if l.on != c.server {
+		l.on = c.server
+	}
+	return k
+}
+
+// name sets the names of a local call, if they are others than those of the last:
+// see [clientCall.reset].
+func (call *CallInfo) name(id ServiceID, p peer.ID) {
+	if call.Service != id.Name {
+		call.Service = id.Name
+	}
+	if call.Method != id.Method {
+		call.Method = id.Method
+	}
+	if call.Peer != p {
+		call.Peer = p
+	}
 }
 
 // release is called when nobody uses the call any more.
-func (call *CallInfo) release() {
-	if call.local != nil {
-		call.local.release()
+func (c *clientCall) release() {
+	if c.local != nil {
+		c.local.release()
 	}
 }
 
-// do is the way of every call.
-func (c *Client) do(ctx context.Context, call *CallInfo) error {
-	if call.options == nil {
-		call.options = c.options
+func (l *localCall) release() {
+	if l.spare == nil || l.carrier.Left {
+		return
 	}
-	if call.options == nil {
-		return plainContextError(c.handler(ctx, call))
+	l.used, l.unanswered, l.carrier.Exited = false, false, false
+	if l.frame != nil && l.server.into == nil && l.client.options == nil {
+		l.frame, l.server.Reply = nil, nil // and nothing else was set
+	} else {
+		l.client.reset()
+		l.server.reset()
+		l.frame = nil
 	}
-	own, cancel := call.options.context(ctx, call)
+	l.spare.Put(l)
+}
+
+// do is the way of every call. A call with a Done may return [call.Pending].
+func (c *Client) do(ctx context.Context, k *clientCall) error {
+	if k.options == nil {
+		k.options = c.options
+	}
+	if k.options == nil {
+		return plainContextError(c.handler(ctx, &k.CallInfo))
+	}
+	own, cancel := k.options.context(ctx, k)
 	defer cancel()
-	err := c.attempts(own, call)
+	err := c.attempts(own, k)
 	if errors.Is(err, flow.ErrStopped) && ctx.Err() != nil { // before the call's own, made from it, had
-		err = call.told(call.contextEnded(ctx))
+		err = k.told(call.Ended(ctx))
 	}
 	return plainContextError(err)
 }
 
-// carried is the end of the chain: the call is carried, and its error says
-// whose it is.
-func (c *Client) carried(ctx context.Context, call *CallInfo) error {
-	err := c.carry(ctx, call)
-	if err != nil {
-		err = call.told(err)
+// carried is the end of the chain: the call is carried, and its error becomes one
+// that the program understands.
+func (c *Client) carried(ctx context.Context, info *CallInfo) error {
+	err := c.carry(ctx, info.client)
+	if err == nil || err == call.Pending {
+		return err
 	}
-	return err
+	return info.client.ended(ctx, err)
 }
 
-func (call *CallInfo) told(err error) error {
-	if err == nil {
-		return nil
+// ended is the error of a call that was carried. Whoever serves the call has the
+// same deadline, and may be quicker to say so.
+func (c *clientCall) ended(ctx context.Context, err error) error {
+	told := c.told(err)
+	switch code := CodeOf(told); code {
+	case CodeCanceled, CodeDeadlineExceeded:
+		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
+			unsent := unsent(told)
+			return c.told(call.Ended(ctx).NotSent(unsent))
+		}
 	}
-	call.recognized(err)
-	return call.named(call.advised(err))
+	return told
 }
 
-// carry picks the transport.
-func (c *Client) carry(ctx context.Context, call *CallInfo) error {
-	if ctx.Err() != nil {
-		return call.contextEnded(ctx).notSent(true)
-	}
-	if c.closed.Load() {
-		return c.closedError(call.ID()).notSent(true)
-	}
+// carry picks the carrier of this process, or that of others.
+func (c *Client) carry(ctx context.Context, k *clientCall) error {
 	switch {
-	case !call.Local:
-		return c.carryRemote(ctx, call)
-	case c.local == nil:
-		return clientError(CodeFailedPrecondition, call.ID(),
-			"the call is local, and the client has no server; make it with NewClientWithServer")
+	case ctx.Err() != nil:
+		return call.Ended(ctx).NotSent(true)
+	case c.closed.Load():
+		return call.Closed().NotSent(true)
+	case !k.Local:
+		return c.remote.carry(ctx, k)
+	case c.server == nil:
+		return call.Fail(call.OfClient, call.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
 	}
-	call.begun = call.Kind == Streaming
-	if call.Kind == Streaming && call.stats != nil {
-		call.stream.observe(call.stats)
-	}
-	return c.local.carry(ctx, call)
-}
-
-// Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. Nothing receives from the
-// open arguments channels of streams that are over any more. Close closes neither
-// the host nor the server. It may be called several times, and always returns nil.
-func (c *Client) Close() error {
-	c.closed.Store(true)
-	c.open.close()
-	c.sessions.close()
-	return nil
-}
-
-var errClientClosed = errors.New("the client was closed")
-
-func (c *Client) closedError(id ServiceID) *Error {
-	return clientError(CodeUnavailable, id, "%w", errClientClosed)
+	return c.carryLocal(ctx, k)
 }

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // ErrorType is where an error of a call came from, as v0.6 tells it.
@@ -90,8 +94,9 @@ type Error struct {
 	unsent bool
 	names  string // of declared errors, as they came
 
-	ended   error // of a call by name: what its context, which has ended, says
-	byLimit bool  // CodeDeadlineExceeded says that a limit has passed, not a deadline
+	ended   error       // of a call by name: what its context, which has ended, says
+	byLimit bool        // CodeDeadlineExceeded says that a limit has passed, not a deadline
+	fault   *call.Fault // of this process or its server, which the client is still to render
 }
 
 // Error returns the message, or the code where there is none.
@@ -168,12 +173,95 @@ func typeOf(err error) ErrorType {
 	return NonRPCErr
 }
 
-// Response is the header of a reply, as v0.6 exports it. The library's own
-// reading and writing of it is described in docs/wire.md; the type is here for
-// programs that name it.
-type Response struct {
-	Service ServiceID
-	Error   string
-	ErrType ErrorType
-	Data    any
+// The types below are causes: [errors.As] finds one in an [Error] that the
+// library made, and so tells what kind of thing failed where the code alone
+// does not. Of the other kinds, [IsAuthorizationError] tells a refusal, and an
+// error for which [IsRPCError] is false is the method's.
+
+// DialError says that there was no connection or stream to the peer: the
+// request was not sent ([Error.Unsent]).
+type DialError struct {
+	Peer peer.ID
+	Err  error // what libp2p, or the context, said
+}
+
+// Error describes it.
+func (e *DialError) Error() string { return fmt.Sprintf("no stream to peer %v: %v", e.Peer, e.Err) }
+
+// Unwrap returns Err.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// TransportError says that the stream or the session broke, or that the peer
+// fell silent, before the reply was there. The request may have been served,
+// unless [Error.Unsent] says otherwise.
+type TransportError struct {
+	Peer peer.ID
+	Err  error // what the stream said; nil if the peer is silent
+}
+
+// Error describes it.
+func (e *TransportError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("peer %v is silent", e.Peer)
+	}
+	return fmt.Sprintf("the stream to peer %v broke: %v", e.Peer, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// LimitError says that a limit was reached, on this side or, for an error of
+// type [ServerErr], on the server's.
+type LimitError struct {
+	// Limit names what sets it: a field, as "Limits.MessageSize", an option of
+	// the package, or "libp2p", for its resource manager.
+	Limit string
+	Err   error // more about it, if there is more in this process
+}
+
+// Error describes it.
+func (e *LimitError) Error() string { return "over the limit that " + e.Limit + " sets" }
+
+// Unwrap returns Err.
+func (e *LimitError) Unwrap() error { return e.Err }
+
+// contextEndedError is the error of a call by name whose context has ended: its
+// text and its type are v0.6's, and what it wraps says more.
+type contextEndedError struct{ err *Error }
+
+func (e *contextEndedError) Error() string { return e.err.ended.Error() }
+func (e *contextEndedError) Unwrap() error { return e.err }
+
+// plainContextError returns the error that a call by name ends with, made of err.
+func plainContextError(err error) error {
+	e, own := err.(*Error)
+	if !own || e.ended == nil {
+		return err
+	}
+	said := *e
+	said.kind = NonRPCErr
+	return &contextEndedError{&said}
+}
+
+// ofMethod is the error of a call whose method, or interceptor, returned err.
+// It may come from another call, whose request was not sent; this one's was.
+func ofMethod(err error) error {
+	if err == nil {
+		return nil // without the allocation
+	}
+	var e *Error
+	if !errors.As(err, &e) || !e.unsent {
+		return err
+	}
+	return &Error{Code: e.Code, Message: err.Error(), Details: e.Details, kind: e.kind, cause: err, ended: e.ended, byLimit: e.byLimit}
+}
+
+// sound returns err, a method's or an interceptor's, and does before with it
+// what is done later, where nothing recovers: it has methods of its own, which
+// may panic, as many do of a nil pointer that is returned as an error.
+func sound(err error) error {
+	if _, own := err.(*Error); err != nil && !own {
+		_, _, _ = err.Error(), typeOf(err), CodeOf(err)
+	}
+	return err
 }

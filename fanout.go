@@ -113,7 +113,7 @@ func fanOut[R any](ctx context.Context, c *Client, config *methodConfig, id Serv
 		o := c.settled(config.calls, f.calls)
 		arg := c.encodeOnce(dests, arg)
 		return func(ctx context.Context, dest peer.ID, _ func(R) bool) (r Result[R], has bool) {
-			r.Err = c.callTyped(ctx, o, dest, id, arg, &r.Value)
+			r.Err = c.callEach(ctx, o, dest, id, arg, &r.Value)
 			return r, true
 		}
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
@@ -55,7 +56,7 @@ func (s *fanSender[A]) send(ctx context.Context, arg A) error {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return contextError(ctx, s.id)
+		return contextError(ctx, s.id, "")
 	}
 	if s.closed {
 		return io.EOF
@@ -103,10 +104,10 @@ func (s *fanSender[A]) sendSlowly(ctx context.Context, arg A, full []*fanBranch[
 		case <-b.ctx.Done():
 		case <-late:
 			late = isOver
-			b.giveUp(clientError(CodeResourceExhausted, s.id,
-				"peer %v had no room for an argument for %v; FanStallTimeout sets it", b.peer, s.stall.d).over("FanStallTimeout"))
+			b.giveUp(call.Fail(call.OfClient, call.ResourceExhausted,
+				"peer %v had no room for an argument for %v", b.peer, s.stall.d).Named().Limited("FanStallTimeout"))
 		case <-ctx.Done():
-			ended := b.giveUp(contextError(ctx, s.id))
+			ended := b.giveUp(call.Ended(ctx))
 			if err == nil { // the one that was waited for
 				err = ended
 			}
@@ -129,13 +130,13 @@ func (b *fanBranch[A]) offer(arg A) bool {
 // there are no more. It waits for a send that is under way.
 func (s *fanSender[A]) closeSend(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return contextError(ctx, s.id)
+		return contextError(ctx, s.id, "")
 	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return contextError(ctx, s.id)
+		return contextError(ctx, s.id, "")
 	}
 	if s.closed {
 		return nil
@@ -153,15 +154,15 @@ func (s *fanSender[A]) closeSend(ctx context.Context) error {
 }
 
 // giveUp ends the calls of all peers, with an error.
-func (s *fanSender[A]) giveUp(err *Error) {
+func (s *fanSender[A]) giveUp(f *call.Fault) {
 	for _, b := range s.branches {
-		b.giveUp(err)
+		b.giveUp(f)
 	}
 }
 
 // giveUp ends the call of one peer, which it names in the error.
-func (b *fanBranch[A]) giveUp(err *Error) *Error {
-	err = err.named(b.id, b.peer)
+func (b *fanBranch[A]) giveUp(f *call.Fault) *Error {
+	err := view{id: b.id, peer: b.peer, client: true, typed: true}.render(f)
 	b.gaveUp.CompareAndSwap(nil, err)
 	b.cancel()
 	return err

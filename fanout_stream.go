@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // CallAll calls the method on many peers and yields their replies as they
@@ -161,11 +163,11 @@ func (d *ClientStreamFan[A, R]) Send(ctx context.Context, arg A) error {
 // with [CodeFailedPrecondition].
 func (d *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
 	defer d.fan.stop()
-	defer context.AfterFunc(ctx, func() { d.sender.giveUp(contextError(ctx, d.sender.id)) })()
+	defer context.AfterFunc(ctx, func() { d.sender.giveUp(call.Ended(ctx)) })()
 	d.finishing.Lock()
 	defer d.finishing.Unlock()
 	if d.finished {
-		return Results[R]{}, clientError(CodeFailedPrecondition, d.sender.id, "Finish was called before, and has returned the results")
+		return Results[R]{}, fail(d.sender.id, "", CodeFailedPrecondition, "Finish was called before, and has returned the results")
 	}
 	d.finished = true
 	_ = d.sender.closeSend(ctx)

@@ -3,10 +3,11 @@ package rpc
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"runtime/debug"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // Kind is the form of a method: [Unary] or [Streaming].
@@ -55,28 +56,13 @@ type CallInfo struct {
 	// stats handler.
 	Attempt int
 
-	options *callConfig  // in a client; nil where nothing is set
-	begun   bool         // in a client: of a stream's items some may be gone
-	typed   bool         // in a client: of a method value, unless local has a frame
-	stream  *streamEnds  // of a streaming call
-	encoded *encodedArgs // Args, if it is encoded already
-	into    reflect.Type // in a server, of a local call: the caller's Reply
-	stats   *recorder    // nil where nobody asks
-	method  *method      // in a server, once it is looked up
-	remote  remoteCall   // in a server, of a remote call
-	conn    *serverConn  // the same, if the call has a stream of its own
-	local   *localCall   // of a local call
-
-	errorNames string // in a server, of a remote call: what the method's error is declared as
+	// One of the two, by the side.
+	client *clientCall
+	served *servedCall
 }
 
 // ID returns the call's service and method together.
 func (call *CallInfo) ID() ServiceID { return ServiceID{call.Service, call.Method} }
-
-// isTyped reports whether a client's call is of a method value.
-func (call *CallInfo) isTyped() bool {
-	return call.typed || call.local != nil && call.local.frame != nil
-}
 
 // Handler carries out a call and returns its error. A unary call's reply is in
 // call.Reply then, and a streaming call is over.
@@ -136,43 +122,12 @@ func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) Ser
 	return func(s *Server) { s.refused = f }
 }
 
-// untyped stands for a method that is not there, while its argument is read.
-var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
-
-// receiveUntyped gets the argument of a method that is not there. A caller that
-// does not tell the kind of call sends no one knows what.
-func (call *CallInfo) receiveUntyped(ctx context.Context) {
-	if call.Local || call.Kind != Unary {
-		return
-	}
-	call.method = untyped
-	if err := call.remote.receive(ctx, call); err != nil {
-		call.Args = nil
-	}
-	call.method = nil
-}
-
 // chain wraps last in the interceptors, the first outermost.
 func chain(last Handler, interceptors ...Interceptor) Handler {
 	for i := len(interceptors) - 1; i >= 0; i-- {
 		last = interceptors[i](last)
 	}
 	return last
-}
-
-// recovered turns a panic into an error. Its stack goes to the log: it is none
-// of the peer's business.
-func (s *Server) recovered(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				call.Reply = nil // who knows what is in it
-				logPanic(s.logger, "rpc: a method panicked", call, r)
-				err = serverError(CodeInternal, call.ID(), "panicked while serving the call; see the log of the server")
-			}
-		}()
-		return next(ctx, call)
-	}
 }
 
 // recovered turns a panic of an interceptor, which may be in a goroutine of the
@@ -182,7 +137,7 @@ func (c *Client) recovered(next Handler) Handler {
 		defer func() {
 			if r := recover(); r != nil {
 				logPanic(slog.Default(), "rpc: a client's interceptor panicked", call, r)
-				err = call.named(clientError(CodeInternal, call.ID(), "an interceptor of the client panicked; see the log of the client"))
+				err = fail(call.ID(), call.Peer, CodeInternal, "an interceptor of the client panicked; see the log of the client")
 			}
 		}()
 		return next(ctx, call)
@@ -196,10 +151,10 @@ func logPanic(logger *slog.Logger, what string, call *CallInfo, value any) {
 
 // exited is the error of a call whose goroutine a method, or an interceptor, has
 // ended.
-func exited(call *CallInfo) *Error {
-	kind := ServerErr
-	if call.Client {
-		kind = ClientErr
+func exited(info *CallInfo) *Error {
+	o := call.OfServer
+	if info.Client {
+		o = call.OfClient
 	}
-	return newError(kind, CodeInternal, call.ID(), "the method, or an interceptor, ended its goroutine (runtime.Goexit)", nil)
+	return view{id: info.ID()}.render(call.Fail(o, call.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
 }

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // Close ends the service at once: calls under way are cancelled and their
@@ -27,65 +29,26 @@ func (s *Server) Close() error {
 // A peer that calls meanwhile gets an error with [CodeUnavailable].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
-	s.sessions.goAway("the server is shutting down")
+	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.wait(ctx)
 	if err == nil {
-		err = s.sessions.wait(ctx) // for the last replies to be sent
+		err = s.sessions.Wait(ctx) // for the last replies to be sent
 	}
 	_ = s.Close()
 	return err
 }
 
 func (s *Server) stopHandling() {
-	open := s.conns.close()
-	if open == nil { // closed before
+	s.streams.Close()
+	s.sessions.Close()
+	if s.host == nil || s.stopped.Swap(true) {
 		return
 	}
-	if s.host != nil {
-		s.host.RemoveStreamHandler(s.protocol)
-		s.host.RemoveStreamHandler(extended(s.protocol))
-		if !s.noSessions {
-			s.host.RemoveStreamHandler(sessions(s.protocol))
-		}
+	s.host.RemoveStreamHandler(s.protocol)
+	s.host.RemoveStreamHandler(extended(s.protocol))
+	if !s.noSessions {
+		s.host.RemoveStreamHandler(sessions(s.protocol))
 	}
-	s.sessions.close()
-	for c := range open {
-		c.closed.Store(true) // what the method makes of it is not told
-		c.cancel(errServerClosed)
-	}
-	for c := range open {
-		go c.abort() // which may wait for a peer that reads nothing
-	}
-}
-
-// conns are the streams of the calls under way, for Close to end.
-type conns struct {
-	mu   sync.Mutex
-	open map[*serverConn]struct{} // nil when the server is closed
-}
-
-// add reports false when the server is closed.
-func (s *conns) add(c *serverConn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		return false
-	}
-	s.open[c] = struct{}{}
-	return true
-}
-
-func (s *conns) remove(c *serverConn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
-}
-
-func (s *conns) close() (open map[*serverConn]struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	open, s.open = s.open, nil
-	return open
 }
 
 // gate counts the calls under way, and shuts.
@@ -151,8 +114,9 @@ type slots struct {
 	perPeer         map[peer.ID]int
 }
 
-// takePeer takes one of p's slots.
-func (s *slots) takePeer(p peer.ID) bool {
+// Take is that of [call.Server].
+func (k *core) Take(p peer.ID) bool {
+	s := &k.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.perPeer[p] >= s.maxPerPeer {
@@ -162,7 +126,9 @@ func (s *slots) takePeer(p peer.ID) bool {
 	return true
 }
 
-func (s *slots) freePeer(p peer.ID) {
+// Free is that of [call.Server].
+func (k *core) Free(p peer.ID) {
+	s := &k.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.perPeer[p]--; s.perPeer[p] == 0 {
@@ -170,10 +136,16 @@ func (s *slots) freePeer(p peer.ID) {
 	}
 }
 
+// Full is that of [call.Server].
+func (k *core) Full() error {
+	return call.Fail(call.OfServer, call.ResourceExhausted, "the peer has %d calls under way, as many as one may", k.slots.maxPerPeer).
+		Limited("Limits.CallsPerPeer").NotSent(true)
+}
+
 // admitted lets a call in if there is room. Only calls that were authorized
 // count: a peer that may do nothing cannot keep out those that may.
 func (s *Server) admitted(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
+	return func(ctx context.Context, info *CallInfo) error {
 		s.slots.mu.Lock()
 		full := s.slots.total >= s.slots.max
 		if !full {
@@ -181,27 +153,14 @@ func (s *Server) admitted(next Handler) Handler {
 		}
 		s.slots.mu.Unlock()
 		if full {
-			return serverError(CodeResourceExhausted, call.ID(),
-				"the server has %d calls under way, as many as it takes; Limits.Calls sets it", s.slots.max).over("Limits.Calls").notSent(true)
+			return rendered(info.ID(), call.Fail(call.OfServer, call.ResourceExhausted,
+				"the server has %d calls under way, as many as it takes", s.slots.max).Limited("Limits.Calls").NotSent(true))
 		}
 		defer func() {
 			s.slots.mu.Lock()
 			s.slots.total--
 			s.slots.mu.Unlock()
 		}()
-		return next(ctx, call)
-	}
-}
-
-// held is the link of the chain in which arguments are accounted for: it gives
-// them back when the method has returned, before the caller gets the reply and
-// may make another call.
-func held(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
-		defer func() {
-			call.Args = nil // or it would be held while the reply is sent
-			call.remote.holding().Release()
-		}()
-		return next(ctx, call)
+		return next(ctx, info)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
-	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
 // MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
@@ -98,16 +98,13 @@ func (l Limits) withDefaults() Limits {
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
 	if l.DecodedPerPeer == 0 {
-		l.DecodedPerPeer = max(128<<20, int(min(l.mostDecoded(), math.MaxInt)))
+		in := call.Limits(l)
+		l.DecodedPerPeer = max(128<<20, int(min(in.MostDecoded(), math.MaxInt)))
 	} else if l.DecodedPerPeer < 0 {
 		l.DecodedPerPeer = math.MaxInt
 	}
 	return l
 }
-
-// mostDecoded is how many bytes one decoded message may take. Maps take far more
-// than their bytes: a small limit of messages is none of what they hold.
-func (l *Limits) mostDecoded() uint64 { return max(4*uint64(l.MessageSize), 1<<20) }
 
 // maxMetadata leaves room for the rest of a header where 32 bits count.
 const maxMetadata = math.MaxInt32 - 1<<20
@@ -131,21 +128,3 @@ func timeoutOr(d, def time.Duration) time.Duration {
 	}
 	return max(d, 0)
 }
-
-// message is what one argument or reply is scanned against.
-func (l *Limits) message() msgpack.Limits {
-	return msgpack.Limits{Bytes: l.MessageSize, Values: l.MessageValues, Depth: l.MessageDepth}
-}
-
-// header is what a request's header is scanned against: v0.6's two names, and
-// room for the keys and for metadata.
-func (l *Limits) header() msgpack.Limits {
-	return msgpack.Limits{Bytes: MaxServiceIDLength + 128 + l.MetadataSize, Values: 16 + l.MetadataSize, Depth: 4}
-}
-
-// responseLimits is what a reply's header is scanned against: an error's text and
-// details, of which maxErrorText is sent by this library.
-var responseLimits = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 16, Depth: 16}
-
-// maxErrorText is how much of an error's message and of its details travels.
-const maxErrorText = 256 << 10

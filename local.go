@@ -3,79 +3,126 @@ package rpc
 import (
 	"context"
 	"reflect"
-	"sync"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
-// localTransport calls the server of the same process.
-type localTransport struct {
-	server *Server
+// This file is about local calls: their argument and reply are checked against the
+// method's types, and handed over as they are.
+
+// localFrame is what a local typed call has in place of an argument and a
+// reply that are values of any type, where nobody but the method sees them.
+type localFrame interface {
+	// values returns the argument, and a pointer to the reply.
+	values() (arg, reply any)
+	// context returns the method's, to be filled in.
+	context() *localContext
+	// receive gets the argument and the reply ready for the call's method, or
+	// says what is wrong with their types.
+	receive(*servedCall) error
+	// invoke runs the method.
+	invoke(context.Context, *servedCall) error
+	// store stores the reply.
+	store(reply any)
 }
 
-// localCall is what a local call needs, in one allocation or none.
-type localCall struct {
-	client CallInfo   // the call as the client sees it
-	server CallInfo   // and as the server does
-	frame  localFrame // has the argument and the reply of a typed call, whose method is looked up
-	named  *ServiceID // whose names both have, if it is known
-	used   bool
-	ended  chan error // of the method's goroutine
-	left   bool       // the method may be using this still
-	// The caller's reply stays as it was: the method has ended its goroutine, or
-	// its reply does not fit there.
-	unanswered bool
-	spare      *sync.Pool // where it came from, if it is to be used again
-}
-
-// newLocalCall returns one to be given back by release. One that interceptors
-// or a stats handler see is theirs to look at for as long as they like, and is
-// new.
-func (c *Client) newLocalCall() *localCall {
-	if c.watched || c.server == nil || c.server.watched {
-		return new(localCall)
+// carryLocal makes a call of the client's server.
+func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
+	l := k.local
+	if l.used { // an interceptor calls again
+		l = &localCall{on: c.server}
+		l.server.local, l.server.served, l.server.from = l, &l.server, l
 	}
-	l, _ := c.spare.Get().(*localCall)
-	if l == nil {
-		l = &localCall{spare: &c.spare}
+	l.used = true
+	s := &l.server
+	if l.named == nil {
+		s.name(k.ID(), k.Peer)
 	}
-	return l
+	s.Kind, s.Local = k.Kind, true
+	if l.frame == nil {
+		s.method = c.server.lookup(k.Service, k.Method)
+		s.Args, s.into = k.Args, reflect.TypeOf(k.Reply)
+	}
+	if k.stats != nil && k.Kind == Unary {
+		k.stats.Out(reflect.ValueOf(k.Args), nil)
+	}
+	if k.Kind == Streaming {
+		k.remote.Begun = true
+		k.observeStream()
+		l.ends, s.stream = k.stream, &local.Stream{In: k.stream.in, Out: k.stream.out}
+	}
+	err := l.carrier.Carry(ctx, l)
+	switch {
+	case l.carrier.Left:
+	case err == flow.ErrClosed || err == flow.ErrStopped:
+		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+	case l.frame != nil:
+		if s.into != nil || s.Reply == nil { // or it is there
+			l.frame.store(s.Reply)
+		}
+	case k.Kind == Unary && !l.unanswered && !l.carrier.Exited:
+		k.answered(s.Reply)
+	}
+	return err
 }
 
-func (c *localCall) release() {
-	if c.spare == nil || c.left {
+// observeStream makes the ends of a local call tell the stats handler of its items.
+func (c *clientCall) observeStream() {
+	if c.stats != nil {
+		c.stream.in.(flow.Observed).Observe(c.stats)
+		c.stream.out.(flow.Observed).Observe(c.stats)
+	}
+}
+
+// answered stores the reply of a local call, which is nil if the call was
+// refused.
+func (c *clientCall) answered(reply any) {
+	to := reflect.ValueOf(c.Reply).Elem()
+	if reply == nil {
+		to.SetZero()
 		return
 	}
-	c.used, c.unanswered = false, false
-	if c.frame != nil && c.server.into == nil && c.client.options == nil {
-		c.frame, c.server.Reply = nil, nil // and nothing else was set
-	} else {
-		c.client.reset()
-		c.server.reset()
-		c.frame = nil
-	}
-	c.spare.Put(c)
+	to.Set(reflect.ValueOf(reply).Elem())
+	c.stats.In(reflect.ValueOf(c.Reply), nil)
 }
 
-// name sets the names of a local call, if they are others than those of the
-// last: see reset.
-func (call *CallInfo) name(svc, method string, p peer.ID) {
-	if call.Service != svc {
-		call.Service = svc
+// reset makes a local call as new, but for what the next is written over anyway.
+// Field by field: while memory is collected, to write over what is nil already
+// takes longer than all the rest of a call.
+func (c *clientCall) reset() {
+	c.CallInfo.reset()
+	if c.options != nil {
+		c.options = nil
 	}
-	if call.Method != method {
-		call.Method = method
+	if c.stream != nil {
+		c.stream = nil
 	}
-	if call.Peer != p {
-		call.Peer = p
+	if c.encoded != nil {
+		c.encoded = nil
 	}
+	if c.stats != nil {
+		c.stats = nil
+	}
+	c.typed, c.remote.Begun = false, false
 }
 
-// reset makes the info of a local call as new, but for what the next is written
-// over anyway. Field by field: while memory is collected, to write over what is
-// nil already takes longer than all the rest of a call.
+// reset is that of [clientCall].
+func (c *servedCall) reset() {
+	c.CallInfo.reset()
+	if c.into != nil {
+		c.into = nil
+	}
+	if c.stats != nil {
+		c.stats = nil
+	}
+	if c.stream != nil {
+		c.stream, c.source, c.sink, c.local.ends = nil, nil, nil, nil
+	}
+	c.told = false
+}
+
 func (call *CallInfo) reset() {
 	if call.Args != nil {
 		call.Args = nil
@@ -83,141 +130,48 @@ func (call *CallInfo) reset() {
 	if call.Reply != nil {
 		call.Reply = nil
 	}
-	if call.options != nil {
-		call.options = nil
-	}
-	if call.stream != nil {
-		call.stream = nil
-	}
-	if call.encoded != nil {
-		call.encoded = nil
-	}
-	if call.into != nil {
-		call.into = nil
-	}
-	if call.stats != nil {
-		call.stats = nil
-	}
-	if call.errorNames != "" {
-		call.errorNames = ""
-	}
-	call.begun, call.typed, call.Attempt = false, false, 0
+	call.Attempt = 0
 }
 
-// carry calls the method directly. A context that can end must end the call
-// at once, though the method may not: then the method has a goroutine.
-func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
-	c := call.local
-	if c.used { // an interceptor calls again
-		c = new(localCall)
+// receive checks the types of a local call's argument and reply, or of its
+// channels, against the method's.
+func (l *localCall) receive(_ context.Context, s *servedCall) error {
+	m := s.method
+	switch {
+	case l.frame != nil:
+		return l.frame.receive(s)
+	case m.kind == Unary:
+		return s.receiveUnary()
 	}
-	c.used = true
-	s := &c.server
-	if c.named == nil {
-		s.name(call.Service, call.Method, call.Peer)
+	if a := l.ends.args; !a.AssignableTo(m.arg) {
+		return mismatched(m.arg.String(), a.String())
 	}
-	s.Kind, s.Local = call.Kind, true
-	if s.local != c {
-		s.local = c
+	if r := l.ends.replies; !m.reply.AssignableTo(r) {
+		return call.WrongReply(m.reply.String(), reflect.PointerTo(r))
 	}
-	if c.frame == nil {
-		s.method = t.server.lookup(call.Service, call.Method)
-		s.Args, s.into, s.stream = call.Args, reflect.TypeOf(call.Reply), call.stream
-	}
-	if call.stats != nil && call.Kind == Unary {
-		call.stats.Out(reflect.ValueOf(call.Args), nil)
-	}
-	var err error
-	if ctx.Done() == nil {
-		c.left = true // unless it returns: the method may end its goroutine
-		err = t.server.serveLocal(ctx, c)
-		c.left = false
-	} else {
-		if c.ended == nil {
-			c.ended = make(chan error, 1)
-		}
-		go t.server.serveApart(ctx, c)
-		select {
-		case err = <-c.ended:
-			err = call.ownEnd(ctx, err)
-		case <-ctx.Done():
-			c.left = true
-			return call.contextEnded(ctx)
-		}
-	}
-	if err == flow.ErrClosed || err == flow.ErrStopped {
-		return clientError(CodeFailedPrecondition, call.ID(), "%w", err)
-	}
-	if c.frame != nil {
-		if s.into != nil || s.Reply == nil { // or it is there
-			c.frame.store(s.Reply)
-		}
-	} else if call.Kind == Unary && !c.unanswered {
-		call.answered(s.Reply)
-	}
-	return err
+	return nil
 }
 
-// answered stores the reply of a local call, which is nil if the call was
-// refused.
-func (call *CallInfo) answered(reply any) {
-	if reply == nil {
-		call.noReply()
-		return
-	}
-	reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(reply).Elem())
-	if call.stats != nil {
-		call.stats.In(reflect.ValueOf(call.Reply), nil)
-	}
-}
-
-// serveApart is serveLocal in a goroutine of its own.
-func (s *Server) serveApart(ctx context.Context, c *localCall) {
-	if m := c.server.method; m != nil && m.typed == nil && m.fn.Reflects() {
-		growStack()
-	}
-	ended := c.ended
-	returned := false
-	defer func() {
-		if !returned {
-			c.unanswered = true
-			ended <- exited(&c.server)
-		}
-	}()
-	err := s.serveLocal(ctx, c)
-	returned = true
-	ended <- err
-}
-
-// receiveLocal checks the types of a local call's argument and reply, or of
-// its channels, against the method's.
-func (call *CallInfo) receiveLocal() error {
-	switch m := call.method; {
-	case call.local.frame != nil:
-		return call.local.frame.receive(call)
-	case m.kind == Streaming:
-		if a := call.stream.args; !a.AssignableTo(m.arg) {
-			return m.mismatch(a.String())
-		}
-		if r := call.stream.replies; !m.reply.AssignableTo(r) {
-			return replyMismatch(m.id, m.reply.String(), reflect.PointerTo(r))
-		}
-		return nil
-	}
-	return call.receiveUnary()
-}
-
-func (call *CallInfo) receiveUnary() error {
-	m := call.method
-	arg, err := m.takes(call.Args)
+func (s *servedCall) receiveUnary() error {
+	m := s.method
+	arg, err := m.takes(s.Args)
 	if err != nil {
 		return err
 	}
-	if err := m.fits(call.into); err != nil {
-		call.local.unanswered = true
+	if err := m.fits(s.into); err != nil {
+		s.local.unanswered = true
 		return err
 	}
-	call.Args = arg.Interface()
-	call.stats.In(arg, nil)
+	s.Args = arg.Interface()
+	s.stats.In(arg, nil)
 	return nil
+}
+
+// Exited is that of [local.Runner].
+func (l *localCall) Exited() error { return exited(&l.server.CallInfo) }
+
+// Reflects is that of [local.Runner].
+func (l *localCall) Reflects() bool {
+	m := l.server.method
+	return m != nil && m.typed == nil && m.fn.Reflects()
 }

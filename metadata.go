@@ -5,6 +5,9 @@ import (
 	"maps"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 )
 
 // Metadata is what a caller sends along with a request: names and values that
@@ -80,26 +83,41 @@ type serverContext struct {
 	context.Context
 	metadata Metadata
 	server   *Server
-	remote   remoteCall
+	carried  call.Served
 }
 
-func (c *serverContext) sender() peer.ID    { return c.remote.caller() }
+func (c *serverContext) sender() peer.ID    { return c.carried.Peer() }
 func (c *serverContext) received() Metadata { return c.metadata }
 func (c *serverContext) from() *Server      { return c.server }
 func (c *serverContext) isRemote() bool     { return true }
 
 // Done starts to look out for the caller's going.
-func (c *serverContext) Done() <-chan struct{} { return c.remote.watched(c.Context).Done() }
+func (c *serverContext) Done() <-chan struct{} { return c.carried.Watch(c.Context).Done() }
 
 // Err is for methods that ask now and then rather than wait.
-func (c *serverContext) Err() error { return c.remote.watched(c.Context).Err() }
+func (c *serverContext) Err() error { return c.carried.Watch(c.Context).Err() }
 
 func (c *serverContext) Value(key any) any {
 	if v, ok := valueOf(c, key); ok {
 		return v
 	}
-	if call, ok := c.remote.(*serverCall); ok {
-		return call.made(c.Context).Value(key)
+	return c.carried.Watched(c.Context).Value(key)
+}
+
+// localContext is a method's, in a local call.
+type localContext struct {
+	local.Context
+	server *Server
+}
+
+func (c *localContext) sender() peer.ID    { return c.server.id }
+func (c *localContext) received() Metadata { return outgoing(c.Context.Context) }
+func (c *localContext) from() *Server      { return c.server }
+func (c *localContext) isRemote() bool     { return false }
+
+func (c *localContext) Value(key any) any {
+	if v, ok := valueOf(c, key); ok {
+		return v
 	}
 	return c.Context.Value(key)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -129,7 +130,7 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	go func() {
 		defer close(distributed)
 		_ = flow.Pump(&caller.Src, &distributor{branches, id, c.multiStall})
-		caller.Src.Drain(c.open.ctx.Done())
+		caller.Src.Drain(c.over.Done())
 	}()
 	wg.Wait()
 	caller.Halt()
@@ -165,7 +166,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) e
 		from.Init(b.replies, nil, nil)
 		if err := flow.Pump(&from, passOn{to}); err != nil {
 			if err != flow.ErrStopped { // or the caller's context has ended, and this one with it
-				b.cancel(clientError(CodeFailedPrecondition, id, "%w", err).named(id, b.dest))
+				b.cancel(fail(id, b.dest, CodeFailedPrecondition, "%w", err))
 			}
 			from.Discard(b.over)
 		}
@@ -173,7 +174,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) e
 	err := b.call(c, dest, id)
 	close(b.over)
 	<-passed
-	if cause := context.Cause(b.ctx); err != nil && isCallError(cause) {
+	if cause, own := context.Cause(b.ctx).(*Error); err != nil && own {
 		return cause // it was given up
 	}
 	return err
@@ -212,8 +213,8 @@ func (d *distributor) Put(it flow.Item) error {
 		case nil:
 			err = nil
 		case flow.ErrLate:
-			b.cancel(clientError(CodeResourceExhausted, d.id,
-				"peer %v took no argument for %v; WithMultiStreamStallTimeout sets it", b.dest, d.stall).over("WithMultiStreamStallTimeout"))
+			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, call.ResourceExhausted,
+				"peer %v took no argument for %v", b.dest, d.stall).Named().Limited("WithMultiStreamStallTimeout")))
 		}
 	}
 	return err

@@ -60,11 +60,10 @@ func (s *Server) lookup(service, name string) *method {
 
 // notFound says which of the two names is wrong, in v0.6's words.
 func (s *Server) notFound(id ServiceID) error {
-	what := "service " + id.Name
 	if s.serves(id.Name) {
-		what = "method " + id.Method
+		return notFoundWords("method " + id.Method)
 	}
-	return &Error{Code: CodeUnimplemented, Message: "rpc: can't find " + what, kind: ServerErr}
+	return notFoundWords("service " + id.Name)
 }
 
 func (s *Server) serves(service string) bool { return s.registry.now.Load().services[service] != nil }

@@ -1,35 +1,155 @@
 package rpc
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"reflect"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
+// This file is about what a remote caller sends, and what it is told.
+
+// receive gets the argument of a remote call.
+func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
+	if c.Kind == Streaming {
+		return nil // its ends are made when the method's are
+	}
+	m := c.method
+	b, err := r.carried.Argument(ctx, codec.IsBytes(m.arg))
+	switch err {
+	case nil:
+	case call.ErrNilArgument:
+		return mismatched(m.arg.String(), "nil")
+	case call.ErrNoArgument:
+		return call.Fail(call.OfServer, call.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
+	default:
+		return err
+	}
+	arg := flow.NewItem(m.arg)
+	_, err = codec.Decode(b, arg.Ptr, r.methods.server.limits.MostDecoded(), &r.holds)
+	if err != nil {
+		f, full := argumentFault(m, b.B, err), new(account.DecodedError)
+		r.carried.Taken()
+		return f.NotSent(errors.As(err, &full) && full.Passes())
+	}
+	c.Args = m.box.Box(arg.Value, arg.Ptr)
+	c.stats.In(arg.Value, b.B)
+	r.carried.Taken()
+	return nil
+}
+
+// untyped stands for a method that is not there, while its argument is read.
+var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
+
+// receiveUntyped gets the argument of a method that is not there. A caller that
+// does not tell the kind of call sends no one knows what.
+func (c *servedCall) receiveUntyped(ctx context.Context) {
+	if c.Local || c.Kind != Unary {
+		return
+	}
+	c.method = untyped
+	if err := c.from.receive(ctx, c); err != nil {
+		c.Args = nil
+	}
+	c.method = nil
+}
+
+// argumentFault is the fault of an argument that does not decode.
+func argumentFault(m *method, b []byte, err error) *call.Fault {
+	var part *codec.PartError
+	var field *codec.MisfitError
+	switch {
+	case errors.Is(err, codec.ErrExpands):
+		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
+	case errors.As(err, new(*account.DecodedError)):
+		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
+	case errors.As(err, &part):
+		part.Of = m.arg
+		return call.Fail(call.OfServer, call.InvalidArgument, "the argument's %w", part)
+	case errors.As(err, &field) && field.Field != "":
+		f := undecoded(m.arg.String(), err.Error())
+		f.Cause = err
+		return f
+	}
+	f := mismatched(m.arg.String(), msgpack.Describe(b)).Because(err)
+	f.Misfit = err.Error()
+	return f
+}
+
+// responding sends what the call ends with, unless that is done. The caller is
+// told of a method that ends its goroutine, too.
+func (s *Server) responding(next Handler) Handler {
+	return func(ctx context.Context, info *CallInfo) (err error) {
+		returned := false
+		defer func() {
+			if !returned {
+				info.Reply = nil
+				_ = s.respond(info.served, exited(info))
+			}
+		}()
+		err = next(ctx, info)
+		returned = true
+		if failed := s.respond(info.served, err); failed != nil && err == nil {
+			err = failed
+		}
+		return err
+	}
+}
+
+// respond sends the reply and the error of a call, unless the caller was told; it
+// is the last that is sent. It returns the error that was told.
+func (s *Server) respond(c *servedCall, err error) error {
+	if c.told || c.remote == nil {
+		return nil
+	}
+	if err == nil && c.Kind == Streaming {
+		err = c.stream.Finish()
+		c.told = err == nil
+		return err
+	}
+	carried := c.remote.carried
+	b, users, told := s.appendResponse(carried.Buffer(), c, rendered(c.ID(), err))
+	failed := carried.Send(b, users)
+	if call.FaultOf(failed) != nil && c.Reply != nil { // nothing was sent: say why
+		c.Reply = nil
+		told = cmp.Or(told, rendered(c.ID(), failed))
+		b, users, told = s.appendResponse(carried.Buffer(), c, told)
+		failed = carried.Send(b, users)
+	}
+	c.told = failed == nil
+	return cmp.Or(told, rendered(c.ID(), failed))
+}
+
 // appendResponse appends what the caller is told: a header with the error, if
 // there is one, and the reply, but for those bytes of it that are the method's
 // own. The error returned is the one that is told.
-func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users []byte, told error) {
+func (s *Server) appendResponse(b []byte, c *servedCall, err error) (out, users []byte, told error) {
 	start := len(b) // replies of a stream may be waiting
 	if err == nil {
-		b = append(b, call.okHeader()...)
-		if b, users, err = s.appendReply(b, call); err == nil {
+		b = append(b, c.remote.carried.OK(c.method.ok)...)
+		if b, users, err = s.appendReply(b, c); err == nil {
 			return b, users, nil
 		}
-		b, call.Reply = b[:start], nil
+		b, c.Reply = b[:start], nil
+		err = rendered(c.ID(), err)
 	}
 	r := toWire(err)
-	r.Service, r.Method = call.Service, call.Method
-	if call.errorNames != "" {
-		r.Details = withDetail(r.Details, detailErrors, call.errorNames)
+	r.Service, r.Method = c.Service, c.Method
+	if c.errorNames != "" {
+		r.Details = withDetail(r.Details, detailErrors, c.errorNames)
 	}
 	b = wire.AppendResponse(b, &r)
 	head := len(b)
 	var failed error
-	if call.Kind == Unary && call.Reply != nil {
-		b, users, failed = s.appendReply(b, call) // it arrives beside its error
+	if c.Kind == Unary && c.Reply != nil {
+		b, users, failed = s.appendReply(b, c) // it arrives beside its error
 	}
 	if len(b) == head || failed != nil {
 		b = append(b[:head], msgpack.Nil)
@@ -37,32 +157,24 @@ func (s *Server) appendResponse(b []byte, call *CallInfo, err error) (out, users
 	return b, users, err
 }
 
-// okHeader is the header of a reply without error. On a session it is short.
-func (call *CallInfo) okHeader() []byte {
-	if call.conn == nil {
-		return sessionOK
-	}
-	return call.method.ok
-}
-
 // appendReply appends the encoding of a unary call's reply, but for those bytes
 // of it that are the method's own.
-func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err error) {
+func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err error) {
 	start, raw := len(b), false
-	if call.stats == nil {
-		users, raw = codec.Raw(call.Reply)
+	if c.stats == nil {
+		users, raw = codec.Raw(c.Reply)
 	}
 	if raw {
 		b = msgpack.AppendStringHead(b, len(users))
-	} else if b, err = codec.Append(b, call.Reply); err != nil {
-		return b, nil, serverError(CodeInternal, call.ID(), "the reply: %w", err)
+	} else if b, err = codec.Append(b, c.Reply); err != nil {
+		return b, nil, call.Fail(call.OfServer, call.Internal, "the reply: %w", err)
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
-		return b, nil, serverError(CodeResourceExhausted, call.ID(),
-			"the reply is %d bytes long, and %d may be; Limits.MessageSize of the server sets it", n, most).over("Limits.MessageSize")
+		return b, nil, call.Fail(call.OfServer, call.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
+			LimitedBy("Limits.MessageSize", "server")
 	}
-	if call.stats != nil {
-		call.stats.Out(reflect.ValueOf(call.Reply), b[start:])
+	if c.stats != nil {
+		c.stats.Out(reflect.ValueOf(c.Reply), b[start:])
 	}
 	return b, users, nil
 }

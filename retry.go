@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // RetryPolicy says how calls are retried; see [CallRetry]. In every field 0 is
@@ -67,15 +69,15 @@ func CallRetry(p RetryPolicy) CallOption {
 }
 
 // attempts makes a call as often as its options say.
-func (c *Client) attempts(ctx context.Context, call *CallInfo) error {
-	p := call.options.retry
+func (c *Client) attempts(ctx context.Context, k *clientCall) error {
+	p := k.options.retry
 	if p == nil {
-		return c.handler(ctx, call)
+		return c.handler(ctx, &k.CallInfo)
 	}
 	pauses := exponential(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
-		err := c.attempt(ctx, call, p.AttemptTimeout)
-		again := call.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && call.mayRetry(err)
+		err := c.attempt(ctx, k, p.AttemptTimeout)
+		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
 		pause := pauses.NextBackOff()
 		if CodeOf(err) == CodeResourceExhausted {
 			pause *= 2
@@ -89,34 +91,34 @@ func (c *Client) attempts(ctx context.Context, call *CallInfo) error {
 		if !again {
 			return err
 		}
-		if err := c.pause(ctx, call, pause, nil, err); err != nil {
-			return err
+		if ended := c.pause(ctx, pause, nil); ended != nil {
+			return k.told(after(ended, err))
 		}
-		call = c.again(call)
+		k = c.again(k)
 	}
 }
 
-func (c *Client) attempt(ctx context.Context, call *CallInfo, timeout time.Duration) error {
+func (c *Client) attempt(ctx context.Context, k *clientCall, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return c.handler(ctx, call)
+	return c.handler(ctx, &k.CallInfo)
 }
 
 // mayRetry reports whether a call that ended with err can be made again.
-func (call *CallInfo) mayRetry(err error) bool {
-	if err == nil || call.begun {
+func (k *clientCall) mayRetry(err error) bool {
+	if err == nil || k.remote.Begun {
 		return false
 	}
 	switch CodeOf(err) {
 	case CodeUnavailable, CodeDeadlineExceeded:
-		return call.options.idempotent || unsent(err)
+		return k.options.idempotent || unsent(err)
 	case CodeAborted:
-		return call.options.idempotent
+		return k.options.idempotent
 	case CodeResourceExhausted: // of the library's, most are limits that would be met again
-		return unsent(err) || call.options.idempotent && !IsRPCError(err)
+		return unsent(err) || k.options.idempotent && !IsRPCError(err)
 	}
 	return false
 }
@@ -128,17 +130,18 @@ func unsent(err error) bool {
 
 // again returns the call for another attempt. Where others have seen the one
 // that failed, that is left to them.
-func (c *Client) again(call *CallInfo) *CallInfo {
+func (c *Client) again(k *clientCall) *clientCall {
 	if c.watched {
-		next := *call
-		call = &next
+		next := *k
+		k = &next
+		k.client = k
 	}
-	call.Attempt++
-	call.stats = nil
-	if call.Reply != nil {
-		reflect.ValueOf(call.Reply).Elem().SetZero()
+	k.Attempt++
+	k.stats, k.remote.Observer = nil, nil
+	if k.Reply != nil {
+		reflect.ValueOf(k.Reply).Elem().SetZero()
 	}
-	return call
+	return k
 }
 
 func exponential(first, most time.Duration) *backoff.ExponentialBackOff {
@@ -148,28 +151,25 @@ func exponential(first, most time.Duration) *backoff.ExponentialBackOff {
 }
 
 // pause returns nil after d, or when wake has something, and otherwise what
-// ended the call, which had failed with err.
-func (c *Client) pause(ctx context.Context, call *CallInfo, d time.Duration, wake <-chan struct{}, err error) error {
+// ended the call.
+func (c *Client) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) *call.Fault {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var ended *Error
 	select {
 	case <-timer.C:
 		return nil
 	case <-wake:
 		return nil
 	case <-ctx.Done():
-		ended = call.contextEnded(ctx)
-	case <-c.open.ctx.Done():
-		ended = c.closedError(call.ID())
+		return call.Ended(ctx)
+	case <-c.over.Done():
+		return call.Closed()
 	}
-	return ended.after(err)
 }
 
-// after makes e, of a call that was ended, tell of the error that it had before.
-func (e *Error) after(err error) *Error {
-	cause := e.cause
-	e = e.because(err).notSent(unsent(err))
-	e.cause = errors.Join(cause, err)
-	return e
+// after makes f, of a call that was ended, tell of the error that it had before.
+func after(f *call.Fault, err error) *call.Fault {
+	g := f.With(err.Error()).NotSent(unsent(err))
+	g.Cause = errors.Join(f.Cause, err)
+	return g
 }

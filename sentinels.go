@@ -94,7 +94,7 @@ func (s sentinels) namesIn(names []string, err error) []string {
 }
 
 // nameErrors notes which of the declared errors a method has returned.
-func (s *Server) nameErrors(call *CallInfo, err error) {
+func (s *Server) nameErrors(call *servedCall, err error) {
 	if err == nil || call.Local || len(s.sentinels)+len(call.method.sentinels) == 0 {
 		return
 	}
@@ -103,21 +103,20 @@ func (s *Server) nameErrors(call *CallInfo, err error) {
 }
 
 // recognized gives an error off the wire the declared errors that it is.
-func (call *CallInfo) recognized(err error) {
-	e, ok := err.(*Error)
-	if !ok || e.names == "" {
+func (c *clientCall) recognized(e *Error) {
+	if e.names == "" {
 		return
 	}
 	names := strings.SplitN(e.names, ",", maxSentinels+1)
 	e.names = ""
-	if call.options == nil {
+	if c.options == nil {
 		return
 	}
 	var is []error
 	if e.cause != nil {
 		is = append(is, e.cause)
 	}
-	for _, d := range call.options.sentinels {
+	for _, d := range c.options.sentinels {
 		if slices.Contains(names, d.name) {
 			is = append(is, d.err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -11,12 +12,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
 // ServiceName is what the library's streams are called with libp2p's resource
 // manager, so that limits can be set for them.
-const ServiceName = "libp2p.gorpc"
+const ServiceName = call.ServiceName
 
 // Server serves the methods of registered receivers to the peers of a libp2p
 // host, and to the clients of its own process. See the package documentation
@@ -36,7 +42,8 @@ type Server struct {
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
-	limits       Limits
+	given        Limits
+	limits       call.Limits // those in force
 
 	registry      registry
 	remote, local Handler
@@ -44,58 +51,29 @@ type Server struct {
 	gate     gate
 	slots    slots
 	decoded  account.Decoded
-	conns    conns
-	sessions serverSessions
-	memory   *account.Peers
+	stopped  atomic.Bool // the host's handlers are gone
+	streams  *wire.Server
+	sessions *session.Server
 }
 
 // The way of a request, each step one function:
 //
-//	serve                  a stream is opened          (wire_server.go)
-//	  gate, peer's slot    the server is open, the peer below its limit
-//	  readHeader           which method, deadline, metadata
-//	serveRequest           or a request came on one  (session_server.go)
-//	  dispatch             or serveLocal, which starts here
-//	    recovered          from panics
-//	    observed           stats: Begin ... End
-//	    responding         the reply or the error is sent     (remote)
-//	    recovered          from a panic of what follows
-//	    authorized         may this peer call this method?    (remote)
-//	    admitted           all peers' slots                   (remote)
-//	    held                 what arguments are decoded to is given back     (remote)
-//	    prepared           is there such a method? argument decoded, or its type checked
-//	    interceptors       the user's
-//	    invoked            the method runs
-
-// ServerOption configures a [Server] as it is made.
-type ServerOption func(*Server)
-
-// WithStreamBufferSize sets how many arguments, and how many replies, of a
-// streaming call a server holds between the stream and the method's channels.
-// Default 0: an item is received when the method takes it. Typed methods hold
-// more than that by themselves; see [Sender.Send].
-func WithStreamBufferSize(size int) ServerOption {
-	return func(s *Server) { s.streamBuffer = max(size, 0) }
-}
-
-// WithServerLimits sets the limits of a server; see [Limits] for the defaults.
-func WithServerLimits(l Limits) ServerOption {
-	return func(s *Server) { s.limits = l }
-}
-
-// WithServerLogger makes a server log to l: panics of methods, with their
-// stack, at level Error, and methods that Register leaves out at level Warn.
-// Default is [slog.Default].
-func WithServerLogger(l *slog.Logger) ServerOption {
-	return func(s *Server) { s.logger = l }
-}
-
-// WithServerSessions says whether a server takes sessions, on which many unary
-// calls of one client share a stream; see docs/session.md. Default true.
-// Without them every call has a stream of its own, as in v0.6.
-func WithServerSessions(on bool) ServerOption {
-	return func(s *Server) { s.noSessions = !on }
-}
+//	Serve                a stream is opened               (internal/carry/wire)
+//	                     or a request came on one         (internal/carry/session)
+//	  Take               the peer is below its limit
+//	  header             which method, deadline, metadata
+//	  Serve              the gate is open                 (here)
+//	Run                  or a local call starts here
+//	    recovered        from panics
+//	    observed         stats: Begin ... End             (stats.go)
+//	    responding       the reply or the error is sent     (remote)
+//	    recovered        from a panic of what follows
+//	    authorized       may this peer call this method?    (remote)
+//	    admitted         all peers' slots                   (remote)
+//	    held             what arguments are decoded to is given back     (remote)
+//	    prepared         is there such a method? argument decoded, or its type checked
+//	    interceptors     the user's
+//	    invoked          the method runs                  (service.go, server_stream.go)
 
 // NewServer returns a server for the peers that open streams of protocol p to
 // h. With a nil host it serves only the clients made with it
@@ -109,18 +87,17 @@ func WithServerSessions(on bool) ServerOption {
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{host: h, protocol: p, logger: slog.Default()}
 	s.registry.init()
-	s.conns.open = make(map[*serverConn]struct{})
-	s.sessions.open = make(map[*serverSession]struct{})
-	s.sessions.perPeer = make(map[peer.ID]int)
 	for _, opt := range opts {
 		opt(s)
 	}
-	s.limits = s.limits.withDefaults()
+	s.limits = call.Limits(s.given.withDefaults())
 	s.gate.idle = make(chan struct{})
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 	s.decoded.Init(s.limits.DecodedPerPeer)
-	s.memory = account.NewPeers(s.limits.MessageSize)
+	memory := account.NewPeers(s.limits.MessageSize)
+	s.streams = wire.NewServer((*core)(s), &s.limits, memory)
+	s.sessions = session.NewServer((*core)(s), &s.limits, memory)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
@@ -138,42 +115,69 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 		// The best comes first: peers are told of each as it is set, and choose
 		// among what they have been told of.
 		if !s.noSessions {
-			h.SetStreamHandler(sessions(p), s.serveSession)
+			h.SetStreamHandler(sessions(p), s.sessions.Serve)
 		}
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.serve(st, true) })
-		h.SetStreamHandler(p, func(st network.Stream) { s.serve(st, false) })
+		h.SetStreamHandler(extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
+		h.SetStreamHandler(p, func(st network.Stream) { s.streams.Serve(st, false) })
 	}
 	return s
 }
 
-// extended is the protocol that says more than v0.6's.
-func extended(p protocol.ID) protocol.ID { return p + "/2" }
-
-// sessions is the protocol of sessions.
-func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
-
 // ID returns the ID of the server's host, empty without one.
 func (s *Server) ID() peer.ID { return s.id }
 
-// serveLocal serves a call of the same process. The reply is one of its own,
-// for the caller may have gone before the method is done with it.
-func (s *Server) serveLocal(ctx context.Context, c *localCall) error {
+// servedCall is a call in a server.
+type servedCall struct {
+	CallInfo
+	method *method       // once it is looked up; nil: there is none
+	stats  *recorder     // nil where nobody asks
+	from   receiver      // of the argument
+	local  *localCall    // of a local call
+	remote *remoteServed // of one of another peer
+	into   reflect.Type  // the same: of the caller's Reply
+
+	stream call.Stream // of a streaming call
+	source flow.Source // its arguments
+	sink   flow.Sink   // and its replies
+	told   bool        // the caller knows how the call has ended
+
+	errorNames string // of a remote call: what the method's error is declared as
+}
+
+// receiver gets a call's argument, or the ends of its streams, checked against the
+// method's types.
+type receiver interface {
+	receive(context.Context, *servedCall) error
+}
+
+// remoteServed is a served call of another peer.
+type remoteServed struct {
+	servedCall
+	carried call.Served
+	methods serverContext
+	holds   account.Holding // of what the arguments take, decoded
+}
+
+// Run serves a call of the same process. The reply is one of its own, for the
+// caller may have gone before the method is done with it.
+func (l *localCall) Run(ctx context.Context) error {
+	s := l.on
 	// A call that Shutdown waits for may need others of this process.
 	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
-		return s.closedError(c.server.ID())
+		return s.closedFault()
 	}
 	var mc *localContext
-	if c.frame != nil {
-		mc = c.frame.context()
+	if l.frame != nil {
+		mc = l.frame.context()
 	} else {
 		mc = new(localContext)
 	}
-	mc.Context, mc.server = ctx, s
+	mc.Context.Context, mc.server = ctx, s
 	defer func() {
-		mc.end()
+		mc.End()
 		s.gate.leave()
 	}()
-	return s.local(mc, &c.server)
+	return s.local(mc, &l.server.CallInfo)
 }
 
 // runs reports whether ctx is that of a method that this server is running.
@@ -182,62 +186,148 @@ func (s *Server) runs(ctx context.Context) bool {
 	return c != nil && c.from() == s
 }
 
-func (s *Server) closedError(id ServiceID) error {
-	return serverError(CodeUnavailable, id, "the server is shutting down").notSent(true)
+func (s *Server) closedFault() *call.Fault {
+	return call.Fail(call.OfServer, call.Unavailable, "the server is shutting down").NotSent(true)
+}
+
+// newServed returns a call of another peer.
+func (s *Server) newServed(c call.Served, stream call.Stream) *remoteServed {
+	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}, stream: stream}}
+	r.served, r.from, r.remote = &r.servedCall, r, r
+	r.holds = s.decoded.Of(string(r.Peer))
+	return r
+}
+
+// core is the server as its carriers see it.
+type core Server
+
+// Serve is that of [call.Server].
+func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream call.Stream) error {
+	s := (*Server)(k)
+	r := s.newServed(c, stream)
+	r.Service, r.Method, r.Kind = h.Service, h.Method, Kind(h.Kind)
+	if !s.gate.enter() { // only now is it a call that Shutdown waits for
+		_ = s.respond(&r.servedCall, s.closedFault())
+		return nil
+	}
+	defer s.gate.leave()
+	if h.Timeout > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, h.Timeout)
+		defer done()
+	}
+	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c}
+	if r.method = s.lookup(h.Service, h.Method); r.method != nil && r.Kind == 0 {
+		r.Kind = r.method.kind // a v0.6 client does not say
+	}
+	if r.Kind == Streaming {
+		stream.Expect()
+	}
+	_ = s.remote(&r.methods, &r.CallInfo) // has told the caller
+	return nil
+}
+
+// Refuse is that of [call.Server].
+func (k *core) Refuse(c call.Served, err error) {
+	s := (*Server)(k)
+	if err == call.ErrServerClosed {
+		err = s.closedFault()
+	}
+	_ = s.respond(&s.newServed(c, nil).servedCall, rendered(ServiceID{}, err))
+}
+
+// recovered turns a panic into an error. Its stack goes to the log: it is none
+// of the peer's business.
+func (s *Server) recovered(next Handler) Handler {
+	return func(ctx context.Context, info *CallInfo) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				info.Reply = nil // who knows what is in it
+				logPanic(s.logger, "rpc: a method panicked", info, r)
+				err = rendered(info.ID(), call.Fail(call.OfServer, call.Internal, "panicked while serving the call; see the log of the server"))
+			}
+		}()
+		return next(ctx, info)
+	}
+}
+
+// authorized refuses what the server's function does not allow.
+func (s *Server) authorized(next Handler) Handler {
+	if s.authorize == nil {
+		return next
+	}
+	return func(ctx context.Context, call *CallInfo) error {
+		if !s.authorize(call.Peer, call.Service, call.Method) {
+			return rendered(call.ID(), deniedWords(call.ID()))
+		}
+		return next(ctx, call)
+	}
+}
+
+// held is the link of the chain in which arguments are accounted for: it gives
+// them back when the method has returned, before the caller gets the reply and
+// may make another call.
+func held(next Handler) Handler {
+	return func(ctx context.Context, call *CallInfo) error {
+		defer func() {
+			call.Args = nil // or it would be held while the reply is sent
+			call.served.remote.holds.Release()
+		}()
+		return next(ctx, call)
+	}
 }
 
 // prepared gets the method's argument and makes its reply. Only here, after
 // authorization, does the caller learn whether there is such a method.
 func (s *Server) prepared(next Handler) Handler {
-	return func(ctx context.Context, call *CallInfo) error {
-		if err := s.prepare(ctx, call); err != nil {
+	return func(ctx context.Context, info *CallInfo) error {
+		c := info.served
+		if err := s.prepare(ctx, c); err != nil {
+			err = rendered(info.ID(), err)
 			if s.refused != nil {
-				s.refused(ctx, call, err)
+				s.refused(ctx, info, err)
 			}
 			return err
 		}
-		err := next(ctx, call)
+		err := next(ctx, info)
 		if err != nil {
 			err = ofMethod(sound(err))
-			s.nameErrors(call, err)
+			s.nameErrors(c, err)
 		}
-		if call.Local && call.stats != nil && call.Reply != nil && ctx.Err() == nil {
-			call.stats.Out(reflect.ValueOf(call.Reply), nil)
+		if c.Local && c.stats != nil && c.Reply != nil && ctx.Err() == nil {
+			c.stats.Out(reflect.ValueOf(c.Reply), nil)
 		}
 		return err
 	}
 }
 
-func (s *Server) prepare(ctx context.Context, call *CallInfo) (err error) {
-	m := call.method
+func (s *Server) prepare(ctx context.Context, c *servedCall) error {
+	m := c.method
 	if m == nil {
 		if s.refused != nil {
-			call.receiveUntyped(ctx)
+			c.receiveUntyped(ctx)
 		}
-		return s.notFound(call.ID())
+		return s.notFound(c.ID())
 	}
-	if call.Kind != m.kind {
+	if c.Kind != m.kind {
 		return m.wrongKind()
 	}
-	if call.Local {
-		err = call.receiveLocal()
-	} else {
-		err = call.remote.receive(ctx, call)
-	}
-	if err == nil && m.kind == Unary && call.Reply == nil {
-		call.Reply = reflect.New(m.reply).Interface()
+	err := c.from.receive(ctx, c)
+	if err == nil && m.kind == Unary && c.Reply == nil {
+		c.Reply = reflect.New(m.reply).Interface()
 	}
 	return err
 }
 
 // invoked runs the method.
-func (s *Server) invoked(ctx context.Context, call *CallInfo) error {
-	m := call.method
-	switch {
+func (s *Server) invoked(ctx context.Context, info *CallInfo) error {
+	c := info.served
+	switch m := c.method; {
 	case m.kind == Streaming:
-		return s.invokeStreaming(ctx, call)
-	case call.local != nil && call.local.frame != nil:
-		return call.local.frame.invoke(ctx, call)
+		return rendered(c.ID(), s.invokeStreaming(ctx, c))
+	case c.local != nil && c.local.frame != nil:
+		return c.local.frame.invoke(ctx, c)
+	default:
+		return m.call(ctx, c.Args, c.Reply)
 	}
-	return m.call(ctx, call.Args, call.Reply)
 }

@@ -3,11 +3,12 @@ package rpc
 import (
 	"context"
 	"errors"
+	"reflect"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
-	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // methodEnds are a streaming method's own ends of its call: nobody else's can
@@ -31,7 +32,8 @@ type methodEnds interface {
 
 // streamRun is one run of a streaming method, between two pumps.
 type streamRun struct {
-	call        *CallInfo
+	server      *Server
+	call        *servedCall
 	own         methodEnds
 	parent, ctx context.Context // the call's, and the method's
 	cancel      context.CancelCauseFunc
@@ -43,24 +45,17 @@ type streamRun struct {
 
 // invokeStreaming runs the method between two pumps, which have ended when it
 // returns.
-func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
-	if call.conn != nil {
-		call.conn.unread.begin()
-	}
+func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
+	c.stream.Begin()
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
 	r := &streamRun{
-		call: call, own: call.method.ends(ctx, call, s.streamBuffer, returned),
+		server: s, call: c, own: c.method.ends(ctx, c, s.streamBuffer, returned),
 		parent: parent, ctx: ctx, cancel: cancel, returned: returned,
 		received: make(chan error, 1), sent: make(chan error, 1),
 	}
-	switch {
-	case !call.Local:
-		call.stream = call.remote.ends(call, r.own.args().Fresh)
-	case call.stats != nil:
-		r.own.observe(call.stats)
-	}
+	c.source, c.sink = c.stream.Ends(c.items(r.own))
 	go func() { r.received <- r.takeArguments() }()
 	go func() { r.sent <- r.sendReplies() }()
 
@@ -76,27 +71,46 @@ func (s *Server) invokeStreaming(parent context.Context, call *CallInfo) error {
 	err := s.recovered(func(ctx context.Context, _ *CallInfo) error {
 		defer close(returned)
 		return r.own.run(ctx)
-	})(ctx, call)
+	})(ctx, &c.CallInfo)
 	goesOn = true
 	return r.end(err)
+}
+
+// items tells the carrier of the method. In a local call the method's own ends tell
+// the stats handler.
+func (c *servedCall) items(own methodEnds) *call.Items {
+	i := &call.Items{Fresh: own.args().Fresh, OK: c.method.ok}
+	m := c.method
+	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, b, err) }
+	if c.remote != nil {
+		i.Holds = &c.remote.holds
+	}
+	switch {
+	case c.stats == nil:
+	case c.Local:
+		own.observe(c.stats)
+	default:
+		i.Observer = c.stats
+	}
+	return i
 }
 
 // takeArguments hands the arguments to the method, and watches for the caller
 // when it has them all.
 func (r *streamRun) takeArguments() error {
-	call := r.call
-	err := flow.Pump(call.stream.in, call.patiently(r.own.args()))
+	stream := r.call.stream
+	err := flow.Pump(r.call.source, stream.Patient(r.own.args()))
 	if err != nil {
-		r.lost = call.conn != nil && err != flow.ErrStopped && !flow.IsClosed(r.returned)
-		if isCallError(err) {
-			call.await(r.ctx, r.own.refused(err), r.returned)
+		r.lost = err != flow.ErrStopped && !flow.IsClosed(r.returned)
+		if call.IsFault(err) {
+			stream.Await(r.ctx, r.own.refused(rendered(r.call.ID(), err)), r.returned)
 		}
 		r.stopWriting(err)
 		r.callerLeft(err) // before the method sees its arguments end
 	}
 	r.own.noMore(err)
-	if err == nil && call.conn != nil {
-		if err = call.conn.watchStream(r.returned); err != nil {
+	if err == nil {
+		if err = stream.Gone(r.returned); err != nil {
 			r.stopWriting(err)
 			r.callerLeft(err)
 		}
@@ -107,16 +121,15 @@ func (r *streamRun) takeArguments() error {
 // sendReplies sends what the method replies, and takes the rest of it where it
 // cannot be sent.
 func (r *streamRun) sendReplies() error {
-	call := r.call
-	err := flow.Pump(r.own.replies(), call.stream.out)
+	err := flow.Pump(r.own.replies(), r.call.sink)
 	if err != nil {
 		// The call is over; the method learns it by its context, and by
 		// the end of its arguments.
 		r.callerLeft(err)
-		if call.conn != nil && isCallError(err) {
-			_ = call.conn.respond(call, err)
+		if call.IsFault(err) {
+			_ = r.server.respond(r.call, err)
 		}
-		call.stream.in.Halt()
+		r.call.source.Halt()
 		r.own.discard(r.returned)
 	}
 	return err
@@ -131,25 +144,25 @@ func (r *streamRun) end(err error) error {
 	// its channel's end.
 	receiveErr := <-r.received
 	switch {
-	case isCallError(receiveErr):
+	case call.IsFault(receiveErr):
 		return receiveErr
 	case err != nil:
 		return err
 	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == flow.ErrStopped):
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
-		code := CodeUnavailable
+		code := call.Unavailable
 		if isReset(receiveErr) { // by the caller, who has given up
-			code = CodeCanceled
+			code = call.Canceled
 		}
-		return serverError(code, r.call.ID(), "the arguments broke off: %w", receiveErr)
+		return call.Fail(call.OfServer, code, "the arguments broke off: %w", receiveErr)
 	case sendErr == flow.ErrStopped && r.ctx.Err() != nil:
 		// Whoever still listens is to know why the replies have stopped.
-		e := contextError(r.ctx, r.call.ID())
+		f := call.Ended(r.ctx)
 		if !r.call.Local {
-			e.kind = ServerErr
+			f.Origin = call.OfServer
 		}
-		return e
+		return f
 	}
 	return sendErr
 }
@@ -163,7 +176,7 @@ func isReset(err error) bool {
 // halt ends every wait of the method's ends, and the taking of arguments.
 func (r *streamRun) Halt() {
 	r.own.Halt()
-	r.call.stream.in.Halt()
+	r.call.source.Halt()
 }
 
 // stopWriting ends the sending of replies to a caller that is gone: nobody
@@ -172,20 +185,62 @@ func (r *streamRun) stopWriting(err error) {
 	if err == flow.ErrStopped { // the context has ended, and the caller is told
 		return
 	}
-	c := r.call.conn
-	if c != nil && c.marked && !c.stopped.Load() && !isCallError(err) && !flow.IsClosed(r.returned) {
-		_ = c.st.SetWriteDeadline(wire.Past)
+	if !call.IsFault(err) && !flow.IsClosed(r.returned) {
+		r.call.stream.StopWriting()
 	}
 }
 
 // callerLeft ends the context of a method whose caller is gone: if its parent
 // has ended, with that error.
 func (r *streamRun) callerLeft(err error) {
-	if r.call.conn != nil {
-		r.call.conn.awaitDeadline(err)
-	}
+	r.call.stream.AwaitDeadline(r.parent, err)
 	if r.parent.Err() == nil {
 		r.cancel(err)
 	}
 	<-r.ctx.Done()
 }
+
+// channelMethod is the ends of a method that has channels.
+type channelMethod struct {
+	*flow.Ends
+	method  *method
+	in, out reflect.Value
+}
+
+// ends makes the two channels of a streaming method, or what is in their place.
+func (m *method) ends(ctx context.Context, call *servedCall, buffer int, returned <-chan struct{}) methodEnds {
+	if m.stream != nil {
+		return m.stream(ctx, call, buffer)
+	}
+	in, out := flow.MakeChan(m.arg, buffer), flow.MakeChan(m.reply, buffer)
+	e := flow.NewEnds(out, in, ctx.Done(), returned)
+	if buffer > 0 && !call.Local {
+		e.Dst.Holds = &call.remote.holds
+	}
+	return &channelMethod{e, m, in, out}
+}
+
+func (c *channelMethod) args() flow.LateSink  { return &c.Dst }
+func (c *channelMethod) replies() flow.Source { return &c.Src }
+
+func (c *channelMethod) observe(o flow.Observer) {
+	c.Src.Observe(o)
+	c.Dst.Observe(o)
+}
+
+func (c *channelMethod) run(ctx context.Context) error {
+	return noTypedNil(c.method.fn.CallValues(ctx, c.in, c.out))
+}
+
+// refused can tell the method nothing, until its context has ended.
+func (c *channelMethod) refused(error) <-chan struct{} { return closedChan }
+
+var closedChan = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (c *channelMethod) noMore(error) { _ = c.Dst.End() }
+
+func (c *channelMethod) discard(returned <-chan struct{}) { c.Src.Discard(returned) }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -233,7 +234,7 @@ func (m *method) localOnly() error {
 func (m *method) takes(args any) (reflect.Value, error) {
 	v := reflect.ValueOf(args)
 	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return v, m.mismatch(describeArg(args))
+		return v, mismatched(m.arg.String(), describeArg(args))
 	}
 	switch t := v.Type(); {
 	case t == m.arg || t.AssignableTo(m.arg):
@@ -245,7 +246,7 @@ func (m *method) takes(args any) (reflect.Value, error) {
 		p.Elem().Set(v)
 		return p, nil
 	}
-	return v, m.mismatch(describeArg(args))
+	return v, mismatched(m.arg.String(), describeArg(args))
 }
 
 // isNil reports whether there is no argument to speak of.
@@ -262,73 +263,22 @@ func describeArg(args any) string {
 	return typeName(reflect.TypeOf(args))
 }
 
-// mismatch is the error of an argument of another type; given describes it.
-// detailTakes lets a remote caller say the same with its own type's name.
-func (m *method) mismatch(given string) *Error {
-	return mismatched(ServerErr, m.id, m.arg.String(), given)
-}
-
-const (
-	detailTakes = "rpc.takes"
-	detailCause = "rpc.cause" // what does not decode, and why
-)
-
-func mismatched(kind ErrorType, id ServiceID, takes, given string) *Error {
-	if given == takes {
-		given = "another type of that name"
-	}
-	e := newError(kind, CodeInvalidArgument, id,
-		takesOther+"%s; pass a value of that type", []any{takes, given})
-	e.Details = map[string]string{detailTakes: takes}
-	return e
-}
-
-// undecoded is the error of an argument that was of the right type, as far as its
-// name says, and did not decode.
-func undecoded(kind ErrorType, id ServiceID, takes string, cause string) *Error {
-	e := newError(kind, CodeInvalidArgument, id, doesNotDecode+"%s", []any{takes, cause})
-	e.Details = map[string]string{detailTakes: takes, detailCause: cause}
-	return e
-}
-
-// How the text of the two goes on after the method, in a server.
-const (
-	takesOther    = "the method takes %s, not "
-	doesNotDecode = "the argument does not decode into a %s: "
-)
-
 // fits checks that the method's reply can be stored where the caller's
 // pointer says.
 func (m *method) fits(reply reflect.Type) error {
 	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) {
 		return nil
 	}
-	return replyMismatch(m.id, m.reply.String(), reply)
+	return call.WrongReply(m.reply.String(), reply)
 }
 
-// What is wrong, and what to do about it, where methods are called by their
-// names; see [CallInfo.advised].
-const (
-	wrongReply   = ", which does not fit a "
-	passPointer  = "; pass a pointer to that type"
-	useCall      = "; call it with Call, Go or MultiCall"
-	useStream    = "; call it with Stream or MultiStream"
-	useMethod    = "; declare it with NewMethod"
-	useTypedEnds = "; declare it with NewServerStream, NewClientStream or NewDuplex"
-)
-
-func replyMismatch(id ServiceID, replies string, into reflect.Type) *Error {
-	return newError(ClientErr, CodeInvalidArgument, id,
-		"the method replies with %s"+wrongReply+"%v"+passPointer, []any{replies, into})
-}
-
-// wrongKind is the error of a call of the other kind.
+// wrongKind is the fault of a call of the other kind.
 func (m *method) wrongKind() error {
-	use := useCall
+	advice := call.UseUnary
 	if m.kind == Streaming {
-		use = useStream
+		advice = call.UseStream
 	}
-	return serverError(CodeUnimplemented, m.id, "the method is %v%s", m.kind, use)
+	return call.Fail(call.OfServer, call.Unimplemented, "the method is %v", m.kind).Advised(advice)
 }
 
 // call runs the method: the only place where one is. A nil arg is one that

@@ -70,7 +70,11 @@ func (r *recorder) begin(call *CallInfo) {
 	r.mu.Unlock()
 	r.begun = time.Now()
 	streaming := call.Kind == Streaming
-	call.stats = r
+	if call.Client {
+		call.client.stats = r
+	} else {
+		call.served.stats = r
+	}
 	r.tell(&stats.Begin{
 		Client: r.client, BeginTime: r.begun, IsClientStream: streaming, IsServerStream: streaming,
 	})

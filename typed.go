@@ -95,26 +95,63 @@ func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, 
 // returns at once. opts hold for this call; those of the method and of the
 // client hold where they say nothing.
 func (m *Method[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) (R, error) {
-	o := c.settled(m.config.calls, opts)
-	if c.watched || !c.isLocal(dest) || c.server == nil || c.server.watched || o.retries() {
-		var reply R
-		err := c.callTyped(ctx, o, dest, m.id, arg, &reply)
-		return reply, err
-	}
-	call := c.nameLocalCall(&m.id, m.id.Name, m.id.Method, Unary)
-	f, l := &typedFrame[A, R]{arg: arg}, call.local
-	l.frame = f
-	if call.options != o {
-		call.options = o
-	}
-	if method := m.found.lookup(c.server.registry.now.Load(), m.id); l.server.method != method {
-		l.server.method = method
-	}
-	err := c.do(ctx, call)
-	if l.left { // it is the method's still
-		var none R
+	f := &typedFrame[A, R]{arg: arg}
+	if left, err := c.callTyped(ctx, dest, &m.id, &m.found, m.config.calls, opts, f); !left {
+		return f.reply, err
+	} else {
+		var none R // the frame is the method's still
 		return none, err
 	}
-	l.release()
-	return f.reply, err
+}
+
+// typedFrame is a localFrame in one allocation. It is the method's until that
+// has returned, and the caller's afterwards.
+type typedFrame[A, R any] struct {
+	localContext
+	arg   A
+	reply R
+}
+
+func (f *typedFrame[A, R]) values() (arg, reply any) { return f.arg, &f.reply }
+
+func (f *typedFrame[A, R]) context() *localContext { return &f.localContext }
+
+func (f *typedFrame[A, R]) receive(call *servedCall) (err error) {
+	m := call.method
+	if _, ok := m.handler.(func(context.Context, A) (R, error)); ok && !(m.nilable && isNil(f.arg)) {
+		call.Reply = &f.reply
+		return nil
+	}
+	call.Args, call.into = f.arg, reflect.TypeFor[*R]()
+	if err = call.receiveUnary(); err != nil {
+		return err
+	}
+	if m.replyPtr == call.into {
+		call.Reply = &f.reply
+	} else {
+		call.Reply = reflect.New(m.reply).Interface()
+	}
+	return nil
+}
+
+func (f *typedFrame[A, R]) invoke(ctx context.Context, call *servedCall) (err error) {
+	if call.into != nil {
+		return call.method.call(ctx, call.Args, call.Reply)
+	}
+	f.reply, err = call.method.handler.(func(context.Context, A) (R, error))(ctx, f.arg)
+	return noTypedNil(err)
+}
+
+func (f *typedFrame[A, R]) store(reply any) {
+	switch r := reply.(type) {
+	case nil:
+		var none R
+		f.reply = none
+	case *R:
+		if r != &f.reply { // as it mostly is not
+			f.reply = *r
+		}
+	default:
+		reflect.ValueOf(&f.reply).Elem().Set(reflect.ValueOf(r).Elem())
+	}
 }

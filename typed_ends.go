@@ -8,11 +8,12 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // typedEnds makes the ends of one call of a typed streaming method.
-type typedEnds func(ctx context.Context, call *CallInfo, buffer int) methodEnds
+type typedEnds func(ctx context.Context, call *servedCall, buffer int) methodEnds
 
 // typedMethod is the ends of a typed method, and the method.
 type typedMethod[A, R any] struct {
@@ -24,7 +25,7 @@ type typedMethod[A, R any] struct {
 	f   func(context.Context, *Receiver[A], *Sender[R]) error
 }
 
-func newTypedMethod[A, R any](ctx context.Context, call *CallInfo, buffer int, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) *typedMethod[A, R] {
+func newTypedMethod[A, R any](ctx context.Context, call *servedCall, buffer int, one bool, f func(context.Context, *Receiver[A], *Sender[R]) error) *typedMethod[A, R] {
 	m := &typedMethod[A, R]{id: call.ID(), ctx: ctx, one: one, f: f}
 	done := ctx.Done()
 	config := flow.Config{
@@ -51,7 +52,7 @@ func firstSize(local bool) int {
 }
 
 // ended is the error of a context that has ended.
-func (m *typedMethod[A, R]) ended(ctx context.Context) error { return contextError(ctx, m.id) }
+func (m *typedMethod[A, R]) ended(ctx context.Context) error { return contextError(ctx, m.id, "") }
 
 func (m *typedMethod[A, R]) args() flow.LateSink {
 	if m.one {
@@ -84,8 +85,8 @@ func (m *typedMethod[A, R]) noMore(err error) {
 	switch {
 	case err == nil:
 		err = io.EOF
-	case !isCallError(err) && m.ctx.Err() != nil:
-		err = contextError(m.ctx, m.id)
+	case !call.IsFault(err) && m.ctx.Err() != nil:
+		err = contextError(m.ctx, m.id, "")
 	}
 	m.in.Close(err)
 }
@@ -107,7 +108,7 @@ type onlyArgument[A any] struct {
 
 func (o *onlyArgument[A]) Put(it flow.Item) error {
 	if o.had {
-		return serverError(CodeInvalidArgument, o.id, "the method takes one argument, and a second was sent")
+		return call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and a second was sent")
 	}
 	err := o.Pipe.Put(it)
 	o.had = err == nil
@@ -118,7 +119,7 @@ func (o *onlyArgument[A]) Put(it flow.Item) error {
 func (r *Receiver[T]) only(ctx context.Context) (T, error) {
 	arg, err := r.Receive(ctx)
 	if err == io.EOF {
-		err = serverError(CodeInvalidArgument, r.id, "the method takes one argument, and none was sent")
+		err = rendered(r.id, call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and none was sent"))
 	}
 	return arg, err
 }
@@ -143,18 +144,18 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	pipes.Over = func() error { return io.EOF }
 	t.args.Init(pipes)
 
-	call := c.newCall(dest, id.Name, id.Method, Streaming)
-	call.options, call.typed = c.settled(config.calls, opts), true
-	t.peer = call.Peer
-	call.stream = &streamEnds{
+	k := c.newCall(dest, id, Streaming)
+	k.options, k.typed = c.settled(config.calls, opts), true
+	t.peer = k.Peer
+	k.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies}, fresh: t.replies.Fresh,
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
 	}
 	go func() {
-		var err error = exited(call)
+		var err error = exited(&k.CallInfo)
 		defer func() { t.finish(err) }() // an interceptor may end this goroutine
-		err = c.do(ctx, call)
-		call.release()
+		err = c.do(ctx, k)
+		k.release()
 	}()
 	return t
 }
@@ -203,12 +204,12 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 
 // failed is an error that the typed end of a call makes.
 func (t *typedCall[A, R]) failed(c Code, what string) error {
-	return clientError(c, t.id, "%s", what).named(t.id, t.peer)
+	return fail(t.id, t.peer, c, "%s", what)
 }
 
 // ended is the error of a typed end whose own context has ended.
 func (t *typedCall[A, R]) ended(ctx context.Context) error {
-	return contextError(ctx, t.id).named(t.id, t.peer)
+	return contextError(ctx, t.id, t.peer)
 }
 
 // callerArgs is the source of a caller's arguments. As with channels, to halt

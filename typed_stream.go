@@ -307,7 +307,7 @@ func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one b
 	return s.handle(&method{
 		id: id, kind: Streaming, arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](),
 		handler: handler, sentinels: sentinelsOf(config),
-		stream: func(ctx context.Context, call *CallInfo, buffer int) methodEnds {
+		stream: func(ctx context.Context, call *servedCall, buffer int) methodEnds {
 			return newTypedMethod(ctx, call, buffer, one, f)
 		},
 	})

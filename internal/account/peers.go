@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/network"
 )
 
 // Peers lends to peers. What libp2p refuses because other messages of the peer
@@ -187,4 +189,12 @@ func (p *Peers) stop(a *Account) {
 		}
 	}
 	p.forget(a, d)
+}
+
+// OfStream returns what the messages of a stream share with the others of its
+// peer. They may wait for one another only where a muxer has a window for each
+// stream alone: on QUIC, streams that nobody reads hold up their connection.
+func (p *Peers) OfStream(st network.Stream) Share {
+	c := st.Conn()
+	return p.Of(string(c.RemotePeer()), c.ConnState().StreamMultiplexer != "")
 }

@@ -1,42 +1,41 @@
-package rpc
+package wire
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// wireSource takes the items of a streaming call off the stream: arguments on
-// the server, replies on the client.
-type wireSource struct {
-	r      *wire.Reader
-	limits *Limits
-	id     ServiceID
-	stats  *recorder
-	kind   ErrorType // of an error here
-	item   string    // what the items are, for errors
-	count  int
+// source takes the items of a streaming call off the stream: arguments on the
+// server, replies on the client.
+type source struct {
+	r        *wire.Reader
+	limits   *call.Limits
+	observer flow.Observer // nil: nobody
+	origin   call.Origin   // of a fault here
+	item     string        // what the items are, for faults
+	count    int
 
 	marked      bool // the last item is followed by a mark
 	responses   bool // each item has a header
 	lastOK      []byte
 	charge      account.Charge   // of the item that was returned last
 	fresh       func() flow.Item // makes what an item is decoded into
-	decodeError func(b []byte, err error) *Error
+	undecodable func(b []byte, err error) *call.Fault
 	stop        func()
 }
 
-func (s *wireSource) Halt() { s.stop() }
+func (s *source) Halt() { s.stop() }
 
 // Next is that of [flow.Source].
-func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
+func (s *source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	s.charge.Free()
 	if s.marked {
 		if !wait && s.r.EndBuffered() {
@@ -44,7 +43,7 @@ func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 		}
 		if wait {
 			if end, err := s.r.AtEnd(); end || err != nil {
-				return it, flow.AtEnd, maskContextErrors(err)
+				return it, flow.AtEnd, call.Masked(err)
 			}
 		}
 	}
@@ -55,7 +54,7 @@ func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
 	}
-	b, st, err := s.take(s.limits.message(), wait, pace)
+	b, st, err := s.take(s.limits.Message(), wait, pace)
 	if err == nil && st == flow.AtEnd && s.responses {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
@@ -64,11 +63,9 @@ func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	}
 	s.count++
 	it = s.fresh()
-	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.Ptr, s.limits.mostDecoded(), s.charge.Of)
+	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
 	if err != nil {
-		e := *s.decodeError(b, err)
-		e.Message += fmt.Sprintf(" (%s %d of the stream)", s.item, s.count)
-		return it, flow.AtEnd, &e
+		return it, flow.AtEnd, s.undecodable(b, err).With(fmt.Sprintf("%s %d of the stream", s.item, s.count))
 	}
 	if took > account.Unaccounted {
 		s.charge.N, it.Holds = took, &s.charge
@@ -76,8 +73,8 @@ func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	if it.Sized(len(b)); took > smallItem {
 		it.Sized(int(took))
 	}
-	if s.stats != nil {
-		s.stats.In(it.Reflected(), b)
+	if s.observer != nil {
+		s.observer.In(it.Reflected(), b)
 	}
 	s.r.Done()
 	return it, flow.HasItem, nil
@@ -88,7 +85,7 @@ func (s *wireSource) Next(wait bool) (it flow.Item, st flow.State, err error) {
 const smallItem = flow.PipeBytes / flow.PipeItems
 
 // take returns the next value.
-func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st flow.State, err error) {
+func (s *source) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte, st flow.State, err error) {
 	if !wait {
 		b, ok, err := s.r.Buffered(l)
 		if err == nil && !ok {
@@ -103,29 +100,29 @@ func (s *wireSource) take(l msgpack.Limits, wait bool, pace wire.Pace) (b []byte
 	return b, flow.HasItem, s.failed(err)
 }
 
-func (s *wireSource) failed(err error) error {
+func (s *source) failed(err error) error {
 	if err == nil {
 		return nil
 	}
 	what := fmt.Sprintf("%s %d of the stream", s.item, s.count+1)
-	if err == io.ErrUnexpectedEOF && s.kind == ServerErr {
-		return serverError(CodeInvalidArgument, s.id, "%s ends too early: %w", what, err)
+	if err == io.ErrUnexpectedEOF && s.origin == call.OfServer {
+		return call.Fail(call.OfServer, call.InvalidArgument, "%s ends too early: %w", what, err)
 	}
-	return limitError(err, s.id, s.kind, what, s.limits)
+	return s.limits.Fault(err, s.origin, what)
 }
 
 // response reads an item's header. An error in it is the call's.
-func (s *wireSource) response(wait bool) (flow.State, error) {
+func (s *source) response(wait bool) (flow.State, error) {
 	if len(s.lastOK) > 0 && s.r.Skip(s.lastOK) {
 		return flow.HasItem, nil
 	}
-	b, st, err := s.take(responseLimits, wait, wire.PaceValue)
+	b, st, err := s.take(call.ResponseLimits, wait, wire.PaceValue)
 	if st != flow.HasItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
 		return st, err
 	}
-	failure, err := readFailure(s.id, b)
+	refusal, err := call.ReadRefusal(b)
 	if err == nil {
-		err = failure
+		err = refusal
 	}
 	if err != nil {
 		return flow.AtEnd, err
@@ -134,33 +131,32 @@ func (s *wireSource) response(wait bool) (flow.State, error) {
 	return flow.HasItem, nil
 }
 
-// wireSink puts the items of a streaming call on the stream.
-type wireSink struct {
-	w      *wire.Writer
-	prefix []byte // the header before each item
-	limits *Limits
-	id     ServiceID
-	stats  *recorder
-	kind   ErrorType
-	item   string
-	count  int
-	close  func() error // after the last item
+// sink puts the items of a streaming call on the stream.
+type sink struct {
+	w        *wire.Writer
+	prefix   []byte // the header before each item
+	limits   *call.Limits
+	observer flow.Observer // nil: nobody
+	origin   call.Origin
+	item     string
+	count    int
+	close    func() error // after the last item
 }
 
 // Put is that of [flow.Sink].
-func (s *wireSink) Put(it flow.Item) error {
+func (s *sink) Put(it flow.Item) error {
 	s.count++
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
 	data, users := codec.Raw(it.Encodable())
-	if users = users && len(data) >= wire.FlushSize && s.stats == nil; users {
+	if users = users && len(data) >= wire.FlushSize && s.observer == nil; users {
 		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
 	} else {
 		var err error
 		if b, err = codec.Append(b, it.Encodable()); err != nil {
 			s.w.B = b[:start]
-			return newError(s.kind, CodeInvalidArgument, s.id, "%s %d of the stream: %w", []any{s.item, s.count, err})
+			return call.Fail(s.origin, call.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
 		}
 	}
 	n := len(b) - head
@@ -169,45 +165,35 @@ func (s *wireSink) Put(it flow.Item) error {
 	}
 	if n > s.limits.MessageSize {
 		s.w.B = b[:start]
-		return newError(s.kind, CodeResourceExhausted, s.id,
-			"%s %d of the stream is %d bytes long, and %d may be; Limits.MessageSize sets it", []any{s.item, s.count, n, s.limits.MessageSize}).over("Limits.MessageSize")
+		return call.Fail(s.origin, call.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
+			s.item, s.count, n, s.limits.MessageSize).Limited("Limits.MessageSize")
 	}
 	s.w.B = b
 	it.Sized(n)
-	if s.stats != nil {
-		s.stats.Out(it.Reflected(), b[head:])
+	if s.observer != nil {
+		s.observer.Out(it.Reflected(), b[head:])
 	}
 	switch {
 	case users:
-		return s.failed(s.w.FlushWith(data, s.kind == ClientErr))
+		return s.failed(s.w.FlushWith(data, s.origin == call.OfClient))
 	case len(b) >= wire.FlushSize:
 		return s.Flush()
 	}
 	return nil
 }
 
-func (s *wireSink) Flush() error { return s.failed(s.w.Flush()) }
+func (s *sink) Flush() error { return s.failed(s.w.Flush()) }
 
-func (s *wireSink) failed(err error) error {
+func (s *sink) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return limitError(err, s.id, s.kind, "the stream", s.limits)
+	return s.limits.Fault(err, s.origin, "the stream")
 }
 
-func (s *wireSink) End() error {
+func (s *sink) End() error {
 	if err := s.Flush(); err != nil || s.close == nil {
 		return err
 	}
 	return s.close()
-}
-
-// isCallError reports whether err is one to tell, rather than that of a
-// stream or a channel that was stopped.
-func isCallError(err error) bool {
-	if err == nil {
-		return false
-	}
-	var e *Error
-	return errors.As(err, &e)
 }

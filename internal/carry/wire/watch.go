@@ -1,4 +1,4 @@
-package rpc
+package wire
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -19,15 +20,24 @@ import (
 // maxStray is how much a caller may send after what the call needs.
 const maxStray = 4 << 10
 
-// watched begins to look out for the caller's going.
-func (c *serverConn) watched(ctx context.Context) context.Context {
+// Watch is that of [call.Served].
+func (c *serverConn) Watch(ctx context.Context) context.Context {
 	if c.unread != nil {
-		c.watchUnread()
+		c.watchUnread(ctx)
 	} else {
-		c.watchUnary()
+		c.watchUnary(ctx)
 	}
 	return ctx
 }
+
+// Watched is that of [call.Served].
+func (c *serverConn) Watched(ctx context.Context) context.Context { return ctx }
+
+// Expect is that of [call.Stream].
+func (c *serverConn) Expect() { c.unread = &unread{begun: make(chan struct{})} }
+
+// Begin is that of [call.Stream].
+func (c *serverConn) Begin() { c.unread.begin() }
 
 // unread is the time of a streaming call in which nobody reads the stream: an
 // interceptor has the call, and the method is yet to be given it.
@@ -50,7 +60,7 @@ func (u *unread) begin() {
 
 // watchUnread looks now and then whether the caller is still there, until
 // reading tells.
-func (c *serverConn) watchUnread() {
+func (c *serverConn) watchUnread(ctx context.Context) {
 	if flow.IsClosed(c.unread.begun) || c.watching.Swap(true) {
 		return
 	}
@@ -72,7 +82,7 @@ func (c *serverConn) watchUnread() {
 			case <-tick.C:
 			}
 			if err := look(); err != nil {
-				c.awaitDeadline(err)
+				c.AwaitDeadline(ctx, err)
 				c.cancel(err)
 				return
 			}
@@ -83,8 +93,12 @@ func (c *serverConn) watchUnread() {
 // watchUnary starts to read on after a unary argument: the end of the stream
 // says that the caller has gone, as it does for v0.6. It is called when
 // somebody wants to know, which most methods never do.
-func (c *serverConn) watchUnary() {
-	c.wanted.Store(true)
+func (c *serverConn) watchUnary(ctx context.Context) {
+	if c.watching.Load() {
+		return
+	}
+	own := ctx // on the heap, which it is not before somebody watches
+	c.wanted.Store(&own)
 	if !c.readAll.Load() || c.watching.Swap(true) {
 		return
 	}
@@ -93,34 +107,29 @@ func (c *serverConn) watchUnary() {
 		for stray := 0; stray <= maxStray; {
 			n, err := c.st.Read(buf)
 			if err != nil {
-				c.awaitDeadline(err)
+				c.AwaitDeadline(ctx, err)
 				break
 			}
 			stray += n
 		}
-		c.cancel(errCallerGone)
+		c.cancel(call.ErrCallerGone)
 	}()
 }
 
-// deadlineGrace is how far the two sides' clocks are trusted to differ over
-// one deadline.
-const deadlineGrace = time.Second
-
-// awaitDeadline waits for the call's own deadline if err says that the caller
-// has gone because of it: the method is to see that, not a cancellation.
-func (c *serverConn) awaitDeadline(err error) {
+// AwaitDeadline is that of [call.Stream]: the method is to see the deadline, not a
+// cancellation.
+func (c *serverConn) AwaitDeadline(ctx context.Context, err error) {
 	var reset *network.StreamError
-	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(CodeDeadlineExceeded) {
+	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(call.DeadlineExceeded) {
 		return
 	}
-	if d, ok := c.ctx.Deadline(); ok && time.Until(d) < deadlineGrace {
-		<-c.ctx.Done()
+	if d, ok := ctx.Deadline(); ok && time.Until(d) < call.Grace {
+		<-ctx.Done()
 	}
 }
 
-// watchStream waits, when all arguments have been read, for a sign that the
-// caller has gone, until the method has returned.
-func (c *serverConn) watchStream(returned <-chan struct{}) error {
+// Gone is that of [call.Stream].
+func (c *serverConn) Gone(returned <-chan struct{}) error {
 	c.argsEnd = true
 	if c.marked {
 		// The caller's side stays open to the end of the call.
@@ -128,7 +137,7 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 		if flow.IsClosed(returned) { // it was stopReading
 			return nil
 		}
-		return errors.Join(errCallerGone, maskContextErrors(err))
+		return errors.Join(call.ErrCallerGone, call.Masked(err))
 	}
 	// A v0.6 client has closed its side, and the muxers do not tell us of
 	// anything after that but the connection's end.
@@ -140,7 +149,7 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 			return nil
 		case <-tick.C:
 			if c.st.Conn().IsClosed() {
-				return errCallerGone
+				return call.ErrCallerGone
 			}
 		}
 	}
@@ -150,13 +159,8 @@ func (c *serverConn) watchStream(returned <-chan struct{}) error {
 // interceptor before it, does not take: nothing is read meanwhile.
 const pollTime = 250 * time.Millisecond
 
-// patiently returns the sink of a method's arguments.
-func (call *CallInfo) patiently(to flow.LateSink) flow.Sink {
-	if call.conn == nil {
-		return to
-	}
-	return &patientSink{LateSink: to, conn: call.conn}
-}
+// Patient is that of [call.Stream].
+func (c *serverConn) Patient(to flow.LateSink) flow.Sink { return &patientSink{LateSink: to, conn: c} }
 
 // patientSink hands arguments to a method, and while it waits looks whether
 // the caller is still there.
@@ -189,21 +193,17 @@ func (s *patientSink) End() error {
 	return s.LateSink.End()
 }
 
-// await waits for a or b, or the end of the call.
-func (call *CallInfo) await(ctx context.Context, a, b <-chan struct{}) {
-	var tick <-chan time.Time
-	if call.conn != nil {
-		t := time.NewTicker(pollTime)
-		defer t.Stop()
-		tick = t.C
-	}
+// Await is that of [call.Stream].
+func (c *serverConn) Await(ctx context.Context, a, b <-chan struct{}) {
+	tick := time.NewTicker(pollTime)
+	defer tick.Stop()
 	for {
 		select {
 		case <-a:
 		case <-b:
 		case <-ctx.Done():
-		case <-tick:
-			if call.conn.callerGone() == nil {
+		case <-tick.C:
+			if c.callerGone() == nil {
 				continue
 			}
 		}
@@ -223,7 +223,7 @@ func (c *serverConn) callerGone() error {
 	if err == nil || err == io.EOF || errors.As(err, &late) && late.Timeout() {
 		return nil
 	}
-	return errors.Join(errCallerGone, maskContextErrors(err))
+	return errors.Join(call.ErrCallerGone, call.Masked(err))
 }
 
 // stopReading ends a read under way, and nothing that the caller can see.
@@ -231,4 +231,13 @@ func (c *serverConn) stopReading() {
 	c.stopped.Store(true)
 	c.StopWaiting()
 	_ = c.st.SetReadDeadline(wire.Past)
+}
+
+// StopWriting is that of [call.Stream]. Only where the end is
+// marked does reading tell that the caller has gone; a method that has returned has
+// ended the reading itself.
+func (c *serverConn) StopWriting() {
+	if c.marked && !c.stopped.Load() {
+		_ = c.st.SetWriteDeadline(wire.Past)
+	}
 }

@@ -1,4 +1,4 @@
-package rpc
+package wire
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // pingProtocol is libp2p's own, which its hosts answer unless told not to:
@@ -33,14 +35,10 @@ type openConns struct {
 	conns  map[*clientConn]time.Time // since when
 	closed bool
 	timer  *time.Timer
-	ctx    context.Context // ends when the client is closed
-	cancel context.CancelFunc
 }
 
 func (o *openConns) init(c *Client) {
 	o.client, o.conns = c, make(map[*clientConn]time.Time)
-	o.ctx, o.cancel = context.WithCancel(context.Background())
-	o.ctx.Done() // makes its channel now, as a channel is of the synctest bubble it was made in
 }
 
 // add reports false when the client is closed.
@@ -51,7 +49,7 @@ func (o *openConns) add(conn *clientConn) bool {
 		return false
 	}
 	o.conns[conn] = time.Now()
-	if o.timer == nil && o.client.limits.SilenceTimeout > 0 {
+	if o.timer == nil && o.client.Limits.SilenceTimeout > 0 {
 		o.timer = time.AfterFunc(o.period(), o.check)
 	}
 	return true
@@ -67,13 +65,12 @@ func (o *openConns) remove(conn *clientConn) {
 func (o *openConns) close() {
 	o.mu.Lock()
 	o.closed = true
-	o.cancel()
 	if o.timer != nil {
 		o.timer.Stop()
 	}
 	o.mu.Unlock()
 	for _, conn := range o.all() {
-		conn.fail(o.client.closedError(conn.call.ID()))
+		conn.fail(call.Closed())
 	}
 }
 
@@ -85,7 +82,7 @@ func (o *openConns) all() []*clientConn {
 
 // period is how often peers are asked. A call may be almost two old before its
 // peer is; what is left of the timeout is for the answer.
-func (o *openConns) period() time.Duration { return o.client.limits.SilenceTimeout / 4 }
+func (o *openConns) period() time.Duration { return o.client.Limits.SilenceTimeout / 4 }
 
 // check asks every peer that has kept a call waiting for a period.
 func (o *openConns) check() {
@@ -107,8 +104,8 @@ func (o *openConns) check() {
 
 // ask pings p, and ends its calls if there is no answer in time.
 func (o *openConns) ask(p peer.ID) {
-	timeout := o.client.limits.SilenceTimeout
-	ctx, cancel := context.WithTimeout(o.ctx, timeout-2*o.period()-timeout/20)
+	timeout := o.client.Limits.SilenceTimeout
+	ctx, cancel := context.WithTimeout(o.client.Closed, timeout-2*o.period()-timeout/20)
 	defer cancel()
 	before := o.moved(p)
 	if err := o.client.ping(ctx, p); err == nil || ctx.Err() != context.DeadlineExceeded {
@@ -119,8 +116,7 @@ func (o *openConns) ask(p peer.ID) {
 	}
 	for _, conn := range o.all() {
 		if conn.call.Peer == p {
-			conn.fail(clientError(CodeUnavailable, conn.call.ID(),
-				"peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be", p, timeout).broke(p))
+			conn.fail(o.client.Limits.Silent(p))
 		}
 	}
 }
@@ -139,7 +135,7 @@ func (o *openConns) moved(p peer.ID) (n int64) {
 // ping returns nil when p has answered something before ctx ended.
 func (c *Client) ping(ctx context.Context, p peer.ID) error {
 	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "ping"), "ping")
-	st, err := c.host.NewStream(ctx, p, pingProtocol)
+	st, err := c.Host.NewStream(ctx, p, pingProtocol)
 	if err != nil {
 		return err
 	}

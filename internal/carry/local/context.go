@@ -1,17 +1,14 @@
-package rpc
+package local
 
 import (
 	"context"
 	"sync/atomic"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// localContext is a method's, in a local call: the caller's, which ends with the
-// call. No two calls share one, for a method may keep it.
-type localContext struct {
+// Context is a method's, in a local call: the caller's, which ends with the call.
+// No two calls share one, for a method may keep it.
+type Context struct {
 	context.Context // the caller's
-	server          *Server
 
 	// What ends with the call is made when somebody asks, which most methods
 	// never do. It is set once, but for callOver.
@@ -28,13 +25,8 @@ type endingContext struct {
 // asked.
 var callOver endingContext
 
-func (c *localContext) sender() peer.ID    { return c.server.id }
-func (c *localContext) received() Metadata { return outgoing(c.Context) }
-func (c *localContext) from() *Server      { return c.server }
-func (c *localContext) isRemote() bool     { return false }
-
 // ending returns the context that ends with the call.
-func (c *localContext) ending() context.Context {
+func (c *Context) ending() context.Context {
 	for {
 		own := c.own.Load()
 		if own != nil && own != &callOver {
@@ -52,17 +44,18 @@ func (c *localContext) ending() context.Context {
 	}
 }
 
-// end is called once, when the call is over.
-func (c *localContext) end() {
+// End is called once, when the call is over.
+func (c *Context) End() {
 	if !c.own.CompareAndSwap(nil, &callOver) {
 		c.own.Load().cancel()
 	}
 }
 
-func (c *localContext) Done() <-chan struct{} { return c.ending().Done() }
+// Done is that of [context.Context].
+func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
 
 // Err makes nothing during the call, which has the caller's error until it ends.
-func (c *localContext) Err() error {
+func (c *Context) Err() error {
 	if c.own.Load() == nil {
 		return c.Context.Err()
 	}
@@ -70,10 +63,7 @@ func (c *localContext) Err() error {
 }
 
 // Value finds the own context, too, from which others are derived.
-func (c *localContext) Value(key any) any {
-	if v, ok := valueOf(c, key); ok {
-		return v
-	}
+func (c *Context) Value(key any) any {
 	if c.own.Load() == nil {
 		return c.Context.Value(key)
 	}

@@ -1,0 +1,141 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// Call is a client's call of another peer, ready to be carried.
+type Call struct {
+	ID       ID
+	Peer     peer.ID
+	Kind     wire.Kind
+	Metadata map[string]string
+	Observer flow.Observer // nil: nobody
+
+	// Of a unary call.
+	Args  any            // what the caller passed, for the observer
+	NoArg bool           // the argument is nil
+	Body  *codec.Encoded // the argument, encoded
+	Reply any            // points to the caller's reply
+
+	// Of a streaming call.
+	In    flow.Source      // the arguments
+	Out   flow.Sink        // the replies
+	Fresh func() flow.Item // makes what a reply is decoded into, for Out
+	Item  reflect.Type     // of the caller's replies
+	Begun bool             // some of the arguments may be gone
+
+	// Done makes the call one that nobody waits for: a carrier that returns Pending
+	// calls it once, with the error of the call.
+	Done func(error)
+}
+
+// Pending is no error: a call's Done is told of its end.
+var Pending = errors.New("rpc: the call is under way")
+
+// Header returns the header of the call's request. The context's deadline becomes
+// a relative timeout.
+func (c *Call) Header(ctx context.Context) wire.Header {
+	h := wire.Header{Service: c.ID.Name, Method: c.ID.Method, Kind: c.Kind, Metadata: c.Metadata}
+	if deadline, ok := ctx.Deadline(); ok {
+		h.Timeout = max(time.Until(deadline), 1)
+	}
+	return h
+}
+
+// Sent tells the observer of the argument.
+func (c *Call) Sent() {
+	if c.Observer != nil {
+		c.Observer.Out(reflect.ValueOf(c.Args), c.Body.Head)
+	}
+}
+
+// NoArgument stands for an argument that is nil, for the server to say what the
+// method takes. It is no msgpack value.
+var NoArgument = []byte{wire.StreamEnd}
+
+// NoReply makes the caller's reply zero: the server has answered without one.
+func (c *Call) NoReply() { reflect.ValueOf(c.Reply).Elem().SetZero() }
+
+// Refusal is an answer of the server that tells an error.
+type Refusal struct{ wire.Response }
+
+func (r *Refusal) Error() string { return r.Response.Error }
+
+// ReadRefusal returns the refusal that a response's header tells, if any; err is
+// of a header that is none.
+func ReadRefusal(b []byte) (refusal, err error) {
+	resp, err := wire.ParseResponse(b)
+	switch {
+	case err != nil:
+		return nil, Fail(OfClient, Internal, "bad response: %w", err)
+	case resp.Error == "":
+		return nil, nil
+	}
+	return &Refusal{resp}, nil
+}
+
+// Replies decodes what a client is answered.
+type Replies struct {
+	Limits  *Limits
+	Decoded *account.Decoded
+}
+
+// Store decodes the reply that came, beside a refusal or none, into a new value
+// that replaces the caller's; or err came in place of it. A refusal without a
+// reply is an answer, too, and its reply is zero.
+func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
+	switch {
+	case refusal != nil && (err != nil || msgpack.IsNil(m.B)):
+		c.NoReply()
+		return refusal
+	case err != nil:
+		return r.Limits.Fault(err, OfClient, "the reply")
+	}
+	h := r.Decoded.Of(string(c.Peer))
+	defer h.Release() // it is the caller's
+	if err := codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h); err != nil && refusal == nil {
+		return Undecodable(m.B, reflect.TypeOf(c.Reply), err)
+	}
+	if c.Observer != nil {
+		c.Observer.In(reflect.ValueOf(c.Reply), m.B)
+	}
+	return refusal
+}
+
+// Undecodable is the fault of a reply that does not decode into what a pointer of
+// the type points to.
+func Undecodable(b []byte, into reflect.Type, err error) *Fault {
+	var part *codec.PartError
+	var field *codec.MisfitError
+	switch {
+	case errors.Is(err, codec.ErrExpands):
+		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
+	case errors.As(err, new(*account.DecodedError)):
+		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.DecodedPerPeer")
+	case errors.As(err, &part):
+		return Fail(OfClient, InvalidArgument, "the reply's %w", err)
+	case errors.As(err, &field) && field.Field != "":
+		return Fail(OfClient, InvalidArgument, "the reply does not decode into a %v: %w", into, err)
+	}
+	return WrongReply(msgpack.Describe(b), into).Because(err)
+}
+
+// WrongReply is the fault of a method whose reply does not fit the caller's
+// pointer.
+func WrongReply(replies string, into reflect.Type) *Fault {
+	f := Fail(OfClient, InvalidArgument, "the method replies with %s", replies)
+	f.Advice, f.Into = PassPointer, into.String()
+	return f
+}

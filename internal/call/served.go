@@ -1,0 +1,104 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// Server is what carriers hand the calls of other peers to.
+type Server interface {
+	// Take takes one of the places that a peer has for its calls, and Free gives it
+	// back.
+	Take(peer.ID) bool
+	Free(peer.ID)
+	// Serve serves a call whose header has been read, and has told the caller when it
+	// returns nil. stream is nil for a carrier of unary calls only.
+	Serve(ctx context.Context, h *wire.Header, s Served, stream Stream) error
+	// Refuse tells the caller of an error that came before Serve, or from it.
+	Refuse(s Served, err error)
+	// Full is the error of a call for which Take had no place.
+	Full() error
+}
+
+// Served is a carrier's side of one call that is served.
+type Served interface {
+	// Peer is the caller.
+	Peer() peer.ID
+	// Argument waits for the argument of a unary call. With keep its bytes may stay the
+	// receiver's, as the message says; else they are valid until Taken. The errors
+	// are faults, ErrNilArgument and ErrNoArgument.
+	Argument(ctx context.Context, keep bool) (codec.Message, error)
+	// Taken says that the argument is decoded.
+	Taken()
+	// Buffer returns the buffer that an answer is appended to, and gives to Send. Items
+	// may be in it already.
+	Buffer() []byte
+	// OK returns the header of a reply without an error; named is the one that
+	// names the method.
+	OK(named []byte) []byte
+	// Send sends the answer, of two parts in a row: the last that is sent. After a
+	// fault nothing was sent, and there may be another Send.
+	Send(head, body []byte) error
+	// Watch returns ctx, the method's, or a context made from it, that ends when the
+	// caller has gone. Watching begins with the first time.
+	Watch(ctx context.Context) context.Context
+	// Watched is Watch that begins nothing.
+	Watched(ctx context.Context) context.Context
+}
+
+// Stream is a carrier's side of a streaming call that is served. Watching for the
+// caller's going is part of reading: somebody reads, except where a method, or an
+// interceptor before it, takes no argument.
+type Stream interface {
+	// Expect says that the call is a streaming one, which nobody reads yet.
+	Expect()
+	// Begin says that somebody reads from now on.
+	Begin()
+	// Ends returns where the arguments come from, and where the replies go to.
+	Ends(*Items) (flow.Source, flow.Sink)
+	// Patient returns to, or a sink that watches for the caller's going while it waits
+	// for to.
+	Patient(to flow.LateSink) flow.Sink
+	// Await waits for a, b, or the end of ctx or of the call.
+	Await(ctx context.Context, a, b <-chan struct{})
+	// Gone waits, after the last argument, until the method has returned, or for a
+	// sign that the caller has gone, which is its error.
+	Gone(returned <-chan struct{}) error
+	// StopWriting ends the sending of replies to a caller that is gone.
+	StopWriting()
+	// AwaitDeadline waits for the deadline of ctx, if err says that the caller has
+	// gone because of the same deadline.
+	AwaitDeadline(ctx context.Context, err error)
+	// Finish ends the replies of a call that has no error.
+	Finish() error
+}
+
+// Items is what a stream has to know of a method, to decode its arguments and to
+// send its replies.
+type Items struct {
+	Fresh       func() flow.Item           // makes what an argument is decoded into
+	Undecodable func([]byte, error) *Fault // the fault of an argument that does not decode
+	Holds       *account.Holding           // of what arguments take, decoded
+	OK          []byte                     // the header before each reply
+	Observer    flow.Observer              // nil: nobody
+}
+
+// Errors of Served.Argument.
+var (
+	ErrNilArgument = errors.New("the argument is nil")
+	ErrNoArgument  = errors.New("there is no argument")
+)
+
+// Why the context of a method that is served has ended.
+var (
+	ErrServerClosed = errors.New("the server was closed")
+	ErrCallerGone   = fmt.Errorf("the caller is gone: %w", context.Canceled)
+)

@@ -1,0 +1,213 @@
+// Package session carries the unary calls of one client and one server on one
+// stream (docs/session.md). A request is a header, and the argument. A reply is a
+// header, nil where there is no error, and the reply.
+package session
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// MaxMetadata is how many bytes of metadata a request may have: its header has to
+// be in the first piece.
+const MaxMetadata = mux.FirstPiece / 2
+
+// muxLimits are those of a session.
+func muxLimits(l *call.Limits) mux.Limits {
+	return mux.Limits{
+		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-call.ResponseLimits.Bytes) + call.ResponseLimits.Bytes,
+		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout,
+	}
+}
+
+// Session is a client's side of one session.
+type Session struct {
+	pool    *Pool
+	mux     *mux.Client
+	conn    network.Conn
+	peer    peer.ID
+	limited bool // over a relay
+}
+
+// Next is what is to become of a call.
+type Next uint8
+
+// What there is.
+const (
+	Over      Next = iota // it has its answer, or its error
+	Again                 // it was not sent, and can be made on another session
+	Elsewhere             // it was not sent, and the peer has no sessions
+)
+
+// Carry makes a call. The last try returns the error that others leave to the next.
+func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	r := newRequest(ctx, c)
+	defer r.done()
+	reply, err := s.mux.Call(ctx, &r.Request)
+	return s.finish(ctx, c, reply, err, last)
+}
+
+// Start is Carry for a call that nobody waits for: done is called once, in a
+// goroutine that is made for it.
+func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	r := newRequest(ctx, c)
+	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
+		next, err := s.finish(ctx, c, reply, err, false)
+		r.done()
+		done(next, err)
+	})
+}
+
+// request is what a session carries of a call, in a buffer of the pool.
+type request struct{ mux.Request }
+
+func newRequest(ctx context.Context, c *call.Call) (r request) {
+	h := c.Header(ctx)
+	r.Head = wire.AppendHeader(account.NewBuffer(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.Body, r.Owned, r.Code = c.Body.Head, len(r.Head)+len(c.Body.Head), codeNumber
+	r.Keep = codec.WantsBytes(c.Reply)
+	if c.Body.User != nil {
+		r.Head = append(r.Head, c.Body.Head...)
+		r.Body = c.Body.User
+	}
+	return r
+}
+
+func codeNumber(err error) uint64 { return uint64(call.CodeOfContext(err)) }
+
+// requestKeys is room for a header without metadata, and for the head of an
+// argument, beside the two names.
+const requestKeys = 48
+
+func (r *request) done() { account.FreeBuffer(r.Head) }
+
+// finish ends a call that mux has carried.
+func (s *Session) finish(ctx context.Context, c *call.Call, reply mux.Reply, err error, last bool) (Next, error) {
+	if err != nil {
+		var ended *mux.EndedError
+		if errors.As(err, &ended) {
+			return s.lost(c, ended, last)
+		}
+		return Over, s.explain(ctx, c, err)
+	}
+	b, kept := reply.Keep()
+	err = s.read(c, b, kept)
+	reply.Release()
+	return Over, err
+}
+
+// read reads a response, header and reply.
+func (s *Session) read(c *call.Call, b []byte, kept bool) (err error) {
+	var refusal error
+	if msgpack.IsNil(b) {
+		b = b[1:]
+	} else {
+		n, err := msgpack.First(b, call.ResponseLimits)
+		if err != nil {
+			return call.Fail(call.OfClient, call.Internal, "bad response: %w", err)
+		}
+		if refusal, err = call.ReadRefusal(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	values, err := msgpack.Count(b, s.pool.message)
+	err = s.pool.replies.Store(c, codec.Message{B: b, Values: values, Kept: kept}, err, refusal)
+	if err != nil && !call.IsFault(err) { // it is not one value
+		err = call.Fail(call.OfClient, call.Internal, "bad response: %w", err)
+	}
+	return err
+}
+
+// lost says what becomes of a call whose session has ended.
+func (s *Session) lost(c *call.Call, ended *mux.EndedError, last bool) (Next, error) {
+	if call.IsUnserved(ended.Err) {
+		// libp2p may remember what the peer served before it was restarted. It
+		// has not seen the request.
+		s.pool.forget(s, true)
+		return Elsewhere, nil
+	}
+	s.pool.forget(s, false)
+	if ended.Sent || last {
+		return Over, s.ended(ended)
+	}
+	return Again, nil
+}
+
+func (s *Session) ended(ended *mux.EndedError) error {
+	var away *mux.GoAwayError
+	switch {
+	case errors.As(ended, &away) && away.Code != 0:
+		return call.Fail(call.OfServer, call.Code(away.Code), "%s", away.Text).NotSent(!ended.Sent)
+	case errors.Is(ended, call.ErrClientClosed):
+		return call.Closed().NotSent(!ended.Sent)
+	case errors.Is(ended, mux.ErrSilent):
+		return s.pool.Limits.Silent(s.peer).NotSent(!ended.Sent)
+	case call.IsTurnedAway(ended.Err):
+		return call.TurnedAway(s.peer, ended.Err)
+	case ended.Sent:
+		return call.Fail(call.OfClient, call.Unavailable, "the session ended before the reply; the request may have been served: %w", ended.Err).Of(call.Transport)
+	}
+	return call.Fail(call.OfClient, call.Unavailable, "the session ended before the request was sent: %w", ended.Err).Of(call.Transport).NotSent(true)
+}
+
+// explain turns what mux says of a call into its error.
+func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
+	var refused *mux.RefusedError
+	var large *mux.TooLargeError
+	switch {
+	case call.HasEnded(ctx):
+		return call.Ended(ctx)
+	case errors.As(err, &refused):
+		c.NoReply()
+		return s.refused(refused)
+	case errors.As(err, new(*mux.AbortedError)):
+		return call.Fail(call.OfServer, call.Internal, "peer %v ended the call without a reply", s.peer).Named()
+	case errors.As(err, &large) && large.Request:
+		return call.Fail(call.OfClient, call.ResourceExhausted, "the argument is %d bytes long, and the server takes %d", large.Size, large.Max).
+			LimitedBy("Limits.MessageSize", "server")
+	}
+	what := "the reply"
+	if errors.As(err, new(*mux.RequestError)) {
+		what = "the argument"
+	}
+	f := messageFault(err, call.OfClient, what, s.pool.Limits)
+	if f := call.FaultOf(f); f != nil && f.Code == call.Unavailable {
+		return f.Of(call.Transport)
+	}
+	return f
+}
+
+// refused is the fault of a call that the server had no room for.
+func (s *Session) refused(r *mux.RefusedError) *call.Fault {
+	if call.Code(r.Code) == call.Unavailable {
+		return call.Fail(call.OfServer, call.Unavailable, "peer %v refuses the call: %s", s.peer, r.Text).Named().Over("Limits.CallsPerPeer").NotSent(true)
+	}
+	return call.Fail(call.OfServer, call.Code(r.Code), "peer %v refuses the call, for its libp2p resource manager has no memory for it: %s", s.peer, r.Text).
+		Named().LimitedByLibp2p(call.LimitOfScope(r.Text)).NotSent(true)
+}
+
+// messageFault is the fault of a message that did not come, or is too large.
+func messageFault(err error, o call.Origin, what string, l *call.Limits) error {
+	switch {
+	case errors.As(err, new(*mux.TooLargeError)):
+		err = &msgpack.LimitError{Limit: msgpack.LimitBytes, Max: l.MessageSize}
+	case errors.Is(err, mux.ErrStalled):
+		err = wire.ErrStalled
+	case call.RefusedMemory(err):
+	default:
+		return call.Fail(o, call.Unavailable, "%s: %w", what, err)
+	}
+	return l.Fault(err, o, what)
+}

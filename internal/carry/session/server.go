@@ -1,0 +1,305 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// maxSessions is how many sessions a peer may have open: one for each of its
+// clients.
+const maxSessions = 64
+
+// Server has the sessions of a server. Its methods are safe for concurrent use.
+type Server struct {
+	core    call.Server
+	limits  *call.Limits
+	message msgpack.Limits
+	memory  *account.Peers
+
+	mu      sync.Mutex
+	open    map[*serverSession]struct{} // nil when the server is closed
+	perPeer map[peer.ID]int
+	leaving string        // what later ones are told
+	none    chan struct{} // closed when there are none left; made by Wait
+}
+
+// NewServer returns a carrier that hands its calls to core.
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers) *Server {
+	return &Server{
+		core: core, limits: l, message: l.Message(), memory: memory,
+		open: make(map[*serverSession]struct{}), perPeer: make(map[peer.ID]int),
+	}
+}
+
+// serverSession is a server's side of one session.
+type serverSession struct {
+	server *Server
+	peer   peer.ID
+	mux    *mux.Server
+
+	headers wire.Headers // that came before
+}
+
+// Serve is the handler of a session's stream.
+func (s *Server) Serve(st network.Stream) {
+	if err := st.Scope().SetService(call.ServiceName); err != nil {
+		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c := &serverSession{server: s, peer: st.Conn().RemotePeer()}
+	if !s.add(c, func() {
+		l := muxLimits(s.limits)
+		l.Idle *= 2 // the client closes it, if it lives
+		l.Settings = s.limits.HeaderTimeout
+		l.Share = s.memory.OfStream(st)
+		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.remove(c) })
+	}) {
+		// By which the client knows that nobody has seen its requests.
+		_ = st.ResetWithError(network.StreamProtocolNegotiationFailed)
+	}
+}
+
+// add begins a session, or reports false: there are too many, or the server is
+// closed.
+func (s *Server) add(c *serverSession, begin func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil || s.perPeer[c.peer] >= maxSessions {
+		return false
+	}
+	s.open[c] = struct{}{}
+	s.perPeer[c.peer]++
+	begin()
+	if s.leaving != "" {
+		c.mux.GoAway(uint64(call.Unavailable), s.leaving)
+	}
+	return true
+}
+
+func (s *Server) remove(c *serverSession) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	if s.perPeer[c.peer]--; s.perPeer[c.peer] == 0 {
+		delete(s.perPeer, c.peer)
+	}
+	if s.none != nil && len(s.perPeer) == 0 {
+		close(s.none)
+		s.none = nil
+	}
+}
+
+// Wait waits until there are no sessions, which GoAway brings about, or returns
+// the error of ctx.
+func (s *Server) Wait(ctx context.Context) error {
+	s.mu.Lock()
+	if len(s.perPeer) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	if s.none == nil {
+		s.none = make(chan struct{})
+	}
+	none := s.none
+	s.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// GoAway tells the clients that no more calls are taken, and why.
+func (s *Server) GoAway(why string) {
+	s.mu.Lock()
+	s.leaving = why
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range all {
+		c.mux.GoAway(uint64(call.Unavailable), why)
+	}
+}
+
+// Close ends all sessions, and with them their calls.
+func (s *Server) Close() {
+	s.mu.Lock()
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for c := range open {
+		c.mux.Close(call.ErrServerClosed)
+	}
+}
+
+// serverCall is one call of a session, in a server.
+type serverCall struct {
+	session *serverSession
+	in      *mux.Incoming
+	header  int // how long it is
+
+	mu     sync.Mutex
+	ctx    context.Context // nil while nobody has asked
+	cancel context.CancelCauseFunc
+	over   bool
+}
+
+// Peer is that of [call.Served].
+func (c *serverCall) Peer() peer.ID { return c.session.peer }
+
+// serve serves one request.
+func (c *serverSession) serve(in *mux.Incoming) {
+	core := c.server.core
+	k := &serverCall{session: c, in: in}
+	defer k.end()
+	in.HasSlot = core.Take(c.peer)
+	var err error
+	if in.HasSlot {
+		err = k.serve()
+	} else {
+		err = core.Full()
+	}
+	if err != nil {
+		core.Refuse(k, err)
+	}
+}
+
+// over frees the call's place. It may not be held until serve has returned: the
+// client has the reply before, and may make another call.
+func (c *serverSession) over(in *mux.Incoming) {
+	if in.HasSlot {
+		c.server.core.Free(c.peer)
+	}
+}
+
+// serve reads the header and serves the call; an error is still to be told to the
+// caller.
+func (c *serverCall) serve() error {
+	l := c.session.server.limits
+	first := c.in.First()
+	h, n, seen := c.session.headers.Find(first)
+	if !seen {
+		var err error
+		if n, err = msgpack.First(first, l.Header()); err != nil {
+			return l.HeaderFault(err)
+		}
+		if h, err = l.ParseHeader(first[:n]); err != nil {
+			return err
+		}
+		c.session.headers.Keep(first[:n], &h)
+	}
+	c.header = n
+	if h.Kind != wire.KindUnary {
+		return call.BadHeader(call.InvalidArgument, "a session carries unary calls only")
+	}
+	return c.session.server.core.Serve(context.Background(), &h, c, nil)
+}
+
+// Watch is that of [call.Served]. The context is made when somebody asks, which
+// most methods never do.
+func (c *serverCall) Watch(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancelCause(ctx)
+		if c.over {
+			c.cancel(nil)
+		} else {
+			c.in.OnCancel(c.givenUp)
+		}
+	}
+	return c.ctx
+}
+
+// Watched is that of [call.Served].
+func (c *serverCall) Watched(ctx context.Context) context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		return ctx
+	}
+	return c.ctx
+}
+
+// end ends the context of a call that is over.
+func (c *serverCall) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
+}
+
+// givenUp cancels the method's context, for the caller has gone.
+func (c *serverCall) givenUp(code uint64, err error) {
+	if call.Code(code) == call.DeadlineExceeded {
+		// The call has the same deadline here, and the method is to see that.
+		timer := time.AfterFunc(call.Grace, func() { c.cancel(call.ErrCallerGone) })
+		context.AfterFunc(c.ctx, func() { timer.Stop() })
+		return
+	}
+	if errors.Is(err, call.ErrServerClosed) {
+		c.cancel(call.ErrServerClosed)
+		return
+	}
+	c.cancel(call.ErrCallerGone)
+}
+
+// Argument is that of [call.Served].
+func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, err error) {
+	l := c.session.server.limits
+	all, kept, err := c.in.Whole(ctx, keep)
+	if err != nil {
+		return m, messageFault(err, call.OfServer, "the argument", l)
+	}
+	m.B, m.Kept = all[c.header:], kept
+	if len(m.B) == 1 && m.B[0] == wire.StreamEnd {
+		return m, call.ErrNilArgument
+	}
+	if m.Values, err = msgpack.Count(m.B, c.session.server.message); err != nil {
+		c.in.Release()
+		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
+			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
+		}
+	}
+	return m, err
+}
+
+// Taken is that of [call.Served]: the request may be large.
+func (c *serverCall) Taken() { c.in.Release() }
+
+// Buffer is that of [call.Served].
+func (c *serverCall) Buffer() []byte { return account.NewBuffer(codec.FirstEncoding)[:0] }
+
+var ok = []byte{msgpack.Nil}
+
+// OK is that of [call.Served].
+func (c *serverCall) OK([]byte) []byte { return ok }
+
+// Send is that of [call.Served].
+func (c *serverCall) Send(head, body []byte) error {
+	defer account.FreeBuffer(head)
+	if !c.in.HasSlot { // or there would be no bound to how many wait for the peer to read
+		return c.in.Decline(head)
+	}
+	err := c.in.Reply(head, body)
+	if call.RefusedMemory(err) {
+		return messageFault(err, call.OfServer, "the reply", c.session.server.limits)
+	}
+	return call.Masked(err)
+}

@@ -1,0 +1,265 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// Server takes the calls that come on streams of their own. Its methods are safe
+// for concurrent use.
+type Server struct {
+	core   call.Server
+	limits *call.Limits
+	memory *account.Peers
+
+	mu   sync.Mutex
+	open map[*serverConn]struct{} // nil when the server is closed
+}
+
+// NewServer returns a carrier that hands its calls to core.
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers) *Server {
+	return &Server{core: core, limits: l, memory: memory, open: make(map[*serverConn]struct{})}
+}
+
+// Close cancels the calls that are under way, resets their streams and takes no
+// others. It does not wait. It returns false if it was called before.
+func (s *Server) Close() bool {
+	s.mu.Lock()
+	open := s.open
+	s.open = nil
+	s.mu.Unlock()
+	for c := range open {
+		c.closed.Store(true) // what the method makes of it is not told
+		c.cancel(call.ErrServerClosed)
+	}
+	for c := range open {
+		go c.abort() // which may wait for a peer that reads nothing
+	}
+	return open != nil
+}
+
+// add reports false when the server is closed.
+func (s *Server) add(c *serverConn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		return false
+	}
+	s.open[c] = struct{}{}
+	return true
+}
+
+func (s *Server) remove(c *serverConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// serverConn is a server's side of one stream, which carries one call.
+type serverConn struct {
+	st     network.Stream
+	server *Server
+	wire.Conn
+	ctx     context.Context // ends when the caller has gone, or the server is closed
+	cancel  context.CancelCauseFunc
+	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
+	argsEnd bool        // all arguments have been read
+	sent    bool        // the answer has been written
+	hasSlot bool        // one of the peer's
+	closed  atomic.Bool // the server was
+	stopped atomic.Bool // stopReading was called
+
+	// Reading on after a unary argument begins when it was read and somebody
+	// wants to know of the caller's going, with the context that is wanted.
+	readAll, watching atomic.Bool
+	wanted            atomic.Pointer[context.Context]
+
+	unread *unread // of a streaming call
+}
+
+// Peer is that of [call.Served].
+func (c *serverConn) Peer() peer.ID { return c.st.Conn().RemotePeer() }
+
+// Serve is the handler of a stream, whose arguments and replies end with a mark or
+// with the stream.
+func (s *Server) Serve(st network.Stream, marked bool) {
+	call.GrowStack()
+	if err := st.Scope().SetService(call.ServiceName); err != nil {
+		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c := &serverConn{st: st, server: s, marked: marked}
+	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
+	c.Share(s.memory.OfStream(st))
+	defer func() { // a method may end its goroutine
+		c.hangUp()
+		if c.hasSlot {
+			s.core.Free(c.Peer())
+		}
+	}()
+	if err := c.admit(); err != nil {
+		s.core.Refuse(c, err)
+	}
+}
+
+// admit takes the call's place and serves it; an error is still to be told to
+// the caller.
+func (c *serverConn) admit() error {
+	s := c.server
+	if c.hasSlot = s.core.Take(c.Peer()); !c.hasSlot {
+		return s.core.Full()
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	defer c.cancel(nil)
+	if !s.add(c) {
+		return call.ErrServerClosed
+	}
+	defer s.remove(c)
+	defer func() { c.unread.begin() }() // an interceptor may have refused it
+	h, err := c.readHeader()
+	if err != nil {
+		return err
+	}
+	return s.core.Serve(c.ctx, &h, c, c)
+}
+
+// readHeader reads the request's header within its time and size. What is
+// refused is not echoed.
+func (c *serverConn) readHeader() (wire.Header, error) {
+	l := c.server.limits
+	c.R.Watch(l.HeaderTimeout)
+	b, err := c.R.Next(l.Header(), wire.PaceNone)
+	inTime := c.R.Unwatch()
+	switch {
+	case !inTime:
+		return wire.Header{}, call.BadHeader(call.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
+	case err != nil:
+		return wire.Header{}, l.HeaderFault(err)
+	}
+	return l.ParseHeader(b)
+}
+
+// Ends is that of [call.Stream].
+func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
+	l := c.server.limits
+	return &source{
+			r: &c.R, charge: account.Charge{Of: i.Holds}, limits: l, marked: c.marked, observer: i.Observer,
+			item: "argument", origin: call.OfServer, stop: c.stopReading, fresh: i.Fresh, undecodable: i.Undecodable,
+		}, &sink{
+			w: &c.W, prefix: i.OK, limits: l, observer: i.Observer, item: "reply", origin: call.OfServer,
+		}
+}
+
+// Argument is that of [call.Served].
+func (c *serverConn) Argument(_ context.Context, keep bool) (codec.Message, error) {
+	l := c.server.limits
+	b, kept, err := c.R.NextToKeep(l.Message(), wire.PaceAll, keep)
+	switch {
+	case err == io.EOF:
+		err = call.ErrNoArgument
+	case err == msgpack.ErrInvalid && c.R.EndBuffered():
+		err = call.ErrNilArgument
+	case err != nil:
+		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
+			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
+		}
+	}
+	return codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err
+}
+
+// Taken is that of [call.Served].
+func (c *serverConn) Taken() {
+	c.argsEnd = true
+	c.R.Close() // before the method runs: its buffer may be large
+	c.readAll.Store(true)
+	if ctx := c.wanted.Load(); ctx != nil {
+		c.watchUnary(*ctx)
+	}
+}
+
+// Buffer is that of [call.Served]: the replies of a stream may be waiting in it.
+func (c *serverConn) Buffer() []byte { return c.W.B }
+
+// OK is that of [call.Served].
+func (c *serverConn) OK(named []byte) []byte { return named }
+
+// Send is that of [call.Served].
+func (c *serverConn) Send(head, body []byte) error {
+	if c.closed.Load() {
+		return call.ErrServerClosed
+	}
+	c.W.B = head
+	if err := c.W.FlushWith(body, false); err != nil {
+		return c.server.limits.Fault(err, call.OfServer, "the reply")
+	}
+	c.sent = true
+	return nil
+}
+
+// Finish is that of [call.Stream].
+func (c *serverConn) Finish() error {
+	if c.closed.Load() {
+		return call.ErrServerClosed
+	}
+	if c.marked {
+		c.W.B = append(c.W.B, wire.StreamEnd)
+	}
+	err := c.W.Flush()
+	c.sent = err == nil
+	return err
+}
+
+// A caller that was answered before it had sent everything has this time to go
+// by itself. What it still sends is thrown away, as much as it could send
+// without leave: the first window of the muxers. A v0.6 client reads no answer
+// before it has sent its argument.
+const (
+	lingerTime = 5 * time.Second
+	lingerSize = 256 << 10
+)
+
+// hangUp ends the stream.
+func (c *serverConn) hangUp() {
+	defer c.Close()
+	switch {
+	case !c.sent:
+		c.abort()
+		return
+	case c.argsEnd:
+		_ = c.st.Close()
+		return
+	}
+	_ = c.st.CloseWrite()
+	err := flow.ErrStopped
+	if c.hasSlot { // or there would be no bound to how many linger
+		_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
+		err = c.R.Discard(lingerSize)
+	}
+	if c.st.Conn().ConnState().StreamMultiplexer != "" && err != io.EOF {
+		// yamux does not tell a writer that nobody reads. The answer, and the
+		// end of it, are on their way before the reset.
+		_ = c.st.Reset()
+		return
+	}
+	_ = c.st.Close() // QUIC tells it, and a reset could overtake the answer
+}
+
+// abort ends every wait of the conversation.
+func (c *serverConn) abort() {
+	c.StopWaiting()
+	_ = c.st.SetWriteDeadline(wire.Past)
+	_ = c.st.Reset()
+}
