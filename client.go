@@ -337,11 +337,13 @@ func (c *Client) carried(ctx context.Context, info *CallInfo) error {
 // same deadline, and may be quicker to say so.
 func (c *clientCall) ended(ctx context.Context, err error) error {
 	told := c.told(err)
+	if f, own := err.(*call.Fault); own && f.Ended != nil {
+		return told
+	}
 	switch code := CodeOf(told); code {
 	case CodeCanceled, CodeDeadlineExceeded:
 		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
-			unsent := unsent(told)
-			return c.told(call.Ended(ctx).NotSent(unsent))
+			return c.told(call.Ended(ctx))
 		}
 	}
 	return told

@@ -67,6 +67,11 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	default:
 		return fmt.Errorf("%w: frame of kind %d from a server", ErrProtocol, f.kind)
 	}
+	return c.ofCall(f)
+}
+
+// ofCall takes a frame, other than a reply, of a call that is under way.
+func (c *Client) ofCall(f *frame) error {
 	k := c.open[f.id]
 	if k == nil {
 		return fmt.Errorf("%w: call %d is not under way", ErrProtocol, f.id)
@@ -215,4 +220,38 @@ func (c *Client) goAway(f *frame) {
 		}
 	}
 	c.closeIfDone()
+}
+
+func (c *Client) done() { c.end(ErrIdle) }
+
+func (c *Client) ticked() {
+	c.relieve()
+	if c.calls() == 0 {
+		c.free = nil
+	}
+}
+
+func (c *Client) idled() { c.end(ErrIdle) }
+
+// WentAway reports whether the server has ended the session for a reason that
+// is likely to hold for the next one.
+func (c *Client) WentAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away != nil && c.away.Code != 0
+}
+
+// Retire lets the calls under way end, and the session after them.
+func (c *Client) Retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+	c.closeIfDone()
+}
+
+// Close ends the session; its calls end with an EndedError of err.
+func (c *Client) Close(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(err)
 }
