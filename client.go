@@ -109,19 +109,6 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 // ID returns the ID of the client's host, empty without one.
 func (c *Client) ID() peer.ID { return c.id }
 
-// Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. Nothing receives from the
-// open arguments channels of streams that are over any more. Close closes neither
-// the host nor the server. It may be called several times, and always returns nil.
-func (c *Client) Close() error {
-	c.closed.Store(true)
-	c.end()
-	if c.remote != nil {
-		c.remote.close()
-	}
-	return nil
-}
-
 // clientCall is a call in a client.
 type clientCall struct {
 	CallInfo
@@ -142,9 +129,6 @@ type streamEnds struct {
 	fresh         func() flow.Item // makes an item for out, to decode a reply into
 	args, replies reflect.Type     // of the caller's channels
 }
-
-// isTyped reports whether the call is of a method value.
-func (c *clientCall) isTyped() bool { return c.typed || c.local != nil && c.local.frame != nil }
 
 // localCall is what a local call needs, in one allocation or none.
 type localCall struct {
@@ -270,20 +254,6 @@ func (c *Client) newLocal(of *ServiceID, id ServiceID, kind Kind) *clientCall {
 	return k
 }
 
-// name sets the names of a local call, if they are others than those of the last:
-// see [clientCall.reset].
-func (call *CallInfo) name(id ServiceID, p peer.ID) {
-	if call.Service != id.Name {
-		call.Service = id.Name
-	}
-	if call.Method != id.Method {
-		call.Method = id.Method
-	}
-	if call.Peer != p {
-		call.Peer = p
-	}
-}
-
 // release is called when nobody uses the call any more.
 func (c *clientCall) release() {
 	if c.local != nil {
@@ -362,4 +332,63 @@ func (c *Client) carry(ctx context.Context, k *clientCall) error {
 		return call.Fail(call.OfClient, call.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	return c.carryLocal(ctx, k)
+}
+
+// carryLocal makes a call of the client's server.
+func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
+	l := k.local
+	if l.used { // an interceptor calls again
+		l = &localCall{on: c.server}
+		l.server.local, l.server.served, l.server.from = l, &l.server, l
+	}
+	l.used = true
+	s := &l.server
+	if l.named == nil {
+		s.name(k.ID(), k.Peer)
+	}
+	s.Kind, s.Local = k.Kind, true
+	if l.frame == nil {
+		s.method = c.server.lookup(k.Service, k.Method)
+		s.Args, s.into = k.Args, reflect.TypeOf(k.Reply)
+	}
+	if k.stats != nil && k.Kind == Unary {
+		k.stats.Out(reflect.ValueOf(k.Args), nil)
+	}
+	if k.Kind == Streaming {
+		k.remote.Begun = true
+		k.observeStream()
+		l.ends, s.stream = k.stream, &local.Stream{In: k.stream.in, Out: k.stream.out}
+	}
+	err := l.carrier.Carry(ctx, l)
+	switch {
+	case l.carrier.Left:
+	case err == flow.ErrClosed || err == flow.ErrStopped:
+		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+	case l.frame != nil:
+		if s.into != nil || s.Reply == nil { // or it is there
+			l.frame.store(s.Reply)
+		}
+	case k.Kind == Unary && !l.unanswered && !l.carrier.Exited:
+		k.answered(s.Reply)
+	}
+	return err
+}
+
+// foundMethod remembers what a name meant, of one server at a time: the number
+// of what was registered then, and that of the method in it. It keeps neither,
+// for a method's value may live longer than its servers.
+type foundMethod struct{ atomic.Uint64 }
+
+const methodBits = 20
+
+// lookup is that of r, which is shorter where r is what it was the last time.
+func (f *foundMethod) lookup(r *registered, id ServiceID) *method {
+	if last := f.Load(); last>>methodBits == r.number {
+		return r.methods[last&(1<<methodBits-1)]
+	}
+	m := r.lookup(id)
+	if m != nil && m.number < 1<<methodBits {
+		f.Store(r.number<<methodBits | uint64(m.number))
+	}
+	return m
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -48,61 +47,6 @@ func (s *Server) stopHandling() {
 	s.host.RemoveStreamHandler(extended(s.protocol))
 	if !s.noSessions {
 		s.host.RemoveStreamHandler(sessions(s.protocol))
-	}
-}
-
-// gate counts the calls under way, and shuts.
-type gate struct {
-	calls  atomic.Int64
-	shut   atomic.Bool
-	locked atomic.Bool
-	idle   chan struct{} // closed when the last call has left a shut gate
-	once   sync.Once
-}
-
-// enter lets a call in, unless the gate is shut.
-func (g *gate) enter() bool {
-	g.calls.Add(1)
-	if g.shut.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-// enterLate lets a call into a shut gate, until that is locked, if one that is
-// inside waits for it.
-func (g *gate) enterLate(inside bool) bool {
-	if !inside {
-		return false
-	}
-	g.calls.Add(1)
-	if g.locked.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave() {
-	// The last but one may look before the gate is shut, and the last enter
-	// before it looks again.
-	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
-		g.once.Do(func() { close(g.idle) })
-	}
-}
-
-func (g *gate) close() { g.shut.Store(true) }
-
-func (g *gate) wait(ctx context.Context) error {
-	if g.calls.Load() == 0 {
-		return nil
-	}
-	select {
-	case <-g.idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -163,4 +107,17 @@ func (s *Server) admitted(next Handler) Handler {
 		}()
 		return next(ctx, info)
 	}
+}
+
+// Close ends the client: its calls to other peers that are under way fail
+// with [CodeUnavailable], and so do all later calls. Nothing receives from the
+// open arguments channels of streams that are over any more. Close closes neither
+// the host nor the server. It may be called several times, and always returns nil.
+func (c *Client) Close() error {
+	c.closed.Store(true)
+	c.end()
+	if c.remote != nil {
+		c.remote.close()
+	}
+	return nil
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"reflect"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
-	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
@@ -26,46 +27,6 @@ type localFrame interface {
 	invoke(context.Context, *servedCall) error
 	// store stores the reply.
 	store(reply any)
-}
-
-// carryLocal makes a call of the client's server.
-func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
-	l := k.local
-	if l.used { // an interceptor calls again
-		l = &localCall{on: c.server}
-		l.server.local, l.server.served, l.server.from = l, &l.server, l
-	}
-	l.used = true
-	s := &l.server
-	if l.named == nil {
-		s.name(k.ID(), k.Peer)
-	}
-	s.Kind, s.Local = k.Kind, true
-	if l.frame == nil {
-		s.method = c.server.lookup(k.Service, k.Method)
-		s.Args, s.into = k.Args, reflect.TypeOf(k.Reply)
-	}
-	if k.stats != nil && k.Kind == Unary {
-		k.stats.Out(reflect.ValueOf(k.Args), nil)
-	}
-	if k.Kind == Streaming {
-		k.remote.Begun = true
-		k.observeStream()
-		l.ends, s.stream = k.stream, &local.Stream{In: k.stream.in, Out: k.stream.out}
-	}
-	err := l.carrier.Carry(ctx, l)
-	switch {
-	case l.carrier.Left:
-	case err == flow.ErrClosed || err == flow.ErrStopped:
-		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
-	case l.frame != nil:
-		if s.into != nil || s.Reply == nil { // or it is there
-			l.frame.store(s.Reply)
-		}
-	case k.Kind == Unary && !l.unanswered && !l.carrier.Exited:
-		k.answered(s.Reply)
-	}
-	return err
 }
 
 // observeStream makes the ends of a local call tell the stats handler of its items.
@@ -175,3 +136,20 @@ func (l *localCall) Reflects() bool {
 	m := l.server.method
 	return m != nil && m.typed == nil && m.fn.Reflects()
 }
+
+// name sets the names of a local call, if they are others than those of the last:
+// see [clientCall.reset].
+func (call *CallInfo) name(id ServiceID, p peer.ID) {
+	if call.Service != id.Name {
+		call.Service = id.Name
+	}
+	if call.Method != id.Method {
+		call.Method = id.Method
+	}
+	if call.Peer != p {
+		call.Peer = p
+	}
+}
+
+// isTyped reports whether the call is of a method value.
+func (c *clientCall) isTyped() bool { return c.typed || c.local != nil && c.local.frame != nil }

@@ -54,10 +54,6 @@ func (r *registered) lookup(id ServiceID) *method {
 	return nil
 }
 
-func (s *Server) lookup(service, name string) *method {
-	return s.registry.now.Load().lookup(ServiceID{service, name})
-}
-
 // notFound says which of the two names is wrong, in v0.6's words.
 func (s *Server) notFound(id ServiceID) error {
 	if s.serves(id.Name) {
@@ -67,25 +63,6 @@ func (s *Server) notFound(id ServiceID) error {
 }
 
 func (s *Server) serves(service string) bool { return s.registry.now.Load().services[service] != nil }
-
-// foundMethod remembers what a name meant, of one server at a time: the number
-// of what was registered then, and that of the method in it. It keeps neither,
-// for a method's value may live longer than its servers.
-type foundMethod struct{ atomic.Uint64 }
-
-const methodBits = 20
-
-// lookup is that of r, which is shorter where r is what it was the last time.
-func (f *foundMethod) lookup(r *registered, id ServiceID) *method {
-	if last := f.Load(); last>>methodBits == r.number {
-		return r.methods[last&(1<<methodBits-1)]
-	}
-	m := r.lookup(id)
-	if m != nil && m.number < 1<<methodBits {
-		f.Store(r.number<<methodBits | uint64(m.number))
-	}
-	return m
-}
 
 // Register makes the methods of rcvr callable as those of a service named
 // after its type, which must be exported. Two forms of method are taken, where

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"sync"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -329,5 +330,64 @@ func (s *Server) invoked(ctx context.Context, info *CallInfo) error {
 		return c.local.frame.invoke(ctx, c)
 	default:
 		return m.call(ctx, c.Args, c.Reply)
+	}
+}
+
+func (s *Server) lookup(service, name string) *method {
+	return s.registry.now.Load().lookup(ServiceID{service, name})
+}
+
+// gate counts the calls under way, and shuts.
+type gate struct {
+	calls  atomic.Int64
+	shut   atomic.Bool
+	locked atomic.Bool
+	idle   chan struct{} // closed when the last call has left a shut gate
+	once   sync.Once
+}
+
+// enter lets a call in, unless the gate is shut.
+func (g *gate) enter() bool {
+	g.calls.Add(1)
+	if g.shut.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+// enterLate lets a call into a shut gate, until that is locked, if one that is
+// inside waits for it.
+func (g *gate) enterLate(inside bool) bool {
+	if !inside {
+		return false
+	}
+	g.calls.Add(1)
+	if g.locked.Load() {
+		g.leave()
+		return false
+	}
+	return true
+}
+
+func (g *gate) leave() {
+	// The last but one may look before the gate is shut, and the last enter
+	// before it looks again.
+	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
+		g.once.Do(func() { close(g.idle) })
+	}
+}
+
+func (g *gate) close() { g.shut.Store(true) }
+
+func (g *gate) wait(ctx context.Context) error {
+	if g.calls.Load() == 0 {
+		return nil
+	}
+	select {
+	case <-g.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
