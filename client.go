@@ -160,25 +160,18 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 	return nil
 }
 
-// Stream calls the streaming method svc.method on dest: it sends what it
-// receives from argsChan (a chan A or <-chan A) until that is closed, and at
-// the same time sends the replies to repliesChan (a chan R or chan<- R). It
-// returns when the method has: nil, its error, or the library's.
+// Stream calls the streaming method svc.method on dest. It sends what it receives
+// from argsChan (a chan A or <-chan A), as fast as the method takes it, and puts
+// the replies into repliesChan (a chan R or chan<- R), which it always closes: read
+// them meanwhile, in another goroutine. It returns when the method has returned,
+// with its error, when the call fails, and at once when ctx ends. The method does
+// not take a channel that is closed after ctx has ended for the end of the
+// arguments. Stream panics if a channel is nil or of another type.
 //
-// Stream takes arguments only as fast as the method does. It returns as soon
-// as the call is over, whether argsChan is closed or not and whether anybody
-// reads the replies. Reading the replies until they are closed, in a goroutine
-// of its own, is the usual way. Stream always closes repliesChan.
-//
-// The caller closes argsChan, also after an error, and uses it for no other
-// call: if it is open when the call is over, a goroutine receives and drops what
-// is still sent, so that no sender hangs, until argsChan is closed or
-// [Client.Close] is called.
-//
-// When ctx ends, Stream returns at once and the method's context is
-// cancelled. To close argsChan then is no end of the arguments: the method does
-// not take them for complete. Stream panics if the channels are of no such type,
-// or nil.
+// The caller closes argsChan, also after an error, and uses it for no other call.
+// If it is open when the call is over, one goroutine receives and drops what is
+// still sent, so that no sender hangs, until argsChan is closed or [Client.Close]
+// is called.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)
@@ -318,9 +311,10 @@ func (c *Client) carry(ctx context.Context, call *CallInfo) error {
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. Nothing receives from the
-// open arguments channels of streams that are over any more. Close closes neither
-// the host nor the server. It may be called several times, and always returns nil.
+// with [CodeUnavailable], and so do all later calls. The arguments channels of
+// streams that are over are no longer received from; see [Client.Stream]. Close
+// closes neither the host nor the server. It may be called several times, and
+// always returns nil.
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.open.close()

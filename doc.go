@@ -80,8 +80,9 @@
 // [Client.MultiStream] make streaming calls. Those of typed methods are made by
 // the method. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
-// over nobody writes to the reply or the channels any more, and nothing of it
-// remains but a method that goes on though its context has ended.
+// over nobody writes to the reply or the channels any more. Two things may remain
+// of it: a method that goes on though its context has ended, and a goroutine that
+// receives from an arguments channel that is not closed ([Client.Stream]).
 //
 // Errors that the library makes are of type [*Error], and tell by a [Code] and
 // an [ErrorType] what failed and where. A method may return such errors too;
