@@ -37,7 +37,9 @@ func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure erro
 	case err != nil:
 		return limitError(err, call.ID(), ClientErr, "the reply", &c.limits)
 	}
-	if err := decodeReply(b, call.Reply, kept, &c.limits); err != nil && failure == nil {
+	if err := decodeReply(b, call.Reply, kept, &c.limits); err == nil {
+		call.answered = true
+	} else if failure == nil {
 		return undecodable(call.ID(), b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
@@ -47,7 +49,10 @@ func (c *Client) setReply(call *CallInfo, b []byte, kept bool, err, failure erro
 }
 
 // noReply makes the caller's reply zero: the server has answered without one.
-func (call *CallInfo) noReply() { reflect.ValueOf(call.Reply).Elem().SetZero() }
+func (call *CallInfo) noReply() {
+	call.answered = true
+	reflect.ValueOf(call.Reply).Elem().SetZero()
+}
 
 // undecodable is the error of a reply that cannot be decoded into what a pointer
 // of that type points to.
@@ -84,12 +89,7 @@ func (call *CallInfo) ownWords(err error) error {
 	if cause != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(takes, "*") {
 		return undecoded(ServerErr, call.ID(), takes, cause)
 	}
-	own := mismatched(ServerErr, call.ID(), takes, given)
-	if cause != "" {
-		own.Message += " (" + cause + ")"
-		own.Details[detailCause] = cause
-	}
-	return own
+	return mismatched(ServerErr, call.ID(), takes, given)
 }
 
 // advised puts advice that the caller can follow in place of that for methods
