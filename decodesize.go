@@ -258,10 +258,17 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if isMap {
+	switch {
+	case !isMap:
+		return s.elements(rest, n, t)
+	case t.Kind() != reflect.Slice && t.Kind() != reflect.Array:
 		return s.pairs(rest, n, t)
 	}
-	return s.elements(rest, n, t)
+	rest, err := s.pairs(rest, n, t)
+	if err != nil {
+		s.path = nil // it is the map that does not fit
+	}
+	return rest, err
 }
 
 // elements passes over those of an array.

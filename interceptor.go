@@ -55,17 +55,18 @@ type CallInfo struct {
 	// stats handler.
 	Attempt int
 
-	options *callConfig  // in a client; nil where nothing is set
-	begun   bool         // in a client: of a stream's items some may be gone
-	typed   bool         // in a client: of a method value, unless local has a frame
-	stream  *streamEnds  // of a streaming call
-	encoded *encodedArgs // Args, if it is encoded already
-	into    reflect.Type // in a server, of a local call: the caller's Reply
-	stats   *recorder    // nil where nobody asks
-	method  *method      // in a server, once it is looked up
-	remote  remoteCall   // in a server, of a remote call
-	conn    *serverConn  // the same, if the call has a stream of its own
-	local   *localCall   // of a local call
+	options  *callConfig  // in a client; nil where nothing is set
+	begun    bool         // in a client: of a stream's items some may be gone
+	answered bool         // in a client: Reply holds what the server said
+	typed    bool         // in a client: of a method value, unless local has a frame
+	stream   *streamEnds  // of a streaming call
+	encoded  *encodedArgs // Args, if it is encoded already
+	into     reflect.Type // in a server, of a local call: the caller's Reply
+	stats    *recorder    // nil where nobody asks
+	method   *method      // in a server, once it is looked up
+	remote   remoteCall   // in a server, of a remote call
+	conn     *serverConn  // the same, if the call has a stream of its own
+	local    *localCall   // of a local call
 
 	errorNames string // in a server, of a remote call: what the method's error is declared as
 }

@@ -99,7 +99,7 @@ func (call *CallInfo) reset() {
 	if call.errorNames != "" {
 		call.errorNames = ""
 	}
-	call.begun, call.typed, call.Attempt = false, false, 0
+	call.begun, call.typed, call.answered, call.Attempt = false, false, false, 0
 }
 
 // carry calls the method directly. A context that can end must end the call
@@ -151,18 +151,19 @@ func (t localTransport) carry(ctx context.Context, call *CallInfo) error {
 			c.frame.store(s.Reply)
 		}
 	} else if call.Kind == Unary && !c.unanswered {
-		call.answered(s.Reply)
+		call.storeReply(s.Reply)
 	}
 	return err
 }
 
-// answered stores the reply of a local call, which is nil if the call was
+// storeReply stores the reply of a local call, which is nil if the call was
 // refused.
-func (call *CallInfo) answered(reply any) {
+func (call *CallInfo) storeReply(reply any) {
 	if reply == nil {
 		call.noReply()
 		return
 	}
+	call.answered = true
 	reflect.ValueOf(call.Reply).Elem().Set(reflect.ValueOf(reply).Elem())
 	if call.stats != nil {
 		call.stats.in(reflect.ValueOf(call.Reply), nil)

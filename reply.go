@@ -37,7 +37,9 @@ func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
 	}
 	h := holding{account: &c.decoded, peer: call.Peer}
 	defer h.release() // it is the caller's
-	if err := decodeReply(m, call.Reply, &c.limits, &h); err != nil && failure == nil {
+	if err := decodeReply(m, call.Reply, &c.limits, &h); err == nil {
+		call.answered = true
+	} else if failure == nil {
 		return undecodable(call.ID(), m.b, reflect.TypeOf(call.Reply), err)
 	}
 	if call.stats != nil {
@@ -47,7 +49,10 @@ func (c *Client) setReply(call *CallInfo, m message, err, failure error) error {
 }
 
 // noReply makes the caller's reply zero: the server has answered without one.
-func (call *CallInfo) noReply() { reflect.ValueOf(call.Reply).Elem().SetZero() }
+func (call *CallInfo) noReply() {
+	call.answered = true
+	reflect.ValueOf(call.Reply).Elem().SetZero()
+}
 
 // undecodable is the error of a reply that cannot be decoded into what a pointer
 // of that type points to.
@@ -86,12 +91,7 @@ func (call *CallInfo) ownWords(err error) error {
 	if cause != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(takes, "*") {
 		return undecoded(ServerErr, call.ID(), takes, cause)
 	}
-	own := mismatched(ServerErr, call.ID(), takes, given)
-	if cause != "" {
-		own.Message += " (" + cause + ")"
-		own.Details[detailCause] = cause
-	}
-	return own
+	return mismatched(ServerErr, call.ID(), takes, given)
 }
 
 // advised puts advice that the caller can follow in place of that for methods

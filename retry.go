@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"reflect"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -57,7 +56,7 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // pause its error tells of the attempt's.
 //
 // Interceptors and the stats handler see each attempt as a call, with its
-// number in [CallInfo].Attempt. What an attempt has left in the reply is
+// number in [CallInfo].Attempt. The reply that an attempt was answered with is
 // cleared before the next. Streaming calls are retried only if no stream could
 // be opened, so that none of their arguments was taken: idempotent or not.
 // Local calls are retried by the same rules.
@@ -135,8 +134,8 @@ func (c *Client) again(call *CallInfo) *CallInfo {
 	}
 	call.Attempt++
 	call.stats = nil
-	if call.Reply != nil {
-		reflect.ValueOf(call.Reply).Elem().SetZero()
+	if call.answered {
+		call.noReply()
 	}
 	return call
 }

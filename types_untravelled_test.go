@@ -47,7 +47,7 @@ func (untravelled) GivesChan(_ context.Context, n int, v *withChan) error {
 	return nil
 }
 func (untravelled) GivesFunc(_ context.Context, n int, v *withFunc) error {
-	v.List = make([]map[string]func(), n)
+	*v = funcs(n)
 	return nil
 }
 func (untravelled) TakesChans(_ context.Context, in <-chan withChan, out chan<- int) error {
@@ -74,9 +74,15 @@ func chanOf(n int) (v withChan) {
 	return v
 }
 
+func funcs(n int) withFunc {
+	v := withFunc{make([]map[string]func(), n)}
+	v.List[n-1] = map[string]func(){"f": func() {}}
+	return v
+}
+
 func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 	t.Parallel()
-	ofChan, ofFunc := chanOf(3), withFunc{make([]map[string]func(), 3)}
+	ofChan, ofFunc := chanOf(3), funcs(3)
 	deep := &chanInPtr{&ofChan}
 	cases := []struct {
 		method string
