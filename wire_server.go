@@ -289,11 +289,12 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		return err
 	}
 	var users []byte
+	hasReply := call.Reply != nil
 	c.W.B, users, err = c.server.appendResponse(c.W.B, call, err)
 	told := err
 	if err := c.W.FlushWith(users, false); err != nil {
 		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
-		if call.Reply != nil && isCallError(err) { // nothing was written: say why
+		if hasReply && isCallError(err) { // nothing was written: say why
 			call.Reply = nil
 			return c.respond(call, cmp.Or(told, err))
 		}
