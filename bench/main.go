@@ -28,6 +28,8 @@ import (
 	"runtime/pprof"
 	"strings"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 func main() {
@@ -95,8 +97,8 @@ func sections() []section {
 		{"Goroutines while calls wait", (*bench).goroutines},
 		{"Memory of waiting calls", (*bench).waitingCalls},
 		{"Memory of idle sessions", (*bench).idleSessions},
-		{latencyTCP, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overTCP) }},
-		{latencyQUIC, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overQUIC) }},
+		{latencyTCP, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, rig.OverTCP) }},
+		{latencyQUIC, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, rig.OverQUIC) }},
 		{"Registering while callers call", (*bench).registering},
 	}
 }
