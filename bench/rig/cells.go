@@ -2,10 +2,11 @@
 // process that is told which (Serve), so that the processes of two builds can
 // take turns. The benchmarks use its hosts and its clock, too.
 //
-// A comparison copies this directory into the bench module of the commits that
-// it compares, and compiles it there. So it imports nothing of this module, and
-// of the library only what those commits have: v0.6's names anywhere, others in
-// names.go alone, which says what to do when one of them changes.
+// A comparison copies this directory into the commits that it compares, and
+// compiles it there, in the library's module. So it imports what that requires
+// and nothing else, and of the library only what those commits have: v0.6's names
+// anywhere, others in names.go alone, which says what to do when one of them
+// changes.
 package rig
 
 import (
