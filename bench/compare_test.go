@@ -124,8 +124,6 @@ const smallGroups = `package rig
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
