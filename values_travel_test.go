@@ -243,15 +243,15 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 	}
 }
 
-// refusing refuses what it makes of its zero value, by an error, or by a panic.
+// refusingForm refuses what it makes of its zero value, by an error, or by a panic.
 type (
-	refusing  struct{ s string }
+	refusingForm  struct{ s string }
 	panicking struct{ s string }
 )
 
-func (r refusing) MarshalBinary() ([]byte, error) { return []byte("<" + r.s + ">"), nil }
+func (r refusingForm) MarshalBinary() ([]byte, error) { return []byte("<" + r.s + ">"), nil }
 
-func (r *refusing) UnmarshalBinary(b []byte) error {
+func (r *refusingForm) UnmarshalBinary(b []byte) error {
 	r.s = "half"
 	if len(b) <= 2 {
 		return errors.New("too short")
@@ -313,7 +313,7 @@ func TestZeroValuesThatTheirDecoderRefusesTravel(t *testing.T) {
 	t.Run("cid.Cid", func(t *testing.T) {
 		emptyArrives(t, cid.MustParse("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"), true)
 	})
-	t.Run("an error", func(t *testing.T) { emptyArrives(t, refusing{"x"}, false) })
+	t.Run("an error", func(t *testing.T) { emptyArrives(t, refusingForm{"x"}, false) })
 	t.Run("a panic", func(t *testing.T) { emptyArrives(t, panicking{"x"}, false) })
 	t.Run("AddrInfo", func(t *testing.T) { arrives(t, peer.AddrInfo{}) })
 	t.Run("AddrInfos", func(t *testing.T) {
@@ -329,7 +329,7 @@ func TestAnArgumentOfTheRightTypeThatDoesNotDecodeIsToldWithFieldAndCause(t *tes
 		func() {
 			type numbers struct {
 				List []struct{ N int8 }
-				ID   refusing
+				ID   refusingForm
 			}
 			err := errors.Join(
 				rpc.NewMethod[numbers, int]("Svc", "Take").Handle(s.server, func(context.Context, numbers) (int, error) { return 1, nil }),
