@@ -22,8 +22,7 @@ type localCall struct {
 	used   bool
 	ended  chan error // of the method's goroutine
 	left   bool       // the method may be using this still
-	// The caller's reply stays as it was: the method has ended its goroutine, or
-	// its reply does not fit there.
+	// The caller's reply stays as it was, because the method's does not fit there.
 	unanswered bool
 	spare      *sync.Pool // where it came from, if it is to be used again
 }
@@ -179,7 +178,6 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 	returned := false
 	defer func() {
 		if !returned {
-			c.unanswered = true
 			ended <- exited(&c.server)
 		}
 	}()

@@ -249,6 +249,7 @@ func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 					(<-closing)()
 				}))}})
 				result := inBackground(func() error { return call(ctx, s, func(f func()) { closing <- f }) })
+				take(t, "the context ends", ctx.done)
 				select {
 				case well := <-svc.well:
 					if well {
