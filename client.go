@@ -119,7 +119,9 @@ func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
 // type or a pointer to one, and waits for the reply, which it stores where
 // reply points to. The reply is there beside a method's error too. When ctx
 // ends, CallContext returns at once and the method's context is cancelled; the
-// reply is not written to after the return.
+// reply is not written to after the return. An answer replaces what reply points
+// to, by a zero value if it holds no reply; without an answer, or with one that
+// does not decode, that stays as it was.
 //
 // The error is the method's own, or an [*Error] of the library's, which tells
 // by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]

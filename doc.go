@@ -52,8 +52,9 @@
 // and types that marshal themselves (encoding.BinaryMarshaler with its
 // counterpart), as peer.ID, cid.Cid and time.Time do. A
 // may be a pointer, and a caller may pass a value where the method takes a
-// pointer, and the other way round. Channels and funcs cannot travel, nor can
-// interfaces that have methods.
+// pointer, and the other way round. Unexported fields stay behind. A channel, a
+// func, and what an interface with methods holds cannot travel: a call with one
+// that is not nil is an error that names the field.
 //
 // A method's context ends when its caller gives up, by its own context or by
 // going away, when the caller's deadline has come, and when the server closes.
