@@ -209,7 +209,7 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 	if err := errors.Join(
 		server.RegisterName("Svc", echoing[partly]{}),
 		handled.Handle(server, func(context.Context, int) (onlyErr, error) { return onlyErr{}, nil }),
-		plainly.Handle(server, func(_ context.Context, p plain) (plain, error) { return p, nil }),
+		plainly.Handle(server, func(_ context.Context, p plain) (plain, error) { return plain{N: p.N + p.n}, nil }),
 	); err != nil {
 		t.Fatal(err)
 	}
