@@ -158,7 +158,7 @@ func TestClassesOfErrors(t *testing.T) {
 		{"the caller's context", func(c caller) error {
 			ctx, cancel := context.WithCancel(testContext(c.t))
 			return c.meanwhile(ctx, cancel)
-		}, rpc.ClientErr, rpc.CodeCanceled, "", false, false},
+		}, rpc.NonRPCErr, rpc.CodeCanceled, "", false, false},
 	}
 	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
 		for _, streaming := range []bool{false, true} {
@@ -187,6 +187,10 @@ func TestClassesOfErrors(t *testing.T) {
 					}
 					if unsent(err) != w.unsent {
 						t.Errorf("unsent is %v: %v", unsent(err), err)
+					}
+					if w.code == rpc.CodeCanceled {
+						checkEnded(t, err, context.Canceled, "peer "+s.dest.String(), "Svc.")
+						return
 					}
 					if w.kind == rpc.NonRPCErr {
 						if err.Error() != errPlain.Error() {

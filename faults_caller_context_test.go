@@ -182,10 +182,7 @@ func TestEndedContextMakesNoCall(t *testing.T) {
 				s.client.CallContext(ctx, s.dest, "Svc", "Unary", 1, new(string)),
 				s.client.Stream(ctx, s.dest, "Svc", "Streaming", make(chan int), make(chan string)),
 			} {
-				if !errors.Is(err, want) {
-					t.Errorf("got %v", err)
-				}
-				checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.")
+				checkEnded(t, err, want, "Svc.")
 			}
 		}
 		if n := svc.ran.Load(); n != 0 {

@@ -84,10 +84,7 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 				return c.CallContext(ctx, dest, "Svc", "M", 1, new(int))
 			}))
 			cancel()
-			if !errors.Is(err, want) {
-				t.Errorf("%s: got %v", what, err)
-			}
-			checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
+			checkEnded(t, err, want, "Svc.M")
 			if !unsent(err) {
 				t.Errorf("the request may have been sent: %v", err)
 			}

@@ -302,7 +302,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err := promptly(t, func(ctx context.Context) error {
 				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
 			})
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("unary: %v", err)
 			}
 			args := make(chan []byte, 1)
@@ -310,7 +310,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err = promptly(t, func(ctx context.Context) error {
 				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", args, make(chan int))
 			})
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("streaming: %v", err)
 			}
 		})
