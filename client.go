@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -51,6 +52,7 @@ type Client struct {
 	open       openConns
 	noSessions bool
 	sessions   clientSessions
+	memory     *account.Peers
 }
 
 // ClientOption configures a [Client] as it is made.
@@ -89,6 +91,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	}
 	c.limits = c.limits.withDefaults()
 	c.decoded.init(&c.limits)
+	c.memory = account.NewPeers(c.limits.MessageSize)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
 		c.options.applyDefaults(c.callOptions, true)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ugorji/go/codec"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // The codec is v1.3.2, the newest release with which the recorded conversations
@@ -79,7 +79,7 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 			sent = withPointers(v)
 		}
 	}
-	b = wire.Grow(b, int(t.size.Load()))
+	b = account.GrowBuffer(b, int(t.size.Load()))
 	e := encoders.Get().(*encoder)
 	tail := b[len(b):cap(b)]
 	e.out = tail
@@ -91,7 +91,7 @@ func appendEncoded(b []byte, v any) (out []byte, err error) {
 	if n <= cap(tail) {
 		b = b[:len(b)+n] // it was written in place
 	} else {
-		b = append(wire.Grow(b, n), e.out...)
+		b = append(account.GrowBuffer(b, n), e.out...)
 	}
 	t.size.Store(int32(min(n, maxSizeHint)))
 	e.out = nil

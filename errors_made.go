@@ -89,7 +89,7 @@ func limitError(err error, id ServiceID, kind ErrorType, what string, l *Limits)
 			"%s: no progress for %v; Limits.ProgressTimeout sets it", []any{what, l.ProgressTimeout}).over("Limits.ProgressTimeout")
 	case isRefusedMemory(err):
 		return newError(kind, CodeResourceExhausted, id,
-			"%s: %w by libp2p's resource manager; its limits for the service %q or the protocol set it", []any{what, err, ServiceName}).over(limitOfLibp2p)
+			"%s: %w by libp2p's resource manager; %s", []any{what, err, limitOfScope(err.Error())}).over(limitOfLibp2p)
 	case errors.Is(err, msgpack.ErrInvalid):
 		code := CodeInternal // a server that writes no msgpack
 		if kind == ServerErr {

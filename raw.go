@@ -3,10 +3,8 @@ package rpc
 import (
 	"reflect"
 
-	pool "github.com/libp2p/go-buffer-pool"
-
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
-	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // A message that is nothing but bytes or a string, as large ones mostly are,
@@ -39,7 +37,7 @@ func (e *encodedValue) len() int { return len(e.head) + len(e.users) }
 // done gives the buffer back.
 func (e *encodedValue) done() {
 	if e.pooled {
-		pool.Put(e.head)
+		account.FreeBuffer(e.head)
 	}
 }
 
@@ -50,7 +48,7 @@ func encode(v any, whole bool) (e encodedValue, err error) {
 			return encodedValue{head: msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(data)), users: data}, nil
 		}
 	}
-	e.head, err = appendEncoded(pool.Get(firstEncoding)[:0], v)
+	e.head, err = appendEncoded(account.NewBuffer(firstEncoding)[:0], v)
 	e.pooled = true
 	return e, err
 }
@@ -60,7 +58,7 @@ const firstEncoding = 128
 // appendRaw is appendEncoded for bytes and strings.
 func appendRaw(b []byte, v any) ([]byte, bool) {
 	if data, ok := rawBytes(v); ok {
-		b = wire.Grow(b, len(data)+msgpack.MaxHead)
+		b = account.GrowBuffer(b, len(data)+msgpack.MaxHead)
 		return append(msgpack.AppendStringHead(b, len(data)), data...), true
 	}
 	var s string
@@ -75,7 +73,7 @@ func appendRaw(b []byte, v any) ([]byte, bool) {
 	default:
 		return b, false
 	}
-	return msgpack.AppendString(wire.Grow(b, len(s)+msgpack.MaxHead), s), true
+	return msgpack.AppendString(account.GrowBuffer(b, len(s)+msgpack.MaxHead), s), true
 }
 
 var bytesType = reflect.TypeFor[[]byte]()

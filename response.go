@@ -63,5 +63,8 @@ func (s *Server) appendReply(b []byte, call *CallInfo) (out, users []byte, err e
 	if call.stats != nil {
 		call.stats.out(reflect.ValueOf(call.Reply), b[start:])
 	}
+	if users == nil && !s.watched {
+		call.Reply = nil // the bytes may wait long, and are enough to hold
+	}
 	return b, users, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -45,6 +46,7 @@ type Server struct {
 	decoded  decodeAccount
 	conns    conns
 	sessions serverSessions
+	memory   *account.Peers
 }
 
 // The way of a request, each step one function:
@@ -118,6 +120,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
 	s.slots.perPeer = make(map[peer.ID]int)
 	s.decoded.init(&s.limits)
+	s.memory = account.NewPeers(s.limits.MessageSize)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)

@@ -6,12 +6,12 @@ import (
 	"reflect"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -118,7 +118,7 @@ func newSessionRequest(ctx context.Context, call *CallInfo, body *encodedValue) 
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
-	r.Head = wire.AppendHeader(pool.Get(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
+	r.Head = wire.AppendHeader(account.NewBuffer(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
 	r.Body, r.Owned, r.Code = body.head, len(r.Head)+len(body.head), codeNumber
 	r.Keep = wantsBytes(call.Reply)
 	if body.users != nil {
@@ -134,7 +134,7 @@ func codeNumber(err error) uint64 { return uint64(CodeOf(err)) }
 // argument, beside the two names.
 const requestKeys = 48
 
-func (r *sessionRequest) done() { pool.Put(r.Head) }
+func (r *sessionRequest) done() { account.FreeBuffer(r.Head) }
 
 // finish ends a call that mux has carried.
 func (s *clientSession) finish(ctx context.Context, c *Client, call *CallInfo, reply mux.Reply, err error) error {
@@ -165,7 +165,11 @@ func (s *clientSession) explain(ctx context.Context, c *Client, call *CallInfo, 
 	case errors.As(err, &large) && large.Request:
 		return clientError(CodeResourceExhausted, id, "the argument is %d bytes long, and the server takes %d; Limits.MessageSize of the server sets it", large.Size, large.Max).over("Limits.MessageSize")
 	}
-	err = sessionError(err, id, ClientErr, "the reply", &c.limits)
+	what := "the reply"
+	if errors.As(err, new(*mux.RequestError)) {
+		what = "the argument"
+	}
+	err = sessionError(err, id, ClientErr, what, &c.limits)
 	var e *Error
 	if errors.As(err, &e) && e.Code == CodeUnavailable {
 		e.broke(s.peer)
@@ -178,7 +182,7 @@ func (s *clientSession) refused(id ServiceID, r *mux.RefusedError) *Error {
 	if Code(r.Code) == CodeUnavailable {
 		return serverError(CodeUnavailable, id, "peer %v refuses the call: %s", s.peer, r.Text).over("Limits.CallsPerPeer").notSent(true)
 	}
-	return serverError(Code(r.Code), id, "peer %v refuses the call, for libp2p's resource manager has no memory for it: %s", s.peer, r.Text).
+	return serverError(Code(r.Code), id, "peer %v refuses the call, for its libp2p resource manager has no memory for it: %s; %s", s.peer, r.Text, limitOfScope(r.Text)).
 		over(limitOfLibp2p).notSent(true)
 }
 

@@ -170,6 +170,7 @@ func (s *clientSessions) open(ctx context.Context, call *CallInfo, p *peerSessio
 	// One that stops may be gone before it can say so again: then nobody would
 	// know of the requests on the way.
 	l.Patient, p.left = p.left, false
+	l.Share = shareOf(c.memory, st)
 	session.mux = mux.NewClient(sessionStream{st}, st.Scope(), l, func(error) {
 		s.forget(session, false)
 		s.mu.Lock()

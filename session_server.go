@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -8,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -50,6 +51,7 @@ func (s *Server) serveSession(st network.Stream) {
 		l := s.limits.session()
 		l.Idle *= 2 // the client closes it, if it lives
 		l.Settings = s.limits.HeaderTimeout
+		l.Share = shareOf(s.memory, st)
 		c.mux = mux.NewServer(sessionStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.sessions.remove(c) })
 	}) {
 		// By which the client knows that nobody has seen its requests.
@@ -267,14 +269,14 @@ func (c *serverCall) receive(ctx context.Context, call *CallInfo) error {
 
 // respond sends the reply and the error.
 func (c *serverCall) respond(call *CallInfo, err error) error {
-	b, users, told := c.session.server.appendResponse(pool.Get(firstEncoding)[:0], call, err)
-	defer func() { pool.Put(b) }()
+	b, users, told := c.session.server.appendResponse(account.NewBuffer(firstEncoding)[:0], call, err)
+	defer func() { account.FreeBuffer(b) }()
 	if !c.in.HasSlot { // or there would be no bound to how many wait for the peer to read
 		return c.in.Decline(b)
 	}
 	failed := c.in.Reply(b, users)
 	if isRefusedMemory(failed) {
-		told = sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits)
+		told = cmp.Or(told, sessionError(failed, call.ID(), ServerErr, "the reply", &c.session.server.limits))
 		call.Reply = nil // which is what is too large
 		b, users, _ = c.session.server.appendResponse(b[:0], call, told)
 		failed = c.in.Reply(b, users)

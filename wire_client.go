@@ -148,6 +148,8 @@ func (c *clientConn) open(ctx context.Context) error {
 		return clientError(CodeResourceExhausted, c.call.ID(), "libp2p's resource manager refuses the stream: %w", err).over(limitOfLibp2p).notSent(true)
 	}
 	c.Init(st, st.Scope(), l.ProgressTimeout)
+	c.Share(shareOf(c.client.memory, st))
+	c.W.Own = true
 	if !c.client.open.add(c) {
 		c.Close()
 		return c.client.closedError(c.call.ID()).notSent(true)
@@ -167,6 +169,7 @@ func (c *clientConn) abort() { c.giveUp(CodeOf(c.ctx.Err())) }
 // caller's come at the same time. A write that waits for the connection rather
 // than for the stream ends by the deadline, not by the reset.
 func (c *clientConn) giveUp(why Code) {
+	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	go func() { _ = c.st.ResetWithError(network.StreamErrorCode(why)) }()
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func (s *Server) serve(st network.Stream, marked bool) {
 	}
 	c := &serverConn{st: st, server: s, marked: marked, holds: holding{account: &s.decoded, peer: st.Conn().RemotePeer()}}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
+	c.Share(shareOf(s.memory, st))
 	call := &CallInfo{Peer: st.Conn().RemotePeer(), conn: c, remote: c}
 	defer func() { // a method may end its goroutine
 		c.hangUp()
@@ -264,13 +266,14 @@ func (c *serverConn) respond(call *CallInfo, err error) error {
 		return err
 	}
 	var users []byte
+	hasReply := call.Reply != nil
 	c.W.B, users, err = c.server.appendResponse(c.W.B, call, err)
 	told := err
-	if err := c.W.FlushWith(users, true); err != nil {
+	if err := c.W.FlushWith(users, false); err != nil {
 		err = limitError(err, call.ID(), ServerErr, "the reply", &c.server.limits)
-		if told == nil && isCallError(err) { // nothing was written: say why
+		if hasReply && isCallError(err) { // nothing was written: say why
 			call.Reply = nil
-			return c.respond(call, err)
+			return c.respond(call, cmp.Or(told, err))
 		}
 		return err
 	}
@@ -315,6 +318,7 @@ func (c *serverConn) hangUp() {
 
 // abort ends every wait of the conversation.
 func (c *serverConn) abort() {
+	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	_ = c.st.Reset()
 }

@@ -74,6 +74,7 @@ func (s *wireSource) next(wait bool, into sink) (it item, st state, err error) {
 	if s.stats != nil {
 		s.stats.in(it.reflected(), b)
 	}
+	s.r.Done()
 	return it, stateItem, nil
 }
 
@@ -175,7 +176,7 @@ func (s *wireSink) put(it item) error {
 	}
 	switch {
 	case users:
-		return s.failed(s.w.FlushWith(data, true))
+		return s.failed(s.w.FlushWith(data, s.kind == ClientErr))
 	case len(b) >= wire.FlushSize:
 		return s.flush()
 	}

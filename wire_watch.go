@@ -245,5 +245,6 @@ func isClosed(ch <-chan struct{}) bool {
 // stopReading ends a read under way, and nothing that the caller can see.
 func (c *serverConn) stopReading() {
 	c.stopped.Store(true)
+	c.StopWaiting()
 	_ = c.st.SetReadDeadline(wire.Past)
 }

@@ -3,6 +3,8 @@ package mux
 import (
 	"context"
 	"math"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // initialCalls is how many calls a client may have under way before the server
@@ -49,7 +51,7 @@ type call struct {
 
 // NewClient begins a session. ended is called once, when it is over, in a
 // goroutine of its own; the session has then let go of the stream.
-func NewClient(st Stream, mem Memory, lim Limits, ended func(error)) *Client {
+func NewClient(st Stream, mem account.Memory, lim Limits, ended func(error)) *Client {
 	c := &Client{ended: ended, open: make(map[uint64]*call), limit: initialCalls, most: math.MaxInt64}
 	if lim.Patient {
 		c.limit = 0
@@ -133,8 +135,8 @@ func (k *call) prepare(r *Request) {
 // Call sends a request and waits for the reply. What the request holds is not
 // touched after it has returned. When ctx ends it returns at once, with ctx's
 // error. Its errors otherwise are *EndedError, *RefusedError, *AbortedError,
-// *TooLargeError and ErrMemory, of a request or a reply, and ErrStalled, of a
-// reply.
+// *RequestError, *TooLargeError of a request or a reply, and ErrMemory and
+// ErrStalled of a reply.
 func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 	done := ctx.Done()
 	c.mu.Lock()
@@ -255,7 +257,7 @@ func (c *Client) enter(k *call) {
 	}
 	if err := c.enqueue(&k.message); err != nil {
 		c.entered--
-		c.deliver(k, err)
+		c.deliver(k, &RequestError{err})
 	}
 }
 

@@ -3,6 +3,8 @@ package mux
 import (
 	"fmt"
 	"math"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // loop reads until the session ends.
@@ -14,7 +16,7 @@ func (c *Client) loop() {
 		if err == nil && c.err == nil {
 			err = c.handle(&f, buf)
 		}
-		c.unuse(f.held)
+		c.account.Release(f.held)
 		if err != nil {
 			c.end(err)
 		}
@@ -31,7 +33,7 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	if f.kind == kindReply && c.settled {
 		return c.handleReply(f, buf)
 	}
-	defer freeBuffer(buf)
+	defer account.FreeBuffer(buf)
 	if !c.settled && f.kind != kindSettings {
 		return fmt.Errorf("%w: it begins with a frame of kind %d, not with settings", ErrProtocol, f.kind)
 	}
@@ -102,7 +104,7 @@ func (c *Client) handle(f *frame, buf []byte) error {
 func (c *Client) handleReply(f *frame, buf []byte) error {
 	k := c.open[f.id]
 	if k == nil || k.reply {
-		freeBuffer(buf)
+		account.FreeBuffer(buf)
 		return fmt.Errorf("%w: a reply to call %d, which waits for none", ErrProtocol, f.id)
 	}
 	k.reply = true
@@ -111,7 +113,7 @@ func (c *Client) handleReply(f *frame, buf []byte) error {
 		k.in.skip = true
 	}
 	if f.num > math.MaxInt32 {
-		freeBuffer(buf)
+		account.FreeBuffer(buf)
 		return fmt.Errorf("%w: a reply of %d bytes", ErrProtocol, f.num)
 	}
 	err := c.start(&k.in, f, buf)

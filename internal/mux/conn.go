@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-msgio"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // Stream is what a session runs on.
@@ -20,12 +22,6 @@ type Stream interface {
 	// SetWriteDeadline with a time in the past makes a Write return how much
 	// was written. Writing may go on when it has been lifted.
 	SetWriteDeadline(time.Time) error
-}
-
-// Memory accounts for what is buffered; a libp2p stream's scope is one.
-type Memory interface {
-	ReserveMemory(size int, prio uint8) error
-	ReleaseMemory(size int)
 }
 
 // Limits bound a session. A time that is zero is for ever.
@@ -39,6 +35,8 @@ type Limits struct {
 	Settings time.Duration // until the peer's have come
 
 	Patient bool // a client sends no request before the server's settings
+
+	Share account.Share // what the peer may be lent
 }
 
 const (
@@ -70,9 +68,10 @@ const (
 	backlogOfCall = 256
 	maxBacklogOf  = 16 << 10
 
-	// unreserved is how much memory is not reserved; step is how much more is,
-	// at least, when that does not do.
-	unreserved = 16 << 10
+	// unreserved is how much memory is not reserved: the largest message, with its
+	// header and its first frame, then fits what libp2p grants a stream. step is
+	// how much more is, at least, when that does not do.
+	unreserved = 64 << 10
 	step       = 64 << 10
 
 	coalesceTries = 32
@@ -81,9 +80,6 @@ const (
 	// meanwhile, before a goroutine takes the writing over.
 	patience = 5 * time.Millisecond
 )
-
-// reserveAlways is libp2p's network.ReservationPriorityAlways.
-const reserveAlways = 255
 
 // conn is what the two sides of a session have in common: all of its state is
 // under one mutex, which is never held while something may wait.
@@ -96,26 +92,24 @@ type conn struct {
 	read  atomic.Int64 // bytes that came
 	whole atomic.Int64 // of them, those of frames read to their end
 
-	mu       sync.Mutex
-	err      error    // why it ended
-	closing  bool     // it takes no more calls
-	settled  bool     // the peer's first settings have come
-	out      []byte   // small frames to be written next
-	queue    outbound // large messages under way
-	pace     pacer    // of those
-	writing  bool     // somebody does
-	wrote    bool     // a Write has succeeded
-	rest     []byte   // what a Write that was taken over left
-	restOf   []byte   // the buffer of rest
-	queued   uint64   // bytes that were ever to be written
-	handed   uint64   // of them, those that the stream was given
-	slow     *time.Timer
-	inline   bool // a caller is writing who may be given up
-	taken    bool // from it, by a deadline
-	memory   Memory
-	used     int
-	reserved int
-	partial  map[*inbound]struct{} // messages of which more is to come
+	mu      sync.Mutex
+	err     error    // why it ended
+	closing bool     // it takes no more calls
+	settled bool     // the peer's first settings have come
+	out     []byte   // small frames to be written next
+	queue   outbound // large messages under way
+	pace    pacer    // of those
+	writing bool     // somebody does
+	wrote   bool     // a Write has succeeded
+	rest    []byte   // what a Write that was taken over left
+	restOf  []byte   // the buffer of rest
+	queued  uint64   // bytes that were ever to be written
+	handed  uint64   // of them, those that the stream was given
+	slow    *time.Timer
+	inline  bool // a caller is writing who may be given up
+	taken   bool // from it, by a deadline
+	account account.Account
+	partial map[*inbound]struct{} // messages of which more is to come
 
 	timer    *time.Timer
 	interval time.Duration
@@ -141,10 +135,12 @@ type side interface {
 	done()                            // it takes no more calls, and has none
 }
 
-func (c *conn) init(st Stream, mem Memory, lim Limits, s side) {
+func (c *conn) init(st Stream, mem account.Memory, lim Limits, s side) {
 	c.mu.Lock() // of the first tick
 	defer c.mu.Unlock()
-	c.st, c.lim, c.side, c.memory = st, lim, s, mem
+	c.st, c.lim, c.side = st, lim, s
+	c.account.Init(mem, unreserved, step)
+	c.account.Share(lim.Share)
 	c.br = bufio.NewReaderSize(counter{c}, readBuffer)
 	c.msgs = msgio.NewVarintReaderSize(c.br, MaxFrame)
 	c.partial = make(map[*inbound]struct{})
@@ -176,11 +172,11 @@ func (c *conn) next() (f frame, buf []byte, err error) {
 	}
 	held := 0
 	if n > readBuffer {
-		held = bufferCap(n)
+		held = account.BufferCap(n)
 		c.mu.Lock()
 		ended, err := c.err, error(nil)
 		if ended == nil {
-			err = c.use(held)
+			err = c.account.Grow(held, held)
 		}
 		c.mu.Unlock()
 		switch {
@@ -190,7 +186,7 @@ func (c *conn) next() (f frame, buf []byte, err error) {
 			return c.skim(n, err)
 		}
 	}
-	buf = newBuffer(n)
+	buf = account.NewBuffer(n)
 	if _, err = c.msgs.Read(buf); err == nil {
 		f, err = parseFrame(buf, 0)
 	}
@@ -198,7 +194,7 @@ func (c *conn) next() (f frame, buf []byte, err error) {
 	c.whole.Store(c.consumed())
 	if err != nil {
 		c.letGo(&f)
-		freeBuffer(buf)
+		account.FreeBuffer(buf)
 		return f, nil, asProtocol(err)
 	}
 	return f, buf, nil
@@ -261,7 +257,7 @@ func asProtocol(err error) error {
 func (c *conn) letGo(f *frame) {
 	if f.held > 0 {
 		c.mu.Lock()
-		c.unuse(f.held)
+		c.account.Release(f.held)
 		c.mu.Unlock()
 		f.held = 0
 	}
@@ -281,12 +277,8 @@ func (c *conn) end(err error) {
 		c.forget(m)
 	}
 	c.partial = nil
-	reserved := c.reserved
-	c.reserved = 0
+	c.account.End()
 	go func() { // neither may hold up who ends the session
-		if reserved > 0 {
-			c.memory.ReleaseMemory(reserved)
-		}
 		if errors.Is(err, ErrIdle) {
 			_ = c.st.Close()
 		} else {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // Errors of sessions.
@@ -11,7 +13,7 @@ var (
 	ErrSilent   = errors.New("the peer is silent")
 	ErrStalled  = errors.New("no progress")
 	ErrIdle     = errors.New("the session was idle")
-	ErrMemory   = errors.New("no memory granted")
+	ErrMemory   = account.ErrMemory
 	ErrProtocol = errors.New("the peer breaks the protocol of sessions")
 )
 
@@ -24,6 +26,13 @@ type TooLargeError struct {
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%d bytes, and %d may be", e.Size, e.Max)
 }
+
+// RequestError says that a request was not sent, for want of memory.
+type RequestError struct{ Err error }
+
+func (e *RequestError) Error() string { return e.Err.Error() }
+
+func (e *RequestError) Unwrap() error { return e.Err }
 
 // The codes of a cancel and a refusal that mean something here. The first is
 // no code of gRPC's errors, the others are.

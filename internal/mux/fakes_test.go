@@ -292,8 +292,8 @@ func checkNothingLeft(t testing.TB, c *conn, m *memory, f *fate) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.used != 0 || c.reserved != 0 || m.used.Load() != 0 {
-		t.Errorf("%d bytes are in use, %d reserved, %d of them not given back", c.used, c.reserved, m.used.Load())
+	if c.account.Used() != 0 || m.used.Load() != 0 {
+		t.Errorf("%d bytes are in use, %d reserved are not given back", c.account.Used(), m.used.Load())
 	}
 	if n := f.times.Load(); n != 1 {
 		t.Errorf("the session ended %d times", n)

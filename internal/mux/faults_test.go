@@ -239,8 +239,8 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 		}
 		peer.send(requestFrame(100, 1<<30, piece)[:maxLen+maxHead]) // and the rest does not come
 		synctest.Wait()
-		if s.conn.used < 64*FirstPiece+FirstPiece {
-			t.Errorf("%d bytes for it all", s.conn.used)
+		if s.conn.account.Used() < 64*FirstPiece+FirstPiece {
+			t.Errorf("%d bytes for it all", s.conn.account.Used())
 		}
 		_ = a.Reset()
 		s.check(t)

@@ -3,6 +3,8 @@ package mux
 import (
 	"context"
 	"errors"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // Incoming is a call at the server.
@@ -83,8 +85,8 @@ func (in *Incoming) OnCancel(f func(code uint64, err error)) {
 }
 
 // Reply sends the reply, of two parts in a row, and returns when neither is
-// needed any more. Of a large one the head is accounted for; the body is the
-// caller's own. After an ErrMemory there may be another Reply.
+// needed any more. A large one is accounted for, whoever made it: the client
+// decides how long it is held. After an ErrMemory there may be another Reply.
 func (in *Incoming) Reply(head, body []byte) error {
 	s := in.s
 	s.mu.Lock()
@@ -92,7 +94,7 @@ func (in *Incoming) Reply(head, body []byte) error {
 		s.mu.Unlock()
 		return err
 	}
-	if errors.Is(in.failure, ErrMemory) { // the client may ask again, when there is more
+	if errors.Is(in.failure, ErrMemory) && !account.IsForGood(in.failure) { // the client may ask again, when there is more
 		s.conclude(in, kindRefuse, []uint64{in.id, refusedForMemory}, cut(in.failure.Error()))
 		s.mu.Unlock()
 		return nil
@@ -100,7 +102,7 @@ func (in *Incoming) Reply(head, body []byte) error {
 	m := &in.reply
 	m.in, m.id = in, in.id
 	m.set(kindReply, head, body)
-	m.owned = len(head)
+	m.owned = m.length
 	if s.isSmall(m) {
 		s.addWhole(m)
 		s.close(in)

@@ -23,8 +23,8 @@ func TestMessagesAreKept(t *testing.T) {
 			if in.Release(); kept {
 				requests[string(b)] = b
 			}
-			if in.s.used != 0 {
-				t.Errorf("%d bytes are accounted for", in.s.used)
+			if in.s.account.Used() != 0 {
+				t.Errorf("%d bytes are accounted for", in.s.account.Used())
 			}
 			_ = in.Reply(reply, nil)
 		})

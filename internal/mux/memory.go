@@ -2,38 +2,9 @@ package mux
 
 import (
 	"fmt"
-	"math/bits"
 
-	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
-
-// use accounts for n more bytes. The mutex is held.
-func (c *conn) use(n int) error {
-	if more := c.used + n - unreserved - c.reserved; more > 0 {
-		more = max(more, step)
-		if err := c.memory.ReserveMemory(more, reserveAlways); err != nil {
-			return fmt.Errorf("%w: %w", ErrMemory, err)
-		}
-		c.reserved += more
-	}
-	c.used += n
-	return nil
-}
-
-// unuse gives them back. A little is kept for what comes next, until a tick.
-func (c *conn) unuse(n int) {
-	c.used -= n
-	if surplus := c.reserved - max(c.used-unreserved, 0); surplus > 8*step {
-		c.unreserve(surplus - 4*step)
-	}
-}
-
-func (c *conn) unreserve(n int) {
-	if n = min(n, c.reserved); n > 0 {
-		c.memory.ReleaseMemory(n)
-		c.reserved -= n
-	}
-}
 
 // inbound is a message on its way in.
 type inbound struct {
@@ -46,7 +17,7 @@ type inbound struct {
 	skip  bool // nobody wants it
 	keep  bool // who gets it wants to keep it
 	exact bool // so grown is as large as the message, and not of the pool
-	moved bool // it is with whoever waited for it, and accounted for no more
+	held  int  // what is accounted for it
 
 	reading bool // a piece is being read into it, without the mutex
 }
@@ -56,13 +27,13 @@ func (c *conn) start(in *inbound, f *frame, frame []byte) error {
 	in.total, in.got = int(f.num), f.size
 	err := f.lost
 	if err == nil && !in.skip {
-		err = c.use(cap(frame) - f.held)
+		err = c.account.Grow(cap(frame)-f.held, cap(frame))
 	}
 	if err != nil || in.skip {
-		freeBuffer(frame)
+		account.FreeBuffer(frame)
 		return err
 	}
-	f.held = 0
+	f.held, in.held = 0, cap(frame)
 	in.frame, in.buf = frame, f.body
 	if !in.whole() {
 		c.partial[in] = struct{}{}
@@ -117,7 +88,8 @@ type room struct {
 	exact bool // see inbound
 }
 
-// roomFor accounts for room for n bytes of a message, and as a rule for more.
+// roomFor accounts for room for n bytes of a message, and as a rule for more: for
+// what it is more than the room before, which is given up as soon as it is moved.
 func (c *conn) roomFor(in *inbound, n int) (r room, err error) {
 	if in.grown != nil && n <= cap(in.grown) {
 		return r, nil
@@ -127,7 +99,11 @@ func (c *conn) roomFor(in *inbound, n int) (r room, err error) {
 		r.size = min(r.size, max(growth*n, step))
 	}
 	r.exact = in.keep && r.size == in.total && r.size <= mostKept
-	return r, c.use(r.held())
+	more := r.held() - cap(in.grown)
+	if err = c.account.Grow(more, cap(in.frame)+in.total); err == nil {
+		in.held += more
+	}
+	return r, err
 }
 
 // held is how much memory it takes.
@@ -135,7 +111,7 @@ func (r room) held() int {
 	if r.exact {
 		return r.size
 	}
-	return bufferCap(r.size)
+	return account.BufferCap(r.size)
 }
 
 // with returns the room, with what has come in it.
@@ -143,7 +119,7 @@ func (r room) with(b []byte) (grown []byte) {
 	if r.exact {
 		grown = make([]byte, r.size)
 	} else {
-		grown = newBuffer(r.size)
+		grown = account.NewBuffer(r.size)
 	}
 	copy(grown, b)
 	return grown
@@ -154,8 +130,7 @@ func (c *conn) moveTo(in *inbound, grown []byte, exact bool) {
 	before := in.grown
 	in.grown, in.exact, in.buf = grown, exact, grown[:len(in.buf)]
 	if before != nil {
-		c.unuse(cap(before))
-		freeBuffer(before)
+		account.FreeBuffer(before)
 	}
 }
 
@@ -181,7 +156,7 @@ func (c *conn) drop(in *inbound) {
 	c.move(in)
 	for _, b := range []*[]byte{&in.frame, &in.grown} {
 		if *b != nil {
-			freeBuffer(*b)
+			account.FreeBuffer(*b)
 			*b = nil
 		}
 	}
@@ -190,35 +165,8 @@ func (c *conn) drop(in *inbound) {
 
 // move accounts for the message no more.
 func (c *conn) move(in *inbound) {
-	if !in.moved && in.frame != nil {
-		in.moved = true
-		c.unuse(cap(in.frame) + cap(in.grown))
-	}
-}
-
-// pooled is the largest buffer that comes from the pool: those are powers of
-// two in size, and of a large one too much would be for nothing.
-const pooled = 4 << 20
-
-// newBuffer returns one of that length, whose capacity is bufferCap's.
-func newBuffer(size int) []byte {
-	if size > pooled {
-		return make([]byte, size)
-	}
-	return pool.Get(size)[:size:bufferCap(size)]
-}
-
-// bufferCap is how much memory a new buffer takes.
-func bufferCap(size int) int {
-	if size > pooled {
-		return size
-	}
-	return 1 << bits.Len(uint(size-1))
-}
-
-// freeBuffer gives a buffer to the pool, unless it is of a size of its own.
-func freeBuffer(b []byte) {
-	if n := cap(b); n <= pooled && n&(n-1) == 0 {
-		pool.Put(b)
+	if in.held > 0 {
+		c.account.Release(in.held)
+		in.held = 0
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // Server is the side of a session that is called. Its methods are safe for
@@ -29,7 +31,7 @@ type Server struct {
 // them, when the call is over for the client or else when serve has returned:
 // with the session locked, so it must neither wait nor call it. ended is as by
 // NewClient.
-func NewServer(st Stream, mem Memory, lim Limits, serve, over func(*Incoming), ended func(error)) *Server {
+func NewServer(st Stream, mem account.Memory, lim Limits, serve, over func(*Incoming), ended func(error)) *Server {
 	s := &Server{
 		serve: serve, over: over, ended: ended, turns: make(chan bool, maxParked),
 		open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound),
@@ -57,7 +59,7 @@ func (s *Server) loop() {
 		if err == nil && s.err == nil {
 			in, over, err = s.handle(&f, buf)
 		}
-		s.unuse(f.held)
+		s.account.Release(f.held)
 		if err == io.EOF && s.calls() == 0 {
 			err = ErrIdle // the client has closed it
 		}
@@ -169,14 +171,14 @@ func (s *Server) passOver(in *Incoming) {
 // served, or the call that the client has given up.
 func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 	if !s.settled && f.kind != kindSettings {
-		freeBuffer(buf)
+		account.FreeBuffer(buf)
 		return nil, nil, fmt.Errorf("%w: it begins with a frame of kind %d, not with settings", ErrProtocol, f.kind)
 	}
 	if f.kind == kindRequest {
 		in, err = s.request(f, buf)
 		return in, nil, err
 	}
-	defer freeBuffer(buf)
+	defer account.FreeBuffer(buf)
 	if f.unsure {
 		return nil, nil, nil
 	}
@@ -240,7 +242,7 @@ func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 	keep := false
 	defer func() {
 		if !keep {
-			freeBuffer(buf)
+			account.FreeBuffer(buf)
 		}
 	}()
 	if f.id <= s.last {

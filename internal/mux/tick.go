@@ -75,7 +75,7 @@ func (c *conn) tick() {
 		return
 	}
 	c.side.ticked()
-	c.unreserve(c.reserved - max(c.used-unreserved, 0))
+	c.account.Trim()
 	c.kick(false, false)
 	c.timer.Reset(c.interval)
 }

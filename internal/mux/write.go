@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // kick makes somebody write: the caller, once, if it may wait for that, and
@@ -45,7 +45,7 @@ func (c *conn) nextPiece() bool { return !c.queue.empty() && c.pace.open() }
 func (c *conn) rests() {
 	c.writing = false
 	if cap(c.out) > readBuffer || c.err != nil {
-		pool.Put(c.out)
+		account.FreeBuffer(c.out)
 		c.out = nil
 	}
 	c.closeIfDone()
@@ -109,7 +109,7 @@ func (c *conn) write(cancellable bool) {
 			return
 		}
 	}
-	pool.Put(buf)
+	account.FreeBuffer(buf)
 	if err == nil {
 		c.wrote = true
 		return
@@ -176,7 +176,7 @@ func (c *conn) pong(f *frame) {
 // forget says that nothing of the message's memory is needed any more.
 func (c *conn) forget(m *message) {
 	c.queue.remove(m)
-	c.unuse(m.used)
+	c.account.Release(m.used)
 	m.used = 0
 	if m.sent != nil {
 		close(m.sent)
@@ -188,10 +188,13 @@ func (c *conn) forget(m *message) {
 // accounted for.
 func (c *conn) enqueue(m *message) error {
 	if m.length > smallMessage {
-		if err := c.use(m.owned); err != nil {
+		switch err := c.account.Hold(m.owned, m.owned); {
+		case err == nil:
+			m.used = m.owned
+		case m.call != nil && account.IsPassing(err): // the program's own making
+		default:
 			return err
 		}
-		m.used = m.owned
 	}
 	c.queue.push(m)
 	return nil
@@ -236,18 +239,15 @@ func (c *conn) add(k kind, numbers []uint64, body ...[]byte) {
 
 func (c *conn) room(n int) {
 	if c.out == nil {
-		c.out = pool.Get(max(n, 1<<10))[:0]
+		c.out = account.NewBuffer(max(n, 1<<10))[:0]
 	}
 	c.out = grow(c.out, n)
 }
 
-// grow makes room for n more bytes in b, a buffer of the pool.
+// grow makes room for n more bytes in b, and for more of them later.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	grown := pool.Get(max(len(b)+n, 2*cap(b)))[:len(b)]
-	copy(grown, b)
-	pool.Put(b)
-	return grown
+	return account.GrowBuffer(b, max(n, 2*cap(b)-len(b)))
 }

@@ -3,13 +3,11 @@ package wire
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
-
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
@@ -36,16 +34,6 @@ const (
 	mostKept = 1 << 20
 )
 
-// Memory accounts for what is buffered; a libp2p stream's scope is one.
-type Memory interface {
-	ReserveMemory(size int, prio uint8) error
-	ReleaseMemory(size int)
-}
-
-// reserveAlways is libp2p's network.ReservationPriorityAlways: up to the limit
-// itself, for what is reserved here is memory about to be used.
-const reserveAlways = 255
-
 // Stream is the part of a libp2p stream that is used here.
 type Stream interface {
 	io.ReadWriter
@@ -59,10 +47,20 @@ type Conn struct {
 }
 
 // Init makes c read and write st; see those of the two.
-func (c *Conn) Init(st Stream, mem Memory, stall time.Duration) {
+func (c *Conn) Init(st Stream, mem account.Memory, stall time.Duration) {
 	c.R.Init(st, mem, stall)
 	c.W.Init(st, mem, stall)
 }
+
+// Share makes both borrow from what their peer is lent.
+func (c *Conn) Share(s account.Share) {
+	c.R.mem.Share(s)
+	c.W.mem.Share(s)
+}
+
+// StopWaiting ends a wait of the reader's for memory, and makes later ones fail.
+// It may be called at any time.
+func (c *Conn) StopWaiting() { c.R.mem.Stop() }
 
 // Close gives back what both hold. No other call may be running.
 func (c *Conn) Close() {
@@ -74,35 +72,8 @@ func (c *Conn) Close() {
 // time.
 func (c *Conn) Moved() int64 { return c.R.seen.Load() + c.W.sent.Load() }
 
-// account holds a reservation that follows the size of a buffer.
-type account struct {
-	mem      Memory
-	reserved int
-}
-
-// grow reserves for a buffer of the given size.
-func (a *account) grow(size int) error {
-	n := size - unreserved - a.reserved
-	if n <= 0 {
-		return nil
-	}
-	if err := a.mem.ReserveMemory(n, reserveAlways); err != nil {
-		return fmt.Errorf("%w: %w", ErrMemory, err)
-	}
-	a.reserved += n
-	return nil
-}
-
-// release gives everything back.
-func (a *account) release() {
-	if a.reserved > 0 {
-		a.mem.ReleaseMemory(a.reserved)
-		a.reserved = 0
-	}
-}
-
-// ErrMemory wraps the refusal of a Memory.
-var ErrMemory = errors.New("no memory granted")
+// ErrMemory is what the refusals of memory are.
+var ErrMemory = account.ErrMemory
 
 // ErrStalled says that the other side made no progress for too long.
 var ErrStalled = errors.New("no progress")
@@ -123,7 +94,7 @@ const (
 // concurrent use.
 type Reader struct {
 	src  io.Reader
-	mem  account
+	mem  account.Account
 	dog  Watchdog
 	seen atomic.Int64 // bytes read so far
 	buf  []byte
@@ -137,8 +108,9 @@ type Reader struct {
 
 // Init makes r read from st, account to mem, and wait no longer than stall
 // where its pace says so. Close gives back what it holds.
-func (r *Reader) Init(st Stream, mem Memory, stall time.Duration) {
-	r.src, r.mem.mem = st, mem
+func (r *Reader) Init(st Stream, mem account.Memory, stall time.Duration) {
+	r.src = st
+	r.mem.Init(mem, unreserved, 0)
 	r.dog.Init(st, false, stall)
 }
 
@@ -173,9 +145,27 @@ func (r *Reader) NextToKeep(l msgpack.Limits, pace Pace, keep bool) (v []byte, k
 	if err != nil || !r.exact || r.r < r.w {
 		return v, false, err
 	}
-	r.mem.release()
+	r.mem.Close()
 	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
 	return v, true, nil
+}
+
+// Done says that the last value is not needed any more. Where others may wait for
+// the memory that it was read into, that is given back at once.
+func (r *Reader) Done() {
+	if !r.mem.InDebt() {
+		return
+	}
+	rest := r.buf[r.r:r.w]
+	size := max(len(rest), firstBuffer)
+	if size >= len(r.buf) {
+		return
+	}
+	buf := account.NewBuffer(size)
+	copy(buf, rest)
+	r.free()
+	r.mem.Release(r.mem.Used() - size)
+	r.buf, r.r, r.w, r.exact = buf, 0, len(rest), false
 }
 
 // Buffered is Next where that needs no waiting; ok tells.
@@ -230,18 +220,15 @@ func (r *Reader) Discard(n int) error {
 
 // Close returns the buffer and its reservation. No other call may be running.
 func (r *Reader) Close() {
-	if r.buf == nil {
-		return
-	}
-	r.mem.release()
+	r.mem.Close()
 	r.free()
 	r.buf, r.r, r.w, r.exact = nil, 0, 0, false
 }
 
-// free gives the buffer to the pool, unless it is of a size of its own.
+// free gives the buffer to the pool, unless it is to be kept.
 func (r *Reader) free() {
-	if r.buf != nil && !r.exact {
-		pool.Put(r.buf)
+	if !r.exact {
+		account.FreeBuffer(r.buf)
 	}
 }
 
@@ -314,14 +301,15 @@ func (r *Reader) room(l msgpack.Limits) error {
 		grown = 4 * have
 	}
 	size := max(int(min(grown, uint64(l.Bytes))), len(r.buf)+1, firstBuffer)
-	if err := r.mem.grow(size); err != nil {
+	whole := max(size, int(min(need, uint64(l.Bytes))))
+	if err := r.mem.GrowOrWait(size-r.mem.Used(), whole); err != nil {
 		return err
 	}
 	var buf []byte
 	if exact {
 		buf = make([]byte, size)
 	} else {
-		buf = pool.Get(size)
+		buf = account.NewBuffer(size)
 	}
 	copy(buf, r.buf[:r.w])
 	r.free()

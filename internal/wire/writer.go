@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	pool "github.com/libp2p/go-buffer-pool"
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 const (
@@ -27,9 +27,13 @@ const (
 // Writer collects what is to be sent and writes it in large pieces. Append to
 // B, then Flush. Not safe for concurrent use.
 type Writer struct {
-	B   []byte
+	B []byte
+	// Own is for messages of this program's own making, not at a peer's request:
+	// they are refused only if they would be too large in any case.
+	Own bool
+
 	dst io.Writer
-	mem account
+	mem account.Account
 	dog Watchdog
 
 	sent atomic.Int64 // bytes written so far
@@ -37,8 +41,9 @@ type Writer struct {
 
 // Init makes w write to st, account to mem, and wait no longer than stall for
 // each piece to be taken. Close gives back what it holds.
-func (w *Writer) Init(st Stream, mem Memory, stall time.Duration) {
-	w.B, w.dst, w.mem.mem = pool.Get(firstBuffer)[:0], st, mem
+func (w *Writer) Init(st Stream, mem account.Memory, stall time.Duration) {
+	w.B, w.dst = account.NewBuffer(firstBuffer)[:0], st
+	w.mem.Init(mem, unreserved, 0)
 	w.dog.Init(st, true, stall)
 }
 
@@ -49,34 +54,48 @@ func (w *Writer) Flush() error {
 	if len(w.B) == 0 {
 		return nil
 	}
-	err := w.mem.grow(cap(w.B))
+	err := w.hold(cap(w.B))
 	if err == nil {
 		err = w.write(w.B)
 	}
 	w.B = w.B[:0]
-	if cap(w.B) > 2*FlushSize || err != nil {
+	if cap(w.B) > 2*FlushSize || w.mem.InDebt() || err != nil {
 		w.Close()
-		w.B = pool.Get(firstBuffer)[:0]
+		w.B = account.NewBuffer(firstBuffer)[:0]
+	}
+	return err
+}
+
+// hold counts a buffer, or what else is kept until it is written.
+func (w *Writer) hold(size int) error {
+	n := size - w.mem.Used()
+	if n <= 0 {
+		return nil
+	}
+	err := w.mem.Hold(n, size)
+	if w.Own && account.IsPassing(err) {
+		return nil
 	}
 	return err
 }
 
 // FlushWith writes what has been collected and body after it, in one write if
-// that is small. A body that the user holds anyway is not accounted for.
+// that is small. A body that the user holds anyway is not accounted for: a caller
+// does until its call is over, while a method's reply is held for the peer alone.
 func (w *Writer) FlushWith(body []byte, users bool) error {
 	if len(w.B)+len(body) <= FlushSize {
-		w.B = append(Grow(w.B, len(body)), body...)
+		w.B = append(account.GrowBuffer(w.B, len(body)), body...)
 		return w.Flush()
 	}
 	held := cap(w.B)
 	if !users {
 		held += len(body)
 	}
-	err := w.mem.grow(held)
+	err := w.hold(held)
 	if err == nil {
 		if len(w.B) > 0 {
 			n := max(withHead-len(w.B), 0)
-			w.B = append(Grow(w.B, n), body[:n]...)
+			w.B = append(account.GrowBuffer(w.B, n), body[:n]...)
 			body = body[n:]
 		}
 		err = w.write(w.B)
@@ -85,27 +104,15 @@ func (w *Writer) FlushWith(body []byte, users bool) error {
 		err = w.write(body)
 	}
 	w.Close() // the body is the caller's again
-	w.B = pool.Get(firstBuffer)[:0]
+	w.B = account.NewBuffer(firstBuffer)[:0]
 	return err
-}
-
-// Grow makes room for n more bytes in b, a buffer of the pool.
-func Grow(b []byte, n int) []byte {
-	if cap(b)-len(b) >= n {
-		return b
-	}
-	grown := pool.Get(len(b) + n)
-	copy(grown, b)
-	n = len(b)
-	pool.Put(b)
-	return grown[:n]
 }
 
 // Close returns the buffer and its reservation. No other call may be running.
 func (w *Writer) Close() {
-	pool.Put(w.B)
+	account.FreeBuffer(w.B)
 	w.B = nil
-	w.mem.release()
+	w.mem.Close()
 }
 
 func (w *Writer) write(b []byte) error {

@@ -306,19 +306,3 @@ func TestWriterStall(t *testing.T) {
 		}
 	}
 }
-
-func TestGrow(t *testing.T) {
-	t.Parallel()
-	for _, have := range []int{0, 1, 100, firstBuffer, 1e5} {
-		for _, more := range []int{0, 1, firstBuffer, 1e5} {
-			want := noise(have)
-			b := wire.Grow(slices.Clone(want), more)
-			if !bytes.Equal(b, want) || cap(b)-len(b) < more {
-				t.Errorf("%d and %d more: length %d, capacity %d", have, more, len(b), cap(b))
-			}
-			if again := wire.Grow(b, more); have+more > 0 && &again[:1][0] != &b[:1][0] {
-				t.Errorf("%d and %d more: grown without need", have, more)
-			}
-		}
-	}
-}
