@@ -290,12 +290,12 @@ func TestRatios(t *testing.T) {
 }
 
 // Each turn of a round is a different process's, with as many operations as the
-// slowest does in the time of a turn; who is last in a round is first in the next.
+// slowest does in the time of a turn, and the next round's order is the reverse.
 func TestProcessesTakeTurns(t *testing.T) {
 	t.Parallel()
 	type asked struct{ side, n int }
 	var log []asked // by one process at a time
-	m := &match{bench: &bench{config: config{time: time.Millisecond}}}
+	var sides []*process
 	for side := range 3 {
 		in, requests := io.Pipe()
 		replies, out := io.Pipe()
@@ -316,19 +316,22 @@ func TestProcessesTakeTurns(t *testing.T) {
 			_ = requests.Close()
 			<-done
 		}()
-		m.sides = append(m.sides, &process{requests: json.NewEncoder(requests), replies: json.NewDecoder(replies)})
+		sides = append(sides, &process{requests: json.NewEncoder(requests), replies: json.NewDecoder(replies)})
 	}
-	all, err := m.cell(t.Context(), "a cell", 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []asked{{0, 0}, {1, 0}, {2, 0}, {0, 10}, {1, 10}, {2, 10}, {2, 10}, {1, 10}, {0, 10}, {0, 10}, {1, 10}, {2, 10}}
-	if !slices.Equal(log, want) {
-		t.Errorf("%v, not %v", log, want)
-	}
-	for side, turns := range all {
-		if len(turns) != 3 || turns[0].NS != float64(side) || turns[2].NS != float64(side) {
-			t.Errorf("side %d: %+v", side, turns)
+	for round := range 3 {
+		results, err := takeTurns(sides, round, "a cell", time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for side, r := range results {
+			if r.NS != float64(side) {
+				t.Errorf("side %d: %+v", side, r)
+			}
+		}
+	}
+	forth := []asked{{0, 0}, {1, 0}, {2, 0}, {0, 10}, {1, 10}, {2, 10}}
+	back := []asked{{2, 0}, {1, 0}, {0, 0}, {2, 10}, {1, 10}, {0, 10}}
+	if want := slices.Concat(forth, back, forth); !slices.Equal(log, want) {
+		t.Errorf("%v, not %v", log, want)
 	}
 }
