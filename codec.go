@@ -135,14 +135,6 @@ func decodeReply(b []byte, into any, keep bool, l *Limits) error {
 		}
 		return err
 	}
-	if _, raw := into.(*[]byte); raw {
-		var data []byte
-		if err := decode(b, &data, keep, l); err != nil {
-			return err
-		}
-		*into.(*[]byte) = data
-		return nil
-	}
 	p := reflect.New(reply.Type())
 	if err := decode(b, p.Interface(), keep, l); err != nil {
 		return err

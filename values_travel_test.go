@@ -174,6 +174,30 @@ func TestAPartThatIsThereAndCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 	}
 }
 
+// What a peer of another program sends for a part that only nil can stand for is
+// refused before anything is made of it.
+func TestWhatStandsInPlaceOfNilIsRefused(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		if err := s.server.RegisterName("Svc", echoing[partly]{}); err != nil {
+			t.Fatal(err)
+		}
+		for field, v := range map[string]any{"Wake": []int{1}, "Hook": 1, "Err": "x", "Deep.Deep.Wake": 1, "List[1]": 1} {
+			name, rest, nested := strings.Cut(field, ".")
+			sent := map[string]any{name: v}
+			switch {
+			case nested:
+				sent = map[string]any{name: map[string]any{"Deep": map[string]any{rest[len("Deep."):]: v}}}
+			case field == "List[1]":
+				sent = map[string]any{"List": []any{nil, v}}
+			}
+			err := s.client.Call(s.dest, "Svc", "Echo", sent, new(partly))
+			checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "the argument's type rpc_test.partly cannot travel", "field "+field+" is ")
+		}
+	})
+}
+
 func TestAReplyWithAPartThatCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	overRemote(t, func(t *testing.T, tr transport) {
@@ -209,7 +233,7 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 	if err := errors.Join(
 		server.RegisterName("Svc", echoing[partly]{}),
 		handled.Handle(server, func(context.Context, int) (onlyErr, error) { return onlyErr{}, nil }),
-		plainly.Handle(server, func(_ context.Context, p plain) (plain, error) { return p, nil }),
+		plainly.Handle(server, func(_ context.Context, p plain) (plain, error) { return plain{N: p.N + p.n}, nil }),
 	); err != nil {
 		t.Fatal(err)
 	}
