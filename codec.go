@@ -149,14 +149,6 @@ func decodeReply(m message, into any, l *Limits, h *holding) error {
 		}
 		return err
 	}
-	if _, raw := into.(*[]byte); raw {
-		var data []byte
-		if _, err := decode(m, &data, l, h); err != nil {
-			return err
-		}
-		*into.(*[]byte) = data
-		return nil
-	}
 	p := reflect.New(reply.Type())
 	if _, err := decode(m, p.Interface(), l, h); err != nil {
 		return err

@@ -174,6 +174,30 @@ func TestAPartThatIsThereAndCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 	}
 }
 
+// What a peer of another program sends for a part that only nil can stand for is
+// refused before anything is made of it.
+func TestWhatStandsInPlaceOfNilIsRefused(t *testing.T) {
+	t.Parallel()
+	overRemote(t, func(t *testing.T, tr transport) {
+		s := tr.setup(t, options{})
+		if err := s.server.RegisterName("Svc", echoing[partly]{}); err != nil {
+			t.Fatal(err)
+		}
+		for field, v := range map[string]any{"Wake": []int{1}, "Hook": 1, "Err": "x", "Deep.Deep.Wake": 1, "List[1]": 1} {
+			name, rest, nested := strings.Cut(field, ".")
+			sent := map[string]any{name: v}
+			switch {
+			case nested:
+				sent = map[string]any{name: map[string]any{"Deep": map[string]any{rest[len("Deep."):]: v}}}
+			case field == "List[1]":
+				sent = map[string]any{"List": []any{nil, v}}
+			}
+			err := s.client.Call(s.dest, "Svc", "Echo", sent, new(partly))
+			checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "the argument's type rpc_test.partly cannot travel", "field "+field+" is ")
+		}
+	})
+}
+
 func TestAReplyWithAPartThatCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	overRemote(t, func(t *testing.T, tr transport) {
@@ -245,8 +269,8 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 
 // refusingForm refuses what it makes of its zero value, by an error, or by a panic.
 type (
-	refusingForm  struct{ s string }
-	panicking struct{ s string }
+	refusingForm struct{ s string }
+	panicking    struct{ s string }
 )
 
 func (r refusingForm) MarshalBinary() ([]byte, error) { return []byte("<" + r.s + ">"), nil }
