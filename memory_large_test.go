@@ -22,6 +22,12 @@ func (Echoes) Bytes(_ context.Context, in []byte, out *[]byte) error {
 	return nil
 }
 
+// First replies with a byte of what it gets.
+func (Echoes) First(_ context.Context, in []byte, out *[]byte) error {
+	*out = in[:1]
+	return nil
+}
+
 func (Echoes) String(_ context.Context, in string, out *string) error {
 	*out = in
 	return nil

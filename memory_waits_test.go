@@ -1,0 +1,182 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+const (
+	littleSize = 1 << 20
+	// manyLittle of littleSize are more than libp2p grants littleMemory and the
+	// library lends: some wait.
+	manyLittle = 24
+)
+
+// littleMemory grants all streams of a peer the memory of one message.
+var littleMemory = rcmgr.PartialLimitConfig{
+	ProtocolPeer: forBoth(rcmgr.ResourceLimits{Memory: littleSize + 64<<10}),
+}
+
+var littleMessages = rpc.Limits{MessageSize: littleSize + 64}
+
+// Messages that wait for one another's memory all arrive, whichever is whole
+// first, and small ones pass by. Not parallel, for it looks at all goroutines.
+func TestMessagesWaitForMemory(t *testing.T) {
+	a, b := newHost(t), limitedHost(t, littleMemory)
+	connect(t, a, b)
+	serve(t, b, Echoes{}, rpc.WithServerLimits(littleMessages))
+	data := bytes.Repeat([]byte{7}, littleSize)
+	encoded := plainBytes(data)
+	const last = 200 << 10
+	rest := make(chan struct{})
+	results := make(chan error, manyLittle)
+	for range manyLittle {
+		c, err := plainClient(testContext(t), a, b.ID(), "Svc", "First")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			err := c.send(encoded[:littleSize-last])
+			<-rest
+			if err == nil {
+				err = c.send(encoded[littleSize-last:])
+			}
+			var out []byte
+			if err == nil {
+				out, err = c.reply()
+			}
+			if err == nil && !bytes.Equal(out, data[:1]) {
+				err = fmt.Errorf("%d bytes came back", len(out))
+			}
+			results <- err
+		}()
+	}
+	eventually(t, "some wait for memory", func() bool { return waitForMemory() > manyLittle/4 })
+	for _, tr := range transports[1:] {
+		c := tr.client(t, a)
+		multiplies(t, c, b.ID())
+		_ = c.Close()
+	}
+	close(rest)
+	for range manyLittle {
+		if err := take(t, "a call ends", results); err != nil {
+			t.Error(err)
+		}
+	}
+	released(t, b)
+}
+
+// waitForMemory is how many messages do.
+func waitForMemory() (n int) {
+	for _, stack := range libraryGoroutines() {
+		if strings.Contains(stack, "account.(*Peers).wait(") {
+			n++
+		}
+	}
+	return n
+}
+
+// A call that waits for memory ends with its context, and with its client. Not
+// parallel, for it looks at all goroutines.
+func TestWaitForMemoryEndsWithTheCall(t *testing.T) {
+	for _, end := range []string{"context", "client", "server"} {
+		t.Run(end, func(t *testing.T) {
+			a, b := limitedHost(t, littleMemory), newHost(t)
+			connect(t, a, b)
+			b.SetStreamHandler(testProtocol, func(st network.Stream) {
+				_, _ = st.Write(cat("\x80", string(plainBytes(make([]byte, littleSize)))[:littleSize-200<<10]))
+				_, _ = io.Copy(io.Discard, st) // and no more of it comes
+			})
+			c := newClient(t, a, rpc.WithClientLimits(littleMessages))
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			results := make(chan error, manyLittle)
+			for range manyLittle {
+				go func() {
+					var reply []byte
+					results <- c.CallContext(ctx, b.ID(), "Svc", "Bytes", 1, &reply)
+				}()
+			}
+			eventually(t, "some wait for memory", func() bool { return waitForMemory() > manyLittle/4 })
+			switch end {
+			case "context":
+				cancel()
+			case "client":
+				_ = c.Close()
+			case "server":
+				_ = b.Close()
+			}
+			for range manyLittle {
+				err := take(t, "the call ends", results)
+				if end == "context" && !errors.Is(err, context.Canceled) || err == nil {
+					t.Errorf("a call ends with %v", err)
+				}
+			}
+			released(t, a)
+		})
+	}
+}
+
+// A message that libp2p would grant no memory if there were no other is an error
+// that names the limit, and that a retry would meet again.
+func TestTooLargeForMemory(t *testing.T) {
+	t.Parallel()
+	little := rcmgr.ResourceLimits{Memory: littleSize}
+	for name, c := range map[string]struct {
+		limits rcmgr.PartialLimitConfig
+		says   string
+	}{
+		"a stream":            {rcmgr.PartialLimitConfig{Stream: little}, "one stream sets it (Stream of"},
+		"the service's peer":  {rcmgr.PartialLimitConfig{ServicePeer: map[string]rcmgr.ResourceLimits{rpc.ServiceName: little}}, "(ServicePeer of"},
+		"the service":         {rcmgr.PartialLimitConfig{Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: little}}, "(Service of"},
+		"the protocol's peer": {rcmgr.PartialLimitConfig{ProtocolPeer: forBoth(little)}, "(ProtocolPeer of"},
+		"the protocol":        {rcmgr.PartialLimitConfig{Protocol: forBoth(little)}, "(Protocol of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			overRemote(t, func(t *testing.T, tr transport) {
+				for _, at := range []string{"server", "client"} {
+					a, b := newHost(t), limitedHost(t, c.limits)
+					if at == "client" {
+						a, b = b, a
+					}
+					connect(t, a, b)
+					s := serve(t, b, Echoes{})
+					mustHandle(t, s, rpc.NewMethod[int, []byte]("Typed", "Give"), func(_ context.Context, n int) ([]byte, error) {
+						return make([]byte, n), nil
+					})
+					client := tr.client(t, a)
+					check := func(what string, err error) {
+						t.Helper()
+						if rpc.CodeOf(err) != rpc.CodeResourceExhausted || unsent(err) ||
+							!strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), what) {
+							t.Errorf("%s, %s: unsent %v: %v", at, what, unsent(err), err)
+						}
+					}
+					for form, call := range unaryEchoes {
+						if at == "client" && strings.Contains(form, "bytes") {
+							continue // they are its caller's
+						}
+						_, err := call(testContext(t), client, b, make([]byte, 4*littleSize))
+						check("argument", err)
+					}
+					_, err := rpc.NewMethod[int, []byte]("Typed", "Give").Call(testContext(t), client, b.ID(), 4*littleSize)
+					check("reply", err)
+					multiplies(t, client, b.ID())
+					_ = client.Close()
+					released(t, a, b)
+				}
+			})
+		})
+	}
+}
