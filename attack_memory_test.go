@@ -30,7 +30,7 @@ const (
 
 // The terms of the formula, in bytes.
 const (
-	messagesTerm = attackGranted + 5*attackMessage + 2<<20
+	messagesTerm = attackGranted + 9*attackMessage + 2<<20
 	decodedTerm  = attackDecoded
 	callsTerm    = attackCalls * 64 << 10
 	streamsTerm  = attackCalls * (2*max(256<<10, attackBuffer*16<<10) + 128<<10)
@@ -75,6 +75,12 @@ func (v *victim) TakeBigs(ctx context.Context, _ <-chan []Big, _ chan<- int) err
 	return v.hold(ctx, nil)
 }
 
+// Drop takes an argument, and does nothing with it.
+func (v *victim) Drop(ctx context.Context, in <-chan []Big, _ chan<- int) error {
+	<-in
+	return v.hold(ctx, nil)
+}
+
 // Give replies as long as somebody takes it.
 func (v *victim) Give(ctx context.Context, _ <-chan int, out chan<- []byte) error {
 	v.begun.Add(1)
@@ -95,6 +101,10 @@ func (v *victim) handle(t *testing.T, s *rpc.Server) {
 			return 0, v.hold(ctx, nil)
 		}),
 		rpc.NewClientStream[[]Big, int]("Typed", "TakeBigs").Handle(s, func(ctx context.Context, _ *rpc.Receiver[[]Big]) (int, error) {
+			return 0, v.hold(ctx, nil)
+		}),
+		rpc.NewClientStream[[]Big, int]("Typed", "Drop").Handle(s, func(ctx context.Context, in *rpc.Receiver[[]Big]) (int, error) {
+			_, _ = in.Receive(ctx)
 			return 0, v.hold(ctx, nil)
 		}),
 		rpc.NewDuplex[int, []byte]("Typed", "Give").Handle(s, func(ctx context.Context, _ *rpc.Receiver[int], out *rpc.Sender[[]byte]) error {
@@ -159,8 +169,9 @@ func (k *attacker) hold(method string, args any) {
 // declared is the head of bytes, of which as many are to come as a message has.
 func declared(n int) string { return string(binary.BigEndian.AppendUint32([]byte{0xdb}, uint32(n))) }
 
-// sessionOf is what a client writes that makes requests, each in pieces.
-func sessionOf(requests ...[]byte) []byte {
+// sessionOf is what a client writes that makes requests, each in pieces, of which
+// the last do not come.
+func sessionOf(missing int, requests ...[]byte) []byte {
 	frame := func(b []byte, kind byte, numbers []uint64, body []byte) []byte {
 		head := []byte{kind}
 		for _, n := range numbers {
@@ -171,14 +182,10 @@ func sessionOf(requests ...[]byte) []byte {
 	}
 	b := []byte{1, 1} // settings
 	for i, r := range requests {
-		id, first := uint64(i+1), true
-		for piece := range slices.Chunk(r, 32<<10) {
-			if first {
-				b = frame(b, 2, []uint64{id, max(uint64(len(r)), 0)}, piece)
-			} else {
-				b = frame(b, 4, []uint64{id}, piece)
-			}
-			first = false
+		pieces := slices.Collect(slices.Chunk(r, 32<<10))
+		b = frame(b, 2, []uint64{uint64(i + 1), uint64(len(r))}, pieces[0])
+		for _, piece := range pieces[1 : len(pieces)-missing] {
+			b = frame(b, 4, []uint64{uint64(i + 1)}, piece)
 		}
 	}
 	return b
@@ -200,7 +207,7 @@ var attacks = []struct {
 	bound int
 	run   func(k *attacker)
 }{
-	{"half messages", messagesTerm + callsTerm, func(k *attacker) {
+	{"half messages", messagesTerm + callsTerm + unreadTerm, func(k *attacker) {
 		most := attackMessage - 1000
 		half := request(ofUnary, "Svc", "Bytes", declared(most)+string(make([]byte, most-1000)))
 		for range attackCalls {
@@ -210,8 +217,8 @@ var attacks = []struct {
 	{"half messages on sessions", messagesTerm + callsTerm + sessionsTerm/16, func(k *attacker) {
 		most := attackMessage - 1000
 		for range 4 {
-			b := sessionOf(slices.Repeat([][]byte{request(ofUnary, "Svc", "Bytes", declared(most)+string(make([]byte, most)))}, attackCalls/4)...)
-			k.say(sessions, b[:len(b)-1])
+			most := request(ofUnary, "Svc", "Bytes", declared(most)+string(make([]byte, most)))
+			k.say(sessions, sessionOf(1, slices.Repeat([][]byte{most}, attackCalls/4)...))
 		}
 	}},
 	{"containers of empty ones", decodedTerm + callsTerm + sessionsTerm/64, func(k *attacker) {
@@ -230,7 +237,7 @@ var attacks = []struct {
 		k.until("all methods have replied", func() bool { return k.begun.Load() == attackCalls })
 	}},
 	{"replies that nobody reads on a session", messagesTerm + callsTerm + sessionsTerm/64, func(k *attacker) {
-		k.say(sessions, sessionOf(slices.Repeat([][]byte{request(ofUnary, "Svc", "Reply", "\x00")}, attackCalls)...))
+		k.say(sessions, sessionOf(0, slices.Repeat([][]byte{request(ofUnary, "Svc", "Reply", "\x00")}, attackCalls)...))
 		k.until("all methods have replied", func() bool { return k.begun.Load() == attackCalls })
 	}},
 	{"streams of replies that nobody reads", messagesTerm + callsTerm + streamsTerm + unreadTerm, func(k *attacker) {
@@ -263,6 +270,13 @@ var attacks = []struct {
 		}
 		k.until("all methods run", func() bool { return k.begun.Load() == attackCalls })
 	}},
+	{"streams of items that are dropped", callsTerm + attackCalls*128<<10, func(k *attacker) {
+		item := "\xdc\x03\xe8" + string(slices.Repeat([]byte{0xc0}, 1000))
+		for i := range attackCalls {
+			k.say(extended, request(ofStream, []string{"Svc", "Typed"}[i%2], "Drop", item))
+			k.until("the method has taken it", func() bool { return k.begun.Load() == int64(i+1) })
+		}
+	}},
 	{"headers", callsTerm, func(k *attacker) {
 		pair := str("k") + str(string(make([]byte, 7<<10)))
 		for range 2 * attackCalls {
@@ -273,7 +287,7 @@ var attacks = []struct {
 		pair := str("k") + str(string(make([]byte, 7<<10)))
 		for i := range 80 {
 			r := cat("\x84", str("Name"), str("Svc"), str("Method"), str(fmt.Sprint("No", i)), str("Kind"), ofUnary, str("Metadata"), "\x81", pair, "\x00")
-			k.say(sessions, sessionOf(slices.Repeat([][]byte{r}, 30)...))
+			k.say(sessions, sessionOf(0, slices.Repeat([][]byte{r}, 30)...))
 		}
 	}},
 }
