@@ -5,11 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
@@ -49,7 +50,7 @@ func (c comparison) check(others bool) error {
 
 // compare prints how the times of two builds compare, cell by cell.
 func (b *bench) compare(ctx context.Context, c comparison) (err error) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt) // an interrupt leaves nothing behind
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM) // an interrupt leaves nothing behind
 	defer stop()
 	began := time.Now()
 	temp, err := os.MkdirTemp("", "rpc-compare")
@@ -61,18 +62,17 @@ func (b *bench) compare(ctx context.Context, c comparison) (err error) {
 	if err != nil {
 		return err
 	}
-	m := &match{bench: b}
-	defer m.stop()
-	if err := m.start(ctx, builds, c.noise); err != nil {
-		return err
+	if c.noise {
+		builds = slices.Concat(builds, builds)
 	}
-	cells, err := m.cells()
+	m := &match{b, builds}
+	cells, err := m.cells(ctx)
 	if err != nil {
 		return err
 	}
-	about := time.Duration(len(cells)*len(m.sides)*(b.rounds+1)) * b.time
+	about := time.Duration(len(cells)*len(builds)*b.rounds) * b.time
 	fmt.Fprintf(b.out, "%s\n\nbase: %s; new: %s; %d cells, in about %v\n", b.machine, builds[0].name, builds[1].name, len(cells),
-		(about * 3 / 2).Round(time.Second))
+		(about * 2).Round(time.Second))
 	results, err := m.play(ctx, "Times compared", cells, b.rounds)
 	if err != nil {
 		return err
@@ -112,36 +112,39 @@ func (c comparison) build(ctx context.Context, temp string) ([]build, error) {
 	return []build{base, other}, err
 }
 
-// match is processes that take turns: the base's, the other's, and for the noise
-// another one of each.
+// match has processes of builds take turns: of the base's, the other's, and for
+// the noise of each of them again.
 type match struct {
 	*bench
-	sides []*process
+	builds []build
 }
 
-func (m *match) start(ctx context.Context, builds []build, noise bool) error {
-	if noise {
-		builds = slices.Concat(builds, builds)
+// start runs a process of each build.
+func (m *match) start(ctx context.Context) (sides []*process, stop func(), err error) {
+	stop = func() {
+		for _, p := range sides {
+			p.stop()
+		}
 	}
-	for _, b := range builds {
+	for _, b := range m.builds {
 		p, err := b.start(ctx)
 		if err != nil {
-			return err
+			stop()
+			return nil, nil, err
 		}
-		m.sides = append(m.sides, p)
+		sides = append(sides, p)
 	}
-	return nil
-}
-
-func (m *match) stop() {
-	for _, p := range m.sides {
-		p.stop()
-	}
+	return sides, stop, nil
 }
 
 // cells are those that were asked for.
-func (m *match) cells() ([]string, error) {
-	r, err := m.sides[0].ask(rig.Request{})
+func (m *match) cells(ctx context.Context) ([]string, error) {
+	p, err := m.builds[0].start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	r, err := p.ask(rig.Request{})
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +155,14 @@ func (m *match) cells() ([]string, error) {
 	return cells, nil
 }
 
-// compared is a cell's turns, by side.
+// compared is a cell's turns, by build.
 type compared struct {
 	name   string
 	turns  []turns
 	versus // the other with the base
 }
 
-// again is each build's second process compared with its first; empty without
-// them.
+// again is each build compared with itself; empty without -noise.
 func (c compared) again() []versus {
 	var all []versus
 	for i := 2; i < len(c.turns); i++ {
@@ -180,57 +182,83 @@ func suspects(all []compared) []string {
 	return names
 }
 
-// play has all sides take turns at all cells, and prints a table.
+// play has all builds take turns at all cells, and prints a table.
 func (m *match) play(ctx context.Context, title string, cells []string, rounds int) ([]compared, error) {
+	all := make([]compared, len(cells))
+	for i, name := range cells {
+		all[i] = compared{name: name, turns: make([]turns, len(m.builds))}
+	}
+	for round := range rounds {
+		began := time.Now()
+		if err := m.round(ctx, round, all); err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(os.Stderr, "round %d of %d took %v\n", round+1, rounds, time.Since(began).Round(time.Millisecond))
+	}
 	columns := []string{"", "base", ":from to", "new", ":from to", "ratio", "paired", "p", "allocations", "new"}
-	if len(m.sides) > 2 {
+	if len(m.builds) > 2 {
 		columns = append(columns, "base again", "new again")
 	}
 	m.table(title, "", columns...)
-	var all []compared
-	for _, name := range cells {
-		c := compared{name: name}
-		var err error
-		if c.turns, err = m.cell(ctx, name, rounds); err != nil {
-			return nil, err
-		}
-		c.versus = compareTurns(c.turns[0], c.turns[1])
-		m.comparedRow(c)
-		all = append(all, c)
+	for i := range all {
+		all[i].versus = compareTurns(all[i].turns[0], all[i].turns[1])
+		m.comparedRow(all[i])
 	}
 	return all, nil
 }
 
-// cell has all sides take turns at one cell. All have the same number of
-// operations in a turn, and in every other round the order is reversed.
-func (m *match) cell(ctx context.Context, name string, rounds int) ([]turns, error) {
-	n := 0
-	for i, p := range m.sides {
-		r, err := p.ask(rig.Request{Cell: name, Time: m.time})
+// round has each build take one turn at each cell, cell after cell, in processes of
+// its own: one process of a build can be a tenth slower than another for as long
+// as it lives, by where its memory happens to be, which many turns would not show.
+func (m *match) round(ctx context.Context, round int, all []compared) error {
+	sides, stop, err := m.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for i := range all {
+		results, err := takeTurns(sides, round, all[i].name, m.time)
+		if err != nil {
+			return err
+		}
+		for side, r := range results {
+			all[i].turns[side] = append(all[i].turns[side], r)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeTurns has processes warm up and then take a turn each at a cell, one after
+// the other, with the same number of operations: as many as the slowest does in d.
+// In every other round the order is reversed.
+func takeTurns(sides []*process, round int, cell string, d time.Duration) ([]rig.Result, error) {
+	order := make([]int, len(sides))
+	for i := range order {
+		order[i] = i
+	}
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	n := math.MaxInt
+	for _, side := range order {
+		r, err := sides[side].ask(rig.Request{Cell: cell, Time: d})
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 || r.N < n {
-			n = r.N
-		}
+		n = min(n, r.N)
 	}
-	all := make([]turns, len(m.sides))
-	for round := range rounds {
-		for i := range m.sides {
-			if round%2 == 1 {
-				i = len(m.sides) - 1 - i
-			}
-			r, err := m.sides[i].ask(rig.Request{Cell: name, N: n})
-			if err != nil {
-				return nil, err
-			}
-			all[i] = append(all[i], r.Result)
-		}
-		if err := ctx.Err(); err != nil {
+	results := make([]rig.Result, len(sides))
+	for _, side := range order {
+		r, err := sides[side].ask(rig.Request{Cell: cell, N: n})
+		if err != nil {
 			return nil, err
 		}
+		results[side] = r.Result
 	}
-	return all, nil
+	return results, nil
 }
 
 func (m *match) comparedRow(c compared) {
@@ -250,7 +278,7 @@ func (m *match) comparedRow(c compared) {
 // summary prints the means over all cells.
 func (m *match) summary(all []compared) {
 	var medians, paired []float64
-	again := make([][]float64, len(m.sides)-2)
+	again := make([][]float64, len(m.builds)-2)
 	for _, c := range all {
 		medians, paired = append(medians, c.medians), append(paired, c.paired)
 		for i, v := range c.again() {
@@ -261,10 +289,4 @@ func (m *match) summary(all []compared) {
 	if len(again) == 2 {
 		fmt.Fprintf(m.out, "Noise: base again %s, new again %s.\n", meanText(again[0]), meanText(again[1]))
 	}
-}
-
-// machineText is what figures were measured on, and how.
-func (cfg config) machineText() string {
-	return fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.GOMAXPROCS(0), cfg.rounds, cfg.time)
 }

@@ -124,8 +124,6 @@ const smallGroups = `package rig
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -238,8 +236,8 @@ func TestAComparisonThatCannotBeIsExplained(t *testing.T) {
 	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "no such cell"); err == nil || !strings.Contains(err.Error(), "-run") {
 		t.Errorf("no cell: %v", err)
 	}
-	writeFile(t, dir, "library.go", "package rpc\n\nfunc Work() error { panic(`broken`) }\n")
-	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "work"); err == nil || !strings.Contains(err.Error(), workingTree+": work") {
+	writeFile(t, dir, "library.go", "package rpc\n\nimport `os`\n\nfunc Work() error { os.Exit(3); return nil }\n")
+	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "work"); err == nil || !strings.Contains(err.Error(), workingTree+": work: the process ended") {
 		t.Errorf("a build that ends: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -292,12 +290,12 @@ func TestRatios(t *testing.T) {
 }
 
 // Each turn of a round is a different process's, with as many operations as the
-// slowest does in the time of a turn; who is last in a round is first in the next.
+// slowest does in the time of a turn, and the next round's order is the reverse.
 func TestProcessesTakeTurns(t *testing.T) {
 	t.Parallel()
 	type asked struct{ side, n int }
 	var log []asked // by one process at a time
-	m := &match{bench: &bench{config: config{time: time.Millisecond}}}
+	var sides []*process
 	for side := range 3 {
 		in, requests := io.Pipe()
 		replies, out := io.Pipe()
@@ -318,19 +316,22 @@ func TestProcessesTakeTurns(t *testing.T) {
 			_ = requests.Close()
 			<-done
 		}()
-		m.sides = append(m.sides, &process{requests: json.NewEncoder(requests), replies: json.NewDecoder(replies)})
+		sides = append(sides, &process{requests: json.NewEncoder(requests), replies: json.NewDecoder(replies)})
 	}
-	all, err := m.cell(t.Context(), "a cell", 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []asked{{0, 0}, {1, 0}, {2, 0}, {0, 10}, {1, 10}, {2, 10}, {2, 10}, {1, 10}, {0, 10}, {0, 10}, {1, 10}, {2, 10}}
-	if !slices.Equal(log, want) {
-		t.Errorf("%v, not %v", log, want)
-	}
-	for side, turns := range all {
-		if len(turns) != 3 || turns[0].NS != float64(side) || turns[2].NS != float64(side) {
-			t.Errorf("side %d: %+v", side, turns)
+	for round := range 3 {
+		results, err := takeTurns(sides, round, "a cell", time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
 		}
+		for side, r := range results {
+			if r.NS != float64(side) {
+				t.Errorf("side %d: %+v", side, r)
+			}
+		}
+	}
+	forth := []asked{{0, 0}, {1, 0}, {2, 0}, {0, 10}, {1, 10}, {2, 10}}
+	back := []asked{{2, 0}, {1, 0}, {0, 0}, {2, 10}, {1, 10}, {0, 10}}
+	if want := slices.Concat(forth, back, forth); !slices.Equal(log, want) {
+		t.Errorf("%v, not %v", log, want)
 	}
 }
