@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -290,10 +289,4 @@ func (m *match) summary(all []compared) {
 	if len(again) == 2 {
 		fmt.Fprintf(m.out, "Noise: base again %s, new again %s.\n", meanText(again[0]), meanText(again[1]))
 	}
-}
-
-// machineText is what figures were measured on, and how.
-func (cfg config) machineText() string {
-	return fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.GOMAXPROCS(0), cfg.rounds, cfg.time)
 }

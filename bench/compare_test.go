@@ -236,8 +236,8 @@ func TestAComparisonThatCannotBeIsExplained(t *testing.T) {
 	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "no such cell"); err == nil || !strings.Contains(err.Error(), "-run") {
 		t.Errorf("no cell: %v", err)
 	}
-	writeFile(t, dir, "library.go", "package rpc\n\nfunc Work() error { panic(`broken`) }\n")
-	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "work"); err == nil || !strings.Contains(err.Error(), workingTree+": work") {
+	writeFile(t, dir, "library.go", "package rpc\n\nimport `os`\n\nfunc Work() error { os.Exit(3); return nil }\n")
+	if _, err := compareIn(t, comparison{base: "HEAD", dir: dir}, "work"); err == nil || !strings.Contains(err.Error(), workingTree+": work: the process ended") {
 		t.Errorf("a build that ends: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

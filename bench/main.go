@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -64,6 +65,12 @@ func defaults() config {
 func (c *config) quick() {
 	c.rounds, c.time = 2, 5*time.Millisecond
 	c.waiting, c.idle, c.fanOut, c.growth = 200, 5, []int{1, 10}, []int{5, 10}
+}
+
+// machineText is what figures were measured on, and how.
+func (c config) machineText() string {
+	return fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.GOMAXPROCS(0), c.rounds, c.time)
 }
 
 // bench is one run: what it measured is kept for the charts and the targets.

@@ -52,7 +52,10 @@ func (p *process) ask(q rig.Request) (rig.Reply, error) {
 	if err == nil {
 		err = p.replies.Decode(&r)
 	}
-	if err == nil && r.Err != "" {
+	switch {
+	case errors.Is(err, io.EOF):
+		err = errors.New("the process ended")
+	case err == nil && r.Err != "":
 		err = errors.New(r.Err)
 	}
 	if err != nil {
