@@ -137,15 +137,7 @@ func (c *chanSource) discard(last <-chan struct{}) {
 // returns at once; a goroutine goes on until the channel or stop is closed,
 // unless one of them is closed already.
 func (c *chanSource) drain(stop <-chan struct{}) {
-	if c.last {
-		return
-	}
-	for range c.ch.len() + 1 { // the items that are there, and the end
-		if _, _, open := c.ch.tryReceive(); !open {
-			return
-		}
-	}
-	if !isClosed(stop) {
+	if !c.last && c.ch.discardReady() && !isClosed(stop) {
 		go drainArguments(c.ch, stop)
 	}
 }
@@ -240,11 +232,18 @@ func (c *reflectChannel) send(it item) (chosen int) {
 
 func (c *reflectChannel) fresh() item { return newItem(c.ch.Type().Elem()) }
 
-func (c *reflectChannel) len() int { return c.ch.Len() }
-
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
+
+func (c *reflectChannel) discardReady() (open bool) {
+	for range c.ch.Len() + 1 { // and the end
+		if v, ok := c.ch.TryRecv(); !ok {
+			return !v.IsValid()
+		}
+	}
+	return true
+}
 
 func (c *reflectChannel) discard(last <-chan struct{}) {
 	cases := []reflect.SelectCase{

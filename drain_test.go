@@ -151,12 +151,16 @@ func (c leavingCall) leaves(t *testing.T, s setup, l *leaver, multi bool, args r
 	if c.dest != nil {
 		dest = c.dest(t, s)
 	}
+	calls := 1
+	if multi {
+		calls = max(0, cmp.Or(c.to, 3))
+	}
 	collected := collect(replies)
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
 		if multi {
-			s.client.MultiStream(ctx, slices.Repeat([]peer.ID{dest}, max(0, cmp.Or(c.to, 3))), "Svc", c.method, args.Interface(), replies)
+			s.client.MultiStream(ctx, slices.Repeat([]peer.ID{dest}, calls), "Svc", c.method, args.Interface(), replies)
 		} else {
 			_ = s.client.Stream(ctx, dest, "Svc", c.method, args.Interface(), replies)
 		}
@@ -178,7 +182,9 @@ func (c leavingCall) leaves(t *testing.T, s setup, l *leaver, multi bool, args r
 		}
 	}()
 	if c.end != nil {
-		take(t, "the method runs", l.began)
+		for range calls { // one that begins later would not be ended
+			take(t, "the method runs", l.began)
+		}
 		c.end(s, l, cancel)
 	}
 	take(t, "the call returns", returned)

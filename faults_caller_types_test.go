@@ -175,6 +175,7 @@ func TestUnknownNamesAreTheSameErrorLocallyAndRemotely(t *testing.T) {
 func TestLocalCallWithoutAServerIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, c := range []*rpc.Client{rpc.NewClient(nil, testProtocol), rpc.NewClient(newHost(t), testProtocol)} {
+		t.Cleanup(func() { _ = c.Close() })
 		err := c.Call(c.ID(), "Svc", "Multiply", Args{1, 1}, new(int))
 		checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Multiply", "NewClientWithServer")
 		replies := make(chan int)
