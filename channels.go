@@ -138,15 +138,7 @@ func (c *chanSource) discard(last <-chan struct{}) {
 // returns at once; a goroutine goes on until the channel or stop is closed,
 // unless one of them is closed already.
 func (c *chanSource) drain(stop <-chan struct{}) {
-	if c.last {
-		return
-	}
-	for range c.ch.len() + 1 { // the items that are there, and the end
-		if _, _, open := c.ch.tryReceive(); !open {
-			return
-		}
-	}
-	if !isClosed(stop) {
+	if !c.last && c.ch.discardReady() && !isClosed(stop) {
 		go drainArguments(c.ch, stop)
 	}
 }
@@ -273,6 +265,15 @@ func (c *reflectChannel) forget() { c.cases[caseItem].Send = reflect.Value{} }
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
+
+func (c *reflectChannel) discardReady() (open bool) {
+	for range c.ch.Len() + 1 { // and the end
+		if v, ok := c.ch.TryRecv(); !ok {
+			return !v.IsValid()
+		}
+	}
+	return true
+}
 
 func (c *reflectChannel) discard(last <-chan struct{}) {
 	cases := []reflect.SelectCase{
