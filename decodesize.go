@@ -298,7 +298,11 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 	}
 	for i := range n {
 		if b, err = s.part(b, each(i)); err != nil {
-			return nil, s.within(err, "["+strconv.FormatUint(i, 10)+"]")
+			err = s.within(err, "["+strconv.FormatUint(i, 10)+"]")
+			if t.Kind() == reflect.Struct && !writtenAsArray(t) {
+				s.path = nil // it is the array that does not fit
+			}
+			return nil, err
 		}
 	}
 	return b, nil

@@ -229,10 +229,14 @@ func (d *describer) describeStruct(t reflect.Type) describedType {
 		}
 		s.Fields[i] = describedField{name, d.add(f)}
 	}
-	if of, ok := t.FieldByName("_struct"); ok {
-		s.Array = strings.Contains(of.Tag.Get("codec"), ",toarray")
-	}
+	s.Array = writtenAsArray(t)
 	return s
+}
+
+// writtenAsArray reports whether a struct is written as the codec's toarray says.
+func writtenAsArray(t reflect.Type) bool {
+	of, ok := t.FieldByName("_struct")
+	return ok && strings.Contains(of.Tag.Get("codec"), ",toarray")
 }
 
 // trimmed bounds what is only for people to read.
