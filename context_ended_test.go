@@ -175,16 +175,15 @@ func newClientAndServer(t *testing.T, svc any) *rpc.Client {
 	return c
 }
 
-// A caller that closes its replies has not cancelled anything.
+// A caller that has closed its replies has not cancelled anything.
 func TestMultiStreamWhoseRepliesAreClosedTellsSo(t *testing.T) {
 	t.Parallel()
 	overAll(t, new(streaming), options{}, func(t *testing.T, s setup) {
 		args, replies := make(chan int), make(chan int)
+		close(replies)
 		result := inBackground(func() []error {
 			return s.client.MultiStream(testContext(t), []peer.ID{s.dest, s.dest}, "Svc", "Flood", args, replies)
 		})
-		take(t, "a reply", replies)
-		close(replies)
 		for _, err := range take(t, "MultiStream returns", result) {
 			checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Flood", "closed")
 			if errors.Is(err, context.Canceled) {
