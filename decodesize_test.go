@@ -39,16 +39,6 @@ func (sizes) Wides(_ context.Context, in map[string][]*Wide, n *int) error {
 	return nil
 }
 
-func (sizes) Any(_ context.Context, in any, isNil *bool) error {
-	*isNil = in == nil
-	return nil
-}
-
-func (sizes) TypedNil(context.Context, int, *int) error {
-	var e *rpc.Error
-	return e
-}
-
 func TestMessageThatTakesFarMoreMemoryThanBytesIsRefused(t *testing.T) {
 	t.Parallel()
 	a, b := newHosts(t)
@@ -90,12 +80,19 @@ func TestMessageThatTakesFarMoreMemoryThanBytesIsRefused(t *testing.T) {
 	}
 }
 
+type nils struct{}
+
+func (nils) Any(_ context.Context, in any, isNil *bool) error {
+	*isNil = in == nil
+	return nil
+}
+
 func TestNilTravelsIntoAnInterface(t *testing.T) {
 	t.Parallel()
 	a, b := newHosts(t)
 	s, c := rpc.NewServer(b, testProtocol, quiet), rpc.NewClient(a, testProtocol)
 	closeAfter(t, c, s)
-	if err := s.RegisterName("Svc", sizes{}); err != nil {
+	if err := s.RegisterName("Svc", nils{}); err != nil {
 		t.Fatal(err)
 	}
 	var isNil bool
@@ -104,9 +101,16 @@ func TestNilTravelsIntoAnInterface(t *testing.T) {
 	}
 }
 
+type typedNil struct{}
+
+func (typedNil) TypedNil(context.Context, int, *int) error {
+	var e *rpc.Error
+	return e
+}
+
 func TestTypedNilErrorIsNoError(t *testing.T) {
 	t.Parallel()
-	overAll(t, sizes{}, options{}, func(t *testing.T, s setup) {
+	overAll(t, typedNil{}, options{}, func(t *testing.T, s setup) {
 		if err := s.client.Call(s.dest, "Svc", "TypedNil", 1, new(int)); err != nil {
 			t.Fatal(err)
 		}

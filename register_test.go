@@ -174,6 +174,8 @@ type BadMethods struct{}
 
 func (BadMethods) Bad() {}
 
+type unseen struct{ Arith }
+
 func TestRegisterRefusesWhatIsNoService(t *testing.T) {
 	t.Parallel()
 	s := rpc.NewServer(nil, testProtocol, quiet)
@@ -189,7 +191,7 @@ func TestRegisterRefusesWhatIsNoService(t *testing.T) {
 		"nil by name":        {s.RegisterName("A", nil), "nil"},
 		"a nil pointer":      {s.Register((*Crooked)(nil)), "nil *rpc_test.Crooked"},
 		"an unnamed type":    {s.Register(unnamed), "RegisterName"},
-		"an unexported type": {s.Register(newLingering()), "lingering is not exported"},
+		"an unexported type": {s.Register(new(unseen)), "unseen is not exported"},
 		"no methods":         {s.Register(NoMethods{}), "rpc_test.NoMethods has no exported methods"},
 		"no good methods":    {s.Register(BadMethods{}), "Bad: it takes 0 arguments"},
 		"a duplicate":        {s.Register(&Crooked{}), "already defined: Crooked"},
