@@ -6,24 +6,25 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestAuthorizationComesFirst(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	type question struct {
 		caller      peer.ID
 		svc, method string
 	}
 	asked := make(chan question, 10)
 	j := new(journal)
-	s := rpc.NewServer(b, testProtocol, quiet,
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet,
 		rpc.WithAuthorizeFunc(func(p peer.ID, svc, method string) bool {
 			asked <- question{p, svc, method}
 			return false
 		}), rpc.WithServerInterceptors(j.noting("s1")))
-	client := rpc.NewClient(a, testProtocol)
-	closeAfter(t, client, s)
+	client := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, client, s)
 	if err := s.RegisterName("Svc", noted{j}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,8 +32,8 @@ func TestAuthorizationComesFirst(t *testing.T) {
 		want := "client does not have permissions to call " + id.String() + " (peer " + b.ID().String() + ")"
 		args, replies := make(chan int), make(chan int)
 		for i, err := range []error{
-			client.CallContext(testContext(t), b.ID(), id.Name, id.Method, "of another type", new(int)),
-			client.Stream(testContext(t), b.ID(), id.Name, id.Method, args, replies),
+			client.CallContext(rig.Context(t), b.ID(), id.Name, id.Method, "of another type", new(int)),
+			client.Stream(rig.Context(t), b.ID(), id.Name, id.Method, args, replies),
 		} {
 			if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied || err.Error() != want {
 				t.Errorf("%v, kind %d: got %v", id, i, err)
@@ -52,16 +53,16 @@ func TestAuthorizationComesFirst(t *testing.T) {
 
 func TestAuthorizeWithMap(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	stranger := newHost(t)
-	know(stranger, b)
+	a, b := rig.NewHosts(t)
+	stranger := rig.NewHost(t)
+	rig.Know(stranger, b)
 	allowed := map[peer.ID]map[string]bool{a.ID(): {"Svc.Multiply": true, "Svc.Divide": false, "Svc": true, "Multiply": true}}
 	ask := rpc.AuthorizeWithMap(allowed)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(ask))
-	ofA, ofStranger := rpc.NewClient(a, testProtocol), rpc.NewClient(stranger, testProtocol)
-	closeAfter(t, ofA, s)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(ask))
+	ofA, ofStranger := rpc.NewClient(a, rig.Protocol), rpc.NewClient(stranger, rig.Protocol)
+	rig.CloseAfter(t, ofA, s)
 	t.Cleanup(func() { _ = ofStranger.Close() })
-	if err := s.RegisterName("Svc", Arith{}); err != nil {
+	if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -69,7 +70,7 @@ func TestAuthorizeWithMap(t *testing.T) {
 		method string
 		ok     bool
 	}{{ofA, "Multiply", true}, {ofA, "Divide", false}, {ofA, "ReplyAndError", false}, {ofStranger, "Multiply", false}} {
-		err := c.client.CallContext(testContext(t), b.ID(), "Svc", c.method, Args{6, 7}, new(int))
+		err := c.client.CallContext(rig.Context(t), b.ID(), "Svc", c.method, rig.Args{A: 6, B: 7}, new(int))
 		if c.ok && err != nil || !c.ok && !rpc.IsAuthorizationError(err) {
 			t.Errorf("%s of %v: got %v", c.method, c.client.ID(), err)
 		}
@@ -85,15 +86,15 @@ func TestAuthorizeWithMap(t *testing.T) {
 
 func TestLocalCallsAreNotAuthorized(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
+	s := rig.Transports[0].Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
 		t.Error("a local call was asked about")
 		return false
 	})}})
-	if err := s.server.RegisterName("Svc", noted{new(journal)}); err != nil {
+	if err := s.Server.RegisterName("Svc", noted{new(journal)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, dest := range []peer.ID{s.dest, ""} {
-		s.dest = dest
+	for _, dest := range []peer.ID{s.Dest, ""} {
+		s.Dest = dest
 		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) { doubled(t, replies, err) })
 	}
 }

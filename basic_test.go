@@ -9,24 +9,25 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestUnary(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		var product int
-		for _, args := range []any{&Args{2, 3}, Args{2, 3}} { // a pointer is as good as the value
-			if err := s.client.Call(s.dest, "Svc", "Multiply", args, &product); err != nil || product != 6 {
+		for _, args := range []any{&rig.Args{A: 2, B: 3}, rig.Args{A: 2, B: 3}} { // a pointer is as good as the value
+			if err := s.Client.Call(s.Dest, "Svc", "Multiply", args, &product); err != nil || product != 6 {
 				t.Fatalf("got %d, %v", product, err)
 			}
 			product = 0
-			if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Multiply", args, &product); err != nil || product != 6 {
+			if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Multiply", args, &product); err != nil || product != 6 {
 				t.Fatalf("with a context: got %d, %v", product, err)
 			}
 		}
-		var q Quotient
-		for _, args := range []any{&Args{20, 6}, Args{20, 6}} {
-			if err := s.client.Call(s.dest, "Svc", "Divide", args, &q); err != nil || q != (Quotient{3, 2}) {
+		var q rig.Quotient
+		for _, args := range []any{&rig.Args{A: 20, B: 6}, rig.Args{A: 20, B: 6}} {
+			if err := s.Client.Call(s.Dest, "Svc", "Divide", args, &q); err != nil || q != (rig.Quotient{Quo: 3, Rem: 2}) {
 				t.Fatalf("got %v, %v", q, err)
 			}
 		}
@@ -35,10 +36,10 @@ func TestUnary(t *testing.T) {
 
 func TestReplyBesideError(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		for _, ctx := range []context.Context{context.Background(), testContext(t)} {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		for _, ctx := range []context.Context{context.Background(), rig.Context(t)} {
 			var n int
-			err := s.client.CallContext(ctx, s.dest, "Svc", "ReplyAndError", 1, &n)
+			err := s.Client.CallContext(ctx, s.Dest, "Svc", "ReplyAndError", 1, &n)
 			if err == nil || err.Error() != "an error" || n != 42 || rpc.IsRPCError(err) {
 				t.Fatalf("got %d, %v", n, err)
 			}
@@ -48,15 +49,15 @@ func TestReplyBesideError(t *testing.T) {
 
 func TestStream(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
-		args, replies := make(chan Args), make(chan Quotient)
-		sendAll(ctx, args, Args{2, 3}, Args{6, 2}, Args{9, 5})
-		got := collect(replies)
-		if err := s.client.Stream(ctx, s.dest, "Svc", "Divides", args, replies); err != nil {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
+		args, replies := make(chan rig.Args), make(chan rig.Quotient)
+		rig.SendAll(ctx, args, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2}, rig.Args{A: 9, B: 5})
+		got := rig.Collect(replies)
+		if err := s.Client.Stream(ctx, s.Dest, "Svc", "Divides", args, replies); err != nil {
 			t.Fatal(err)
 		}
-		if want := []Quotient{{0, 2}, {3, 0}, {1, 4}}; !slices.Equal(got(), want) {
+		if want := []rig.Quotient{{Quo: 0, Rem: 2}, {Quo: 3, Rem: 0}, {Quo: 1, Rem: 4}}; !slices.Equal(got(), want) {
 			t.Fatalf("got other replies than %v", want)
 		}
 	})
@@ -64,17 +65,17 @@ func TestStream(t *testing.T) {
 
 func TestStreamError(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
-		args, replies := make(chan Args, 2), make(chan Quotient)
-		args <- Args{6, 2}
-		args <- Args{1, 0} // and stays open
-		got := collect(replies)
-		err := s.client.Stream(ctx, s.dest, "Svc", "Divides", args, replies)
-		if err == nil || err.Error() != errDivide.Error() || rpc.IsRPCError(err) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
+		args, replies := make(chan rig.Args, 2), make(chan rig.Quotient)
+		args <- rig.Args{A: 6, B: 2}
+		args <- rig.Args{A: 1, B: 0} // and stays open
+		got := rig.Collect(replies)
+		err := s.Client.Stream(ctx, s.Dest, "Svc", "Divides", args, replies)
+		if err == nil || err.Error() != rig.ErrDivide.Error() || rpc.IsRPCError(err) {
 			t.Fatalf("got %v", err)
 		}
-		if !slices.Equal(got(), []Quotient{{3, 0}}) {
+		if !slices.Equal(got(), []rig.Quotient{{Quo: 3, Rem: 0}}) {
 			t.Fatal("the reply before the error is lost")
 		}
 	})
@@ -82,53 +83,36 @@ func TestStreamError(t *testing.T) {
 
 func TestCancelReturnsAtOnceAndReachesTheMethod(t *testing.T) {
 	t.Parallel()
-	svc := &blocker{started: make(chan struct{}), ended: make(chan error, 1)}
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			s := tr.setup(t, options{})
-			if err := s.server.RegisterName("Svc", svc); err != nil {
+	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
+			s := tr.Setup(t, rig.Options{})
+			if err := s.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(testContext(t))
+			ctx, cancel := context.WithCancel(rig.Context(t))
 			result := make(chan error, 1)
-			go func() { result <- s.client.CallContext(ctx, s.dest, "Svc", "Block", struct{}{}, new(int)) }()
-			take(t, "the method begins", svc.started)
+			go func() { result <- s.Client.CallContext(ctx, s.Dest, "Svc", "Block", struct{}{}, new(int)) }()
+			rig.Take(t, "the method begins", svc.Started)
 			cancel()
-			if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the caller got %v", err)
 			}
-			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the method got %v", err)
 			}
 		})
 	}
 }
 
-type blocker struct {
-	started chan struct{}
-	ended   chan error
-}
-
-func (b *blocker) Block(ctx context.Context, _ struct{}, _ *int) error {
-	b.started <- struct{}{}
-	<-ctx.Done()
-	b.ended <- ctx.Err()
-	return ctx.Err()
-}
-
-// Wait is Block for a stream.
-func (b *blocker) Wait(ctx context.Context, _ <-chan int, _ chan<- int) error {
-	return b.Block(ctx, struct{}{}, nil)
-}
-
 func TestMultiStream(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
-		args, replies := make(chan Args), make(chan Quotient)
-		sendAll(ctx, args, Args{2, 3}, Args{6, 2})
-		got := collect(replies)
-		errs := s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Divides", args, replies)
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
+		args, replies := make(chan rig.Args), make(chan rig.Quotient)
+		rig.SendAll(ctx, args, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2})
+		got := rig.Collect(replies)
+		errs := s.Client.MultiStream(ctx, []peer.ID{s.Dest, s.Dest, s.Dest}, "Svc", "Divides", args, replies)
 		if err := errors.Join(errs...); err != nil || len(errs) != 3 {
 			t.Fatal(errs)
 		}

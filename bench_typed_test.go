@@ -6,24 +6,25 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // BenchmarkLocal calls a method that does nothing but multiply: directly, as a
 // typed method, and by its names.
 func BenchmarkLocal(b *testing.B) {
-	s := rpc.NewServer(nil, "", quiet)
+	s := rpc.NewServer(nil, "", rig.Quiet)
 	c := rpc.NewClientWithServer(nil, "", s)
-	closeAfter(b, c, s)
-	if err := divide.Handle(s, handleDivide); err != nil {
+	rig.CloseAfter(b, c, s)
+	if err := rig.DivideMethod.Handle(s, rig.HandleDivide); err != nil {
 		b.Fatal(err)
 	}
-	if err := s.RegisterName("Receiver", Arith{}); err != nil {
+	if err := s.RegisterName("Receiver", rig.Arith{}); err != nil {
 		b.Fatal(err)
 	}
 	cancellable, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	ofReceiver := rpc.NewMethod[Args, Quotient]("Receiver", "Divide")
-	args := Args{7, 2}
+	ofReceiver := rpc.NewMethod[rig.Args, rig.Quotient]("Receiver", "Divide")
+	args := rig.Args{A: 7, B: 2}
 	for _, ctx := range []context.Context{context.Background(), cancellable} {
 		name := "background"
 		if ctx == cancellable {
@@ -31,13 +32,13 @@ func BenchmarkLocal(b *testing.B) {
 		}
 		for _, way := range []struct {
 			name string
-			call func() (Quotient, error)
+			call func() (rig.Quotient, error)
 		}{
-			{"function", func() (Quotient, error) { return handleDivide(ctx, args) }},
-			{"typed", func() (Quotient, error) { return divide.Call(ctx, c, "", args) }},
-			{"typed, of a receiver", func() (Quotient, error) { return ofReceiver.Call(ctx, c, "", args) }},
-			{"by name, typed method", func() (q Quotient, err error) { return q, c.CallContext(ctx, "", "Svc", "Divide", args, &q) }},
-			{"by name", func() (q Quotient, err error) { return q, c.CallContext(ctx, "", "Receiver", "Divide", args, &q) }},
+			{"function", func() (rig.Quotient, error) { return rig.HandleDivide(ctx, args) }},
+			{"typed", func() (rig.Quotient, error) { return rig.DivideMethod.Call(ctx, c, "", args) }},
+			{"typed, of a receiver", func() (rig.Quotient, error) { return ofReceiver.Call(ctx, c, "", args) }},
+			{"by name, typed method", func() (q rig.Quotient, err error) { return q, c.CallContext(ctx, "", "Svc", "Divide", args, &q) }},
+			{"by name", func() (q rig.Quotient, err error) { return q, c.CallContext(ctx, "", "Receiver", "Divide", args, &q) }},
 		} {
 			b.Run(name+"/"+way.name, func(b *testing.B) {
 				b.ReportAllocs()
@@ -79,13 +80,13 @@ func handleEcho(ctx context.Context, in *rpc.Receiver[[]byte], out *rpc.Sender[[
 // BenchmarkStreams echoes items on one stream: by channels at both ends, with
 // and without buffers, and by typed methods.
 func BenchmarkStreams(b *testing.B) {
-	for _, tr := range transports[:2] {
+	for _, tr := range rig.Transports[:2] {
 		for _, size := range []int{64, 64 << 10} {
-			name := fmt.Sprintf("%s/%d", tr.name, size)
+			name := fmt.Sprintf("%s/%d", tr.Name, size)
 			channels := func(buffer int) func(*testing.B) {
 				return func(b *testing.B) {
-					s := tr.setup(b, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
-					if err := s.server.RegisterName("Svc", byChannelsEcho{}); err != nil {
+					s := tr.Setup(b, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
+					if err := s.Server.RegisterName("Svc", byChannelsEcho{}); err != nil {
 						b.Fatal(err)
 					}
 					b.SetBytes(int64(size))
@@ -97,8 +98,8 @@ func BenchmarkStreams(b *testing.B) {
 			b.Run(name+"/channels", channels(0))
 			b.Run(name+"/channels buffered", channels(64))
 			b.Run(name+"/typed", func(b *testing.B) {
-				s := tr.setup(b, options{})
-				if err := echoBytes.Handle(s.server, handleEcho); err != nil {
+				s := tr.Setup(b, rig.Options{})
+				if err := echoBytes.Handle(s.Server, handleEcho); err != nil {
 					b.Fatal(err)
 				}
 				b.SetBytes(int64(size))
@@ -110,9 +111,9 @@ func BenchmarkStreams(b *testing.B) {
 	}
 }
 
-func benchChannels(b *testing.B, s setup, size, buffer int) {
+func benchChannels(b *testing.B, s rig.Setup, size, buffer int) {
 	args, replies := make(chan []byte, buffer), make(chan []byte, buffer)
-	result := inBackground(func() error { return s.client.Stream(context.Background(), s.dest, "Svc", "Echo", args, replies) })
+	result := rig.InBackground(func() error { return s.Client.Stream(context.Background(), s.Dest, "Svc", "Echo", args, replies) })
 	go func() {
 		defer close(args)
 		item := make([]byte, size)
@@ -129,9 +130,9 @@ func benchChannels(b *testing.B, s setup, size, buffer int) {
 	}
 }
 
-func benchTyped(b *testing.B, s setup, size int) {
+func benchTyped(b *testing.B, s rig.Setup, size int) {
 	ctx := context.Background()
-	call := echoBytes.Open(ctx, s.client, s.dest)
+	call := echoBytes.Open(ctx, s.Client, s.Dest)
 	defer call.Close()
 	go func() {
 		item := make([]byte, size)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // keeping keeps the arguments and the replies of its method.
@@ -40,9 +42,9 @@ var keptSizes = []int{0, 1, 4 << 10, 16 << 10, 32 << 10, 64<<10 + 1, 256 << 10, 
 // large enough.
 func TestBytesAreTheReceiversToKeep(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		k := &keeping{all: make(map[string][]byte)}
-		s := with(k, options{})
+		s := with(k, rig.Options{})
 		var wg sync.WaitGroup
 		for caller := range 4 {
 			wg.Go(func() {
@@ -53,7 +55,7 @@ func TestBytesAreTheReceiversToKeep(t *testing.T) {
 					if caller == 0 {
 						r = own
 					}
-					if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Reversed", arg, &r); err != nil || len(r) != size {
+					if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Reversed", arg, &r); err != nil || len(r) != size {
 						t.Errorf("%d bytes of %d, %v", len(r), size, err)
 						return
 					}
@@ -61,7 +63,7 @@ func TestBytesAreTheReceiversToKeep(t *testing.T) {
 						t.Errorf("%d bytes are others", size)
 					}
 					if caller == 0 {
-						if s.dest != s.sender && size > 0 && &r[0] != &own[0] {
+						if s.Dest != s.Sender && size > 0 && &r[0] != &own[0] {
 							t.Errorf("%d bytes are not in the caller's memory", size)
 						}
 						continue

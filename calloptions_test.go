@@ -15,35 +15,14 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// optionsTold is what a method saw of its call.
-type optionsTold struct {
-	Hours    int // to the deadline, rounded up; 0 without
-	Metadata rpc.Metadata
-	NoDial   bool
-	Limited  bool
-}
-
-func tellOptions(ctx context.Context, _ struct{}) (s optionsTold, err error) {
-	if d, ok := ctx.Deadline(); ok {
-		s.Hours = int(time.Until(d)/time.Hour) + 1
-	}
-	s.Metadata = rpc.MetadataFromContext(ctx)
-	s.NoDial, _ = network.GetNoDial(ctx)
-	s.Limited, _ = network.GetAllowLimitedConn(ctx)
-	return s, nil
-}
-
-func toldOptions(opts ...rpc.MethodOption) *rpc.Method[struct{}, optionsTold] {
-	return rpc.NewMethod[struct{}, optionsTold]("Svc", "See", opts...)
-}
 
 func hours(n int) rpc.CallOption { return rpc.CallTimeout(time.Duration(n) * time.Hour) }
 
 func TestNearestTimeoutCounts(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for name, c := range map[string]struct {
 			client  rpc.ClientOption
 			method  []rpc.MethodOption
@@ -63,21 +42,21 @@ func TestNearestTimeoutCounts(t *testing.T) {
 			"of several the last":       {call: []rpc.CallOption{hours(3), hours(9)}, want: 9},
 			"of several the client has": {client: rpc.WithCallOptions(hours(3), hours(9)), want: 9},
 		} {
-			t.Run(tr.name+"/"+name, func(t *testing.T) {
+			t.Run(tr.Name+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				var o options
+				var o rig.Options
 				if c.client != nil {
-					o.client = append(o.client, c.client)
+					o.Client = append(o.Client, c.client)
 				}
-				s := tr.setup(t, o)
-				see := mustHandle(t, s.server, toldOptions(c.method...), tellOptions)
+				s := tr.Setup(t, o)
+				see := rig.MustHandle(t, s.Server, rig.ToldOptions(c.method...), rig.TellOptions)
 				ctx := context.Background()
 				if c.context > 0 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(c.context)*time.Hour)
 					defer cancel()
 				}
-				if got, err := see.Call(ctx, s.client, s.dest, struct{}{}, c.call...); err != nil || got.Hours != c.want {
+				if got, err := see.Call(ctx, s.Client, s.Dest, struct{}{}, c.call...); err != nil || got.Hours != c.want {
 					t.Errorf("%d hours, not %d; %v", got.Hours, c.want, err)
 				}
 			})
@@ -85,21 +64,12 @@ func TestNearestTimeoutCounts(t *testing.T) {
 	}
 }
 
-// mustHandle serves m with f, and returns m.
-func mustHandle[A, R any](t testing.TB, s *rpc.Server, m *rpc.Method[A, R], f func(context.Context, A) (R, error)) *rpc.Method[A, R] {
-	t.Helper()
-	if err := m.Handle(s, f); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 func TestCallTimeoutEndsTheCall(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		block := rpc.NewMethod[struct{}, struct{}]("Svc", "Block")
-		err := take(t, "the call ends", inBackground(func() error {
-			_, err := block.Call(context.Background(), s.client, s.dest, struct{}{}, rpc.CallTimeout(100*time.Millisecond))
+		err := rig.Take(t, "the call ends", rig.InBackground(func() error {
+			_, err := block.Call(context.Background(), s.Client, s.Dest, struct{}{}, rpc.CallTimeout(100*time.Millisecond))
 			return err
 		}))
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -110,20 +80,20 @@ func TestCallTimeoutEndsTheCall(t *testing.T) {
 
 func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		client := rpc.CallMetadata(rpc.Metadata{"a": "client", "b": "client", "c": "client", "d": "client"})
-		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(client)}})
-		see := mustHandle(t, s.server, toldOptions(rpc.CallMetadata(rpc.Metadata{"b": "method", "c": "method", "d": "method"})), tellOptions)
+		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(client)}})
+		see := rig.MustHandle(t, s.Server, rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"b": "method", "c": "method", "d": "method"})), rig.TellOptions)
 		in := rpc.Metadata{"c": "context", "d": "context"}
-		ctx := rpc.ContextWithMetadata(testContext(t), in)
+		ctx := rpc.ContextWithMetadata(rig.Context(t), in)
 		for range 2 { // nothing is kept of a call
-			got, err := see.Call(ctx, s.client, s.dest, struct{}{},
+			got, err := see.Call(ctx, s.Client, s.Dest, struct{}{},
 				rpc.CallMetadata(rpc.Metadata{"d": "call"}), rpc.CallMetadata(rpc.Metadata{"e": "call"}))
 			want := rpc.Metadata{"a": "client", "b": "method", "c": "context", "d": "call", "e": "call"}
 			if err != nil || !maps.Equal(got.Metadata, want) {
 				t.Errorf("got %v, %v", got.Metadata, err)
 			}
-			got, err = see.Call(testContext(t), s.client, s.dest, struct{}{})
+			got, err = see.Call(rig.Context(t), s.Client, s.Dest, struct{}{})
 			want = rpc.Metadata{"a": "client", "b": "method", "c": "method", "d": "method"}
 			if err != nil || !maps.Equal(got.Metadata, want) {
 				t.Errorf("without a call's own: %v, %v", got.Metadata, err)
@@ -132,8 +102,8 @@ func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
 		if !maps.Equal(in, rpc.Metadata{"c": "context", "d": "context"}) {
 			t.Errorf("the caller's own is changed: %v", in)
 		}
-		var got optionsTold // by name: the client's
-		if err := s.client.CallContext(ctx, s.dest, "Svc", "See", struct{}{}, &got); err != nil || got.Metadata["a"] != "client" || got.Metadata["b"] != "client" || got.Metadata["c"] != "context" {
+		var got rig.OptionsTold // by name: the client's
+		if err := s.Client.CallContext(ctx, s.Dest, "Svc", "See", struct{}{}, &got); err != nil || got.Metadata["a"] != "client" || got.Metadata["b"] != "client" || got.Metadata["c"] != "context" {
 			t.Errorf("by name: %v, %v", got.Metadata, err)
 		}
 	})
@@ -143,9 +113,9 @@ func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
 // with its context.
 func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{})
-	see := mustHandle(t, s.server, toldOptions(), tellOptions)
-	got, err := see.Call(testContext(t), s.client, s.dest, struct{}{}, rpc.CallNoDial(true), rpc.CallAllowLimited(true))
+	s := rig.Transports[0].Setup(t, rig.Options{})
+	see := rig.MustHandle(t, s.Server, rig.ToldOptions(), rig.TellOptions)
+	got, err := see.Call(rig.Context(t), s.Client, s.Dest, struct{}{}, rpc.CallNoDial(true), rpc.CallAllowLimited(true))
 	if err != nil || got.NoDial || got.Limited {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -153,19 +123,19 @@ func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
 
 func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		a, b := newHost(t), newHost(t)
-		know(a, b)
-		serve(t, b, Arith{})
-		c := tr.newClient(a, nil, rpc.WithCallOptions(rpc.CallNoDial(true)))
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		a, b := rig.NewHost(t), rig.NewHost(t)
+		rig.Know(a, b)
+		rig.Serve(t, b, rig.Arith{})
+		c := tr.NewClient(a, nil, rpc.WithCallOptions(rpc.CallNoDial(true)))
 		t.Cleanup(func() { _ = c.Close() })
-		ctx := testContext(t)
+		ctx := rig.Context(t)
 
-		_, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7})
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", b.ID().String())
-		replies := make(chan Quotient)
-		serr := c.Stream(ctx, b.ID(), "Svc", "Divides", make(chan Args), replies)
-		checkErr(t, serr, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divides")
+		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7})
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", b.ID().String())
+		replies := make(chan rig.Quotient)
+		serr := c.Stream(ctx, b.ID(), "Svc", "Divides", make(chan rig.Args), replies)
+		rig.CheckErr(t, serr, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divides")
 		for _, err := range []error{err, serr} {
 			if e := new(rpc.Error); !errors.Is(err, network.ErrNoConn) || !errors.As(err, &e) || !e.Unsent() {
 				t.Errorf("%v: not ErrNoConn, or not unsent", err)
@@ -177,7 +147,7 @@ func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 
 		// Taken back nearby, and, of no effect, without having been there.
 		for _, opts := range [][]rpc.CallOption{{rpc.CallNoDial(false)}, {rpc.CallWait(true)}, {rpc.CallWait(false)}} {
-			if product, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, opts...); err != nil || product != 42 {
+			if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, opts...); err != nil || product != 42 {
 				t.Errorf("got %v, %v", product, err)
 			}
 		}
@@ -198,40 +168,40 @@ func (h tryingHost) NewStream(ctx context.Context, p peer.ID, pids ...protocol.I
 
 func TestCallWaitGoesOnWhenThePeerCanBeReached(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		for how, reach := range map[string]func(t *testing.T, a, b host.Host){
-			"its address becomes known": func(_ *testing.T, a, b host.Host) { know(a, b) },
-			"it connects":               func(t *testing.T, a, b host.Host) { connect(t, b, a) },
+			"its address becomes known": func(_ *testing.T, a, b host.Host) { rig.Know(a, b) },
+			"it connects":               func(t *testing.T, a, b host.Host) { rig.Connect(t, b, a) },
 		} {
 			for _, streaming := range []bool{false, true} {
 				t.Run(how, func(t *testing.T) {
 					t.Parallel()
-					a, b := newHost(t), newHost(t)
-					serve(t, b, Arith{})
+					a, b := rig.NewHost(t), rig.NewHost(t)
+					rig.Serve(t, b, rig.Arith{})
 					h := tryingHost{a, make(chan struct{}, 1000)}
-					c := tr.newClient(h, nil, rpc.WithCallOptions(rpc.CallWait(true)))
+					c := tr.NewClient(h, nil, rpc.WithCallOptions(rpc.CallWait(true)))
 					t.Cleanup(func() { _ = c.Close() })
-					args, replies := make(chan Args, 1), make(chan Quotient, 1)
-					args <- Args{7, 2}
+					args, replies := make(chan rig.Args, 1), make(chan rig.Quotient, 1)
+					args <- rig.Args{A: 7, B: 2}
 					close(args)
-					result := inBackground(func() error {
+					result := rig.InBackground(func() error {
 						if streaming {
-							return c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+							return c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
 						}
-						product, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7})
+						product, err := rig.MultiplyMethod.Call(rig.Context(t), c, b.ID(), &rig.Args{A: 6, B: 7})
 						if product != 42 {
 							err = errors.Join(err, errors.New("no product"))
 						}
 						return err
 					})
-					take(t, "it is tried", h.tried)
-					take(t, "it is tried again", h.tried)
+					rig.Take(t, "it is tried", h.tried)
+					rig.Take(t, "it is tried again", h.tried)
 					reach(t, a, b)
-					if err := take(t, "the call ends", result); err != nil {
+					if err := rig.Take(t, "the call ends", result); err != nil {
 						t.Error(err)
 					}
 					if streaming {
-						if q := <-replies; q != (Quotient{3, 1}) {
+						if q := <-replies; q != (rig.Quotient{Quo: 3, Rem: 1}) {
 							t.Errorf("got %v", q)
 						}
 					}
@@ -243,64 +213,64 @@ func TestCallWaitGoesOnWhenThePeerCanBeReached(t *testing.T) {
 
 func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		h := tryingHost{newHost(t), make(chan struct{}, 1000)}
-		c := tr.newClient(h, nil)
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		h := tryingHost{rig.NewHost(t), make(chan struct{}, 1000)}
+		c := tr.NewClient(h, nil)
 		t.Cleanup(func() { _ = c.Close() })
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		begin := func(ctx context.Context, opts ...rpc.CallOption) <-chan error {
-			return inBackground(func() error {
+			return rig.InBackground(func() error {
 				nowhere := coretest.RandPeerIDFatal(t)
-				_, err := multiply.Call(ctx, c, nowhere, &Args{6, 7}, append(opts, rpc.CallWait(true))...)
+				_, err := rig.MultiplyMethod.Call(ctx, c, nowhere, &rig.Args{A: 6, B: 7}, append(opts, rpc.CallWait(true))...)
 				return err
 			})
 		}
 		timed := begin(context.Background(), rpc.CallTimeout(200*time.Millisecond))
 		cancelled, closed := begin(ctx), begin(context.Background())
 		for range 3 {
-			take(t, "they are tried", h.tried)
+			rig.Take(t, "they are tried", h.tried)
 		}
 
 		check := func(err error, code rpc.Code) {
 			t.Helper()
-			checkErr(t, err, rpc.ClientErr, code, "Svc.Multiply", "no addresses")
+			rig.CheckErr(t, err, rpc.ClientErr, code, "Svc.Multiply", "no addresses")
 			if e := new(rpc.Error); !errors.As(err, &e) || !e.Unsent() {
 				t.Errorf("not unsent: %v", err)
 			}
 		}
-		err := take(t, "the timeout ends it", timed)
+		err := rig.Take(t, "the timeout ends it", timed)
 		check(err, rpc.CodeDeadlineExceeded)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		cancel()
-		err = take(t, "cancelling ends it", cancelled)
+		err = rig.Take(t, "cancelling ends it", cancelled)
 		check(err, rpc.CodeCanceled)
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		_ = c.Close()
-		check(take(t, "closing ends it", closed), rpc.CodeUnavailable)
+		check(rig.Take(t, "closing ends it", closed), rpc.CodeUnavailable)
 	})
 }
 
 func TestCallAllowLimited(t *testing.T) {
 	t.Parallel()
-	a, b := relayed(t)
-	serve(t, b, Arith{})
-	c := newClientOf(t, a, rpc.WithCallOptions(rpc.CallAllowLimited(true)))
-	ctx := network.WithDialPeerTimeout(testContext(t), lonely) // for a direct connection
+	a, b := rig.Relayed(t)
+	rig.Serve(t, b, rig.Arith{})
+	c := rig.Client(t, a, rpc.WithCallOptions(rpc.CallAllowLimited(true)))
+	ctx := network.WithDialPeerTimeout(rig.Context(t), rig.Lonely) // for a direct connection
 	var product int
-	if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{6, 7}, &product); err != nil || product != 42 {
+	if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 6, B: 7}, &product); err != nil || product != 42 {
 		t.Errorf("allowed by the client: %v, %v", product, err)
 	}
-	if product, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, rpc.CallNoDial(true)); err != nil || product != 42 {
+	if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, rpc.CallNoDial(true)); err != nil || product != 42 {
 		t.Errorf("without a dial: %v, %v", product, err)
 	}
 	for _, opts := range [][]rpc.CallOption{{rpc.CallAllowLimited(false)}, {rpc.CallAllowLimited(false), rpc.CallNoDial(true)}} {
-		_, err := multiply.Call(ctx, c, b.ID(), &Args{6, 7}, opts...)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "relayed (limited)")
+		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, opts...)
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "relayed (limited)")
 	}
 }
 
@@ -320,12 +290,12 @@ func (h stuckHost) NewStream(ctx context.Context, p peer.ID, protocols ...protoc
 
 func TestCallWaitThatEndsInADialTellsOfTheOneBefore(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		h := stuckHost{newHost(t), new(atomic.Int32)}
-		c := tr.client(t, h)
-		_, err := multiply.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &Args{6, 7}, rpc.CallWait(true), rpc.CallTimeout(time.Second))
-		checkErr(t, err, rpc.ClientErr, rpc.CodeDeadlineExceeded, "Svc.Multiply", "no addresses")
-		if !unsent(err) || h.tries.Load() != 2 {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		h := stuckHost{rig.NewHost(t), new(atomic.Int32)}
+		c := tr.Client(t, h)
+		_, err := rig.MultiplyMethod.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &rig.Args{A: 6, B: 7}, rpc.CallWait(true), rpc.CallTimeout(time.Second))
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeDeadlineExceeded, "Svc.Multiply", "no addresses")
+		if !rig.Unsent(err) || h.tries.Load() != 2 {
 			t.Errorf("after %d tries: %v", h.tries.Load(), err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // habits has methods that need all that is done to a channel, for items of one
@@ -50,51 +51,51 @@ func TestChannelsOfEveryType(t *testing.T) {
 	t.Parallel()
 	t.Run("int", func(t *testing.T) { channelsOf(t, 7) })
 	t.Run("string", func(t *testing.T) { channelsOf(t, "seven") })
-	t.Run("struct", func(t *testing.T) { channelsOf(t, Args{6, 7}) })
-	t.Run("pointer", func(t *testing.T) { channelsOf(t, &Args{6, 7}) })
+	t.Run("struct", func(t *testing.T) { channelsOf(t, rig.Args{A: 6, B: 7}) })
+	t.Run("pointer", func(t *testing.T) { channelsOf(t, &rig.Args{A: 6, B: 7}) })
 	t.Run("any", func(t *testing.T) { channelsOf[any](t, int64(7)) })
 }
 
 func channelsOf[T any](t *testing.T, item T) {
 	t.Parallel()
-	for _, tr := range transports[:2] {
+	for _, tr := range rig.Transports[:2] {
 		for _, buffer := range []int{0, 10} {
 			svc := habits[T]{item, make(chan error, 1)}
-			s := tr.setup(t, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
-			if err := s.server.RegisterName("Svc", svc); err != nil {
+			s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
+			if err := s.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(testContext(t))
+			ctx, cancel := context.WithCancel(rig.Context(t))
 			defer cancel()
 			for range 20 {
-				replies, err := stream(ctx, t, s, "Three", make(chan T), item)
+				replies, err := rig.Stream(ctx, t, s, "Three", make(chan T), item)
 				if err != nil || len(replies) != 3 {
 					t.Fatalf("got %v, %v", replies, err)
 				}
 			}
 			args := make(chan T)
-			sendAll(ctx, args, slices.Repeat([]T{item}, 100)...)
-			if replies, err := stream(ctx, t, s, "Echo", args, item); err != nil || len(replies) != 100 {
+			rig.SendAll(ctx, args, slices.Repeat([]T{item}, 100)...)
+			if replies, err := rig.Stream(ctx, t, s, "Echo", args, item); err != nil || len(replies) != 100 {
 				t.Fatalf("got %v, %v", replies, err)
 			}
 
 			args, closed := make(chan T), make(chan T)
-			result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Echo", args, closed) })
+			result := rig.InBackground(func() error { return s.Client.Stream(ctx, s.Dest, "Svc", "Echo", args, closed) })
 			args <- item
-			take(t, "a reply", closed)
+			rig.Take(t, "a reply", closed)
 			close(closed)
 			args <- item
-			checkErr(t, take(t, "Stream returns", result), rpc.ClientErr, rpc.CodeFailedPrecondition, "channel of replies was closed")
+			rig.CheckErr(t, rig.Take(t, "Stream returns", result), rpc.ClientErr, rpc.CodeFailedPrecondition, "channel of replies was closed")
 
 			args, replies := make(chan T, 1), make(chan T)
 			args <- item
-			result = inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Heedless", args, replies) })
-			take(t, "a reply", replies)
+			result = rig.InBackground(func() error { return s.Client.Stream(ctx, s.Dest, "Svc", "Heedless", args, replies) })
+			rig.Take(t, "a reply", replies)
 			cancel()
-			if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
 				t.Errorf("the caller got %v", err)
 			}
-			if err := take(t, "the method ends", svc.ended); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, "the method ends", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
 		}

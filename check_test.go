@@ -12,9 +12,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
-var describing = options{server: []rpc.ServerOption{rpc.WithDescriptions(true)}}
+var describing = rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true)}}
 
 // evolution is one type that a client sends and another that a server takes.
 type evolution struct {
@@ -25,7 +26,7 @@ type evolution struct {
 	lossy  bool
 	method rpc.TypedMethod
 	handle func(*rpc.Server) error
-	call   func(s setup, t *testing.T) error
+	call   func(s rig.Setup, t *testing.T) error
 }
 
 // evolve describes a method that takes R, called with a W.
@@ -37,8 +38,8 @@ func evolve[W, R any](name string, sample W, want string, says ...string) evolut
 		handle: func(s *rpc.Server) error {
 			return taken.Handle(s, func(context.Context, R) (struct{}, error) { return struct{}{}, nil })
 		},
-		call: func(s setup, t *testing.T) error {
-			_, err := sent.Call(testContext(t), s.client, s.dest, sample)
+		call: func(s rig.Setup, t *testing.T) error {
+			_, err := sent.Call(rig.Context(t), s.Client, s.Dest, sample)
 			return err
 		},
 	}
@@ -182,18 +183,18 @@ var evolutions = []evolution{
 // What Check says of two types is what calls between them do.
 func TestCheckTellsWhichTypesFit(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports[1:] {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports[1:] {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.setup(t, describing)
+			s := tr.Setup(t, describing)
 			var methods []rpc.TypedMethod
 			for _, e := range evolutions {
-				if err := e.handle(s.server); err != nil {
+				if err := e.handle(s.Server); err != nil {
 					t.Fatal(err)
 				}
 				methods = append(methods, e.method)
 			}
-			report, err := s.client.Check(testContext(t), s.dest, methods...)
+			report, err := s.Client.Check(rig.Context(t), s.Dest, methods...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +206,7 @@ func TestCheckTellsWhichTypesFit(t *testing.T) {
 					}
 				})
 			}
-			if err := report.Err(); err == nil || strings.Count(err.Error(), "Svc.renamed: peer "+s.dest.String()) != 1 {
+			if err := report.Err(); err == nil || strings.Count(err.Error(), "Svc.renamed: peer "+s.Dest.String()) != 1 {
 				t.Errorf("the report's error is %v", err)
 			}
 		})
@@ -234,7 +235,7 @@ func checkEvolution(t *testing.T, m rpc.CheckedMethod, e evolution) {
 // Methods are checked whoever serves them, and whichever form they have.
 func TestCheckOfMethods(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var calls atomic.Int64
 		counting := rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
 			return func(ctx context.Context, call *rpc.CallInfo) error {
@@ -242,28 +243,28 @@ func TestCheckOfMethods(t *testing.T) {
 				return next(ctx, call)
 			}
 		})
-		s := with(byChannels{}, options{server: describing.server, client: []rpc.ClientOption{counting}})
+		s := with(rig.ByChannels{}, rig.Options{Server: describing.Server, Client: []rpc.ClientOption{counting}})
 		var all []rpc.TypedMethod
 		for _, c := range []struct {
 			method  rpc.TypedMethod
 			problem string
 		}{
-			{multiply, ""},
-			{divide, ""},
-			{divides, ""},
-			{countTo, ""},
-			{sum, ""},
+			{rig.MultiplyMethod, ""},
+			{rig.DivideMethod, ""},
+			{rig.Divides, ""},
+			{rig.CountTo, ""},
+			{rig.Sum, ""},
 			{rpc.NewDuplex[int, int]("Svc", "Sum"), ""},
 			{rpc.NewMethod[int, int]("None", "Sum"), "no service"},
 			{rpc.NewMethod[int, int]("Svc", "None"), "no method"},
 			{rpc.NewMethod[int, int]("Svc", "Sum"), "streaming at the server, and unary here"},
-			{rpc.NewClientStream[Args, int]("Svc", "Multiply"), "unary at the server, and streaming here"},
-			{rpc.NewMethod[Args, string]("Svc", "Multiply"), "reply: the server sends int"},
-			{rpc.NewMethod[Args, chan int]("Svc", "Multiply"), "the reply's type chan int cannot travel"},
-			{rpc.NewDuplex[Args, []Quotient]("Svc", "Divides"), "reply: "},
+			{rpc.NewClientStream[rig.Args, int]("Svc", "Multiply"), "unary at the server, and streaming here"},
+			{rpc.NewMethod[rig.Args, string]("Svc", "Multiply"), "reply: the server sends int"},
+			{rpc.NewMethod[rig.Args, chan int]("Svc", "Multiply"), "the reply's type chan int cannot travel"},
+			{rpc.NewDuplex[rig.Args, []rig.Quotient]("Svc", "Divides"), "reply: "},
 		} {
 			all = append(all, c.method)
-			report, err := s.client.Check(testContext(t), s.dest, c.method)
+			report, err := s.Client.Check(rig.Context(t), s.Dest, c.method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -276,41 +277,41 @@ func TestCheckOfMethods(t *testing.T) {
 			}
 		}
 		calls.Store(0)
-		if report, err := s.client.Check(testContext(t), s.dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
+		if report, err := s.Client.Check(rig.Context(t), s.Dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
 			t.Errorf("%d calls to check all: %v, %v", calls.Load(), report, err)
 		}
-		if report, err := s.client.Check(testContext(t), s.dest); err != nil || report.Err() != nil || report.Peer != s.dest {
+		if report, err := s.Client.Check(rig.Context(t), s.Dest); err != nil || report.Err() != nil || report.Peer != s.Dest {
 			t.Errorf("nothing to check: %v, %v", report, err)
 		}
-		_, err := s.client.Check(testContext(t), s.dest, make([]rpc.TypedMethod, 1025)...)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "1024")
+		_, err := s.Client.Check(rig.Context(t), s.Dest, make([]rpc.TypedMethod, 1025)...)
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "1024")
 	})
 }
 
 // Servers describe themselves when they are told to, and to those that may ask.
 func TestCheckIsSubjectToAuthorization(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
-		_, err := s.client.Check(testContext(t), s.dest, multiply)
-		checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "WithDescriptions")
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		_, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod)
+		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "WithDescriptions")
 	})
-	allowing := func(p rpc.Policy) options {
-		return options{server: []rpc.ServerOption{rpc.WithDescriptions(true), rpc.WithPolicy(p)}}
+	allowing := func(p rpc.Policy) rig.Options {
+		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), rpc.WithPolicy(p)}}
 	}
-	overAll(t, Arith{}, allowing(rpc.Policy{{Name: "Svc"}: rpc.AllowEveryone()}), func(t *testing.T, s setup) {
-		if _, err := s.client.Check(testContext(t), s.dest, multiply); rpc.IsAuthorizationError(err) == (s.dest == s.sender) {
+	rig.OverAll(t, rig.Arith{}, allowing(rpc.Policy{{Name: "Svc"}: rpc.AllowEveryone()}), func(t *testing.T, s rig.Setup) {
+		if _, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
 			t.Errorf("got %v", err)
 		}
 	})
-	some := rpc.Policy{{Name: rpc.DescriptionService}: rpc.AllowEveryone(), divide.ID(): rpc.AllowEveryone()}
-	overAll(t, Arith{}, allowing(some), func(t *testing.T, s setup) {
+	some := rpc.Policy{{Name: rpc.DescriptionService}: rpc.AllowEveryone(), rig.DivideMethod.ID(): rpc.AllowEveryone()}
+	rig.OverAll(t, rig.Arith{}, allowing(some), func(t *testing.T, s rig.Setup) {
 		absent := rpc.NewMethod[int, int]("Svc", "None")
-		report, err := s.client.Check(testContext(t), s.dest, multiply, divide, absent)
+		report, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range []string{"does not allow", "", "does not allow"} {
-			if s.dest == s.sender { // which is never asked
+			if s.Dest == s.Sender { // which is never asked
 				want = []string{"", "", "no method"}[i]
 			}
 			if text := strings.Join(report.Methods[i].Problems, ""); !strings.Contains(text, want) || (want == "") != (text == "") {
@@ -371,14 +372,14 @@ func TestCheckOfAHostileServer(t *testing.T) {
 	}
 	method := rpc.NewMethod[list, list]("Svc", "M")
 	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
-		a, b := newHosts(t)
-		s := rpc.NewServer(b, testProtocol, quiet)
-		c := rpc.NewClient(a, testProtocol)
-		closeAfter(t, c, s)
+		a, b := rig.NewHosts(t)
+		s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+		c := rpc.NewClient(a, rig.Protocol)
+		rig.CloseAfter(t, c, s)
 		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
-		return c.Check(testContext(t), b.ID(), append(methods, method)...)
+		return c.Check(rig.Context(t), b.ID(), append(methods, method)...)
 	}
 	for name, reply := range bad {
 		t.Run("bad: "+name, func(t *testing.T) {
@@ -422,20 +423,20 @@ func TestCheckOfAHostileServer(t *testing.T) {
 // Who authorizes is asked about no names that a call could not have.
 func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	longest := new(atomic.Int64)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithDescriptions(true),
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithDescriptions(true),
 		rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
 			longest.Store(max(longest.Load(), int64(len(svc)+len(method))))
 			return true
 		}))
-	c := newClientOf(t, a)
+	c := rig.Client(t, a)
 	t.Cleanup(func() { _ = s.Close() })
 	type request struct{ Methods []rpc.ServiceID }
 	type description struct{ Methods []struct{ State string } }
 	var got description
 	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
-	if err := c.CallContext(testContext(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
+	if err := c.CallContext(rig.Context(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
 		t.Fatal(err)
 	}
 	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {

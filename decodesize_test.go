@@ -11,6 +11,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // Big takes a byte on the wire as nil, and a KiB in memory.
@@ -41,9 +42,9 @@ func (sizes) Wides(_ context.Context, in map[string][]*Wide, n *int) error {
 
 func TestMessageThatTakesFarMoreMemoryThanBytesIsRefused(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s, c := rpc.NewServer(b, testProtocol, quiet), rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := s.RegisterName("Svc", sizes{}); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestMessageThatTakesFarMoreMemoryThanBytesIsRefused(t *testing.T) {
 		request := []byte("\x82\xa4Name\xa3Svc\xa6Method\xa4Bigs\xdd")
 		request = binary.BigEndian.AppendUint32(request, n)
 		request = append(request, bytes.Repeat([]byte(element), n)...)
-		st, err := a.NewStream(testContext(t), b.ID(), testProtocol)
+		st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,9 +90,9 @@ func (nils) Any(_ context.Context, in any, isNil *bool) error {
 
 func TestNilTravelsIntoAnInterface(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s, c := rpc.NewServer(b, testProtocol, quiet), rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := s.RegisterName("Svc", nils{}); err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +111,8 @@ func (typedNil) TypedNil(context.Context, int, *int) error {
 
 func TestTypedNilErrorIsNoError(t *testing.T) {
 	t.Parallel()
-	overAll(t, typedNil{}, options{}, func(t *testing.T, s setup) {
-		if err := s.client.Call(s.dest, "Svc", "TypedNil", 1, new(int)); err != nil {
+	rig.OverAll(t, typedNil{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		if err := s.Client.Call(s.Dest, "Svc", "TypedNil", 1, new(int)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -130,19 +131,19 @@ func (deriving) HandleRPC(context.Context, stats.RPCStats) {}
 
 func TestCancellationReachesAMethodThroughADerivedContext(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		d := deriving{make(chan context.CancelFunc, 1)}
-		svc := &blocker{started: make(chan struct{}), ended: make(chan error, 1)}
-		s := with(svc, options{server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}})
-		ctx, cancel := context.WithCancel(testContext(t))
-		result := inBackground(func() error {
-			return s.client.CallContext(ctx, s.dest, "Svc", "Block", struct{}{}, new(int))
+		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
+		s := with(svc, rig.Options{Server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}})
+		ctx, cancel := context.WithCancel(rig.Context(t))
+		result := rig.InBackground(func() error {
+			return s.Client.CallContext(ctx, s.Dest, "Svc", "Block", struct{}{}, new(int))
 		})
-		take(t, "the method begins", svc.started)
+		rig.Take(t, "the method begins", svc.Started)
 		cancel()
-		take(t, "the call ends", result)
-		take(t, "the method is told", svc.ended)
-		take(t, "the context of the handler", d.cancels)()
+		rig.Take(t, "the call ends", result)
+		rig.Take(t, "the method is told", svc.Ended)
+		rig.Take(t, "the context of the handler", d.cancels)()
 	})
 }
 
@@ -166,18 +167,18 @@ func (n *nested) Inner(_ context.Context, _ struct{}, r *int) error {
 
 func TestShutdownLetsACallUseItsOwnServer(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s, c := rpc.NewServer(b, testProtocol, quiet), rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
-	n := &nested{rpc.NewClientWithServer(b, testProtocol, s), make(chan struct{}), make(chan struct{})}
+	a, b := rig.NewHosts(t)
+	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
+	n := &nested{rpc.NewClientWithServer(b, rig.Protocol, s), make(chan struct{}), make(chan struct{})}
 	if err := s.RegisterName("Svc", n); err != nil {
 		t.Fatal(err)
 	}
 	var r int
 	result, down := make(chan error, 1), make(chan error, 1)
-	go func() { result <- c.CallContext(testContext(t), b.ID(), "Svc", "Outer", struct{}{}, &r) }()
-	take(t, "the method begins", n.started)
-	go func() { down <- s.Shutdown(testContext(t)) }()
+	go func() { result <- c.CallContext(rig.Context(t), b.ID(), "Svc", "Outer", struct{}{}, &r) }()
+	rig.Take(t, "the method begins", n.started)
+	go func() { down <- s.Shutdown(rig.Context(t)) }()
 	for n.client.Call("", "Svc", "Inner", struct{}{}, new(int)) == nil {
 		// until it has begun
 	}

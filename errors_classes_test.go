@@ -12,6 +12,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // classOf is what the types of an error's causes say.
@@ -69,7 +70,7 @@ func (classes) TakeBools(context.Context, <-chan bool, chan<- []byte) error { re
 
 // caller makes calls of one kind.
 type caller struct {
-	setup
+	rig.Setup
 	t         *testing.T
 	streaming bool
 	svc       classes
@@ -77,26 +78,26 @@ type caller struct {
 
 func (c caller) call(ctx context.Context, svc, unary, streaming, how string) error {
 	if !c.streaming {
-		return c.client.CallContext(ctx, c.dest, svc, unary, how, new([]byte))
+		return c.Client.CallContext(ctx, c.Dest, svc, unary, how, new([]byte))
 	}
 	args, replies := make(chan string, 1), make(chan []byte)
 	args <- how
-	got := collect(replies)
-	err := c.client.Stream(ctx, c.dest, svc, streaming, args, replies)
+	got := rig.Collect(replies)
+	err := c.Client.Stream(ctx, c.Dest, svc, streaming, args, replies)
 	got()
 	return err
 }
 
 func (c caller) fail(how string) error {
-	return c.call(testContext(c.t), "Svc", "Unary", "Streaming", how)
+	return c.call(rig.Context(c.t), "Svc", "Unary", "Streaming", how)
 }
 
 // meanwhile does something while a method runs.
 func (c caller) meanwhile(ctx context.Context, do func()) error {
-	result := inBackground(func() error { return c.call(ctx, "Svc", "Unary", "Streaming", "hold") })
-	take(c.t, "the method runs", c.svc.started)
+	result := rig.InBackground(func() error { return c.call(ctx, "Svc", "Unary", "Streaming", "hold") })
+	rig.Take(c.t, "the method runs", c.svc.started)
 	do()
-	return take(c.t, "the call ends", result)
+	return rig.Take(c.t, "the call ends", result)
 }
 
 var called = regexp.MustCompile(`\b(Svc|None|Denied)\.(Unary|Streaming|None|TakesBool|TakeBools)\b`)
@@ -117,61 +118,61 @@ func TestClassesOfErrors(t *testing.T) {
 	cases := []want{
 		{"method", func(c caller) error { return c.fail("error") }, rpc.NonRPCErr, rpc.CodeUnknown, "", false, false},
 		{"dial", func(c caller) error {
-			c.dest = coretest.RandPeerIDFatal(c.t)
+			c.Dest = coretest.RandPeerIDFatal(c.t)
 			err := c.fail("ok")
-			if class := classOf(err); class != "dial "+c.dest.String() {
+			if class := classOf(err); class != "dial "+c.Dest.String() {
 				c.t.Errorf("the type is %q: %v", class, err)
 			}
-			checkErr(c.t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.", c.dest.String())
-			if !unsent(err) {
+			rig.CheckErr(c.t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.", c.Dest.String())
+			if !rig.Unsent(err) {
 				c.t.Errorf("it may have been sent: %v", err)
 			}
 			return nil
 		}, 0, 0, "", false, true},
 		{"dial: no such protocol", func(c caller) error {
-			c.client = rpc.NewClient(c.host, "/rpc/none")
-			defer c.client.Close()
+			c.Client = rpc.NewClient(c.Host, "/rpc/none")
+			defer c.Client.Close()
 			return c.fail("ok")
 		}, rpc.ClientErr, rpc.CodeUnimplemented, "dial DEST", true, true},
 		{"transport", func(c caller) error {
-			return c.meanwhile(testContext(c.t), func() { _ = c.host.Network().ClosePeer(c.dest) })
+			return c.meanwhile(rig.Context(c.t), func() { _ = c.Host.Network().ClosePeer(c.Dest) })
 		}, rpc.ClientErr, rpc.CodeUnavailable, "transport DEST", false, true},
 		{"limit of the argument", func(c caller) error { return c.fail(strings.Repeat("x", 1<<10+1)) },
 			rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
 		{"limit of the metadata", func(c caller) error {
-			ctx := rpc.ContextWithMetadata(testContext(c.t), rpc.Metadata{"k": strings.Repeat("v", 9<<10)})
+			ctx := rpc.ContextWithMetadata(rig.Context(c.t), rpc.Metadata{"k": strings.Repeat("v", 9<<10)})
 			return c.call(ctx, "Svc", "Unary", "Streaming", "ok")
 		}, rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MetadataSize", false, true},
 		{"limit of the reply", func(c caller) error { return c.fail("large") },
 			rpc.ServerErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
-		{"authorization", func(c caller) error { return c.call(testContext(c.t), "Denied", "Unary", "Streaming", "ok") },
+		{"authorization", func(c caller) error { return c.call(rig.Context(c.t), "Denied", "Unary", "Streaming", "ok") },
 			rpc.AuthorizationErr, rpc.CodePermissionDenied, "", false, true},
-		{"no such service", func(c caller) error { return c.call(testContext(c.t), "None", "Unary", "Streaming", "ok") },
+		{"no such service", func(c caller) error { return c.call(rig.Context(c.t), "None", "Unary", "Streaming", "ok") },
 			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
-		{"no such method", func(c caller) error { return c.call(testContext(c.t), "Svc", "None", "None", "ok") },
+		{"no such method", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "None", "None", "ok") },
 			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
-		{"a method of the other kind", func(c caller) error { return c.call(testContext(c.t), "Svc", "Streaming", "Unary", "ok") },
+		{"a method of the other kind", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "Streaming", "Unary", "ok") },
 			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
-		{"an argument of another type", func(c caller) error { return c.call(testContext(c.t), "Svc", "TakesBool", "TakeBools", "ok") },
+		{"an argument of another type", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "TakesBool", "TakeBools", "ok") },
 			rpc.ServerErr, rpc.CodeInvalidArgument, "", false, false},
 		{"panic", func(c caller) error { return c.fail("panic") }, rpc.ServerErr, rpc.CodeInternal, "", false, false},
 		{"the caller's context", func(c caller) error {
-			ctx, cancel := context.WithCancel(testContext(c.t))
+			ctx, cancel := context.WithCancel(rig.Context(c.t))
 			return c.meanwhile(ctx, cancel)
 		}, rpc.ClientErr, rpc.CodeCanceled, "", false, false},
 	}
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		for _, streaming := range []bool{false, true} {
 			svc := classes{make(chan struct{}, 10)}
-			s := with(svc, options{
-				server: []rpc.ServerOption{
+			s := with(svc, rig.Options{
+				Server: []rpc.ServerOption{
 					rpc.WithServerLimits(rpc.Limits{MessageSize: 1 << 10}),
 					rpc.WithAuthorizeFunc(func(_ peer.ID, svc, _ string) bool { return svc != "Denied" }),
 				},
-				client: []rpc.ClientOption{rpc.WithClientLimits(rpc.Limits{MessageSize: 1 << 10})},
+				Client: []rpc.ClientOption{rpc.WithClientLimits(rpc.Limits{MessageSize: 1 << 10})},
 			})
 			for _, w := range cases {
-				if w.remote && s.dest == s.sender {
+				if w.remote && s.Dest == s.Sender {
 					continue
 				}
 				t.Run(map[bool]string{false: "unary/", true: "streaming/"}[streaming]+w.name, func(t *testing.T) {
@@ -180,13 +181,13 @@ func TestClassesOfErrors(t *testing.T) {
 						return // checked by the case itself
 					}
 					if e := (*rpc.Error)(nil); errors.As(err, &e) && e.Type() != w.kind || rpc.CodeOf(err) != w.code {
-						t.Errorf("kind %v, code %v: %v", errKind(err), rpc.CodeOf(err), err)
+						t.Errorf("kind %v, code %v: %v", rig.ErrKind(err), rpc.CodeOf(err), err)
 					}
-					if class := classOf(err); class != strings.ReplaceAll(w.class, "DEST", s.dest.String()) {
+					if class := classOf(err); class != strings.ReplaceAll(w.class, "DEST", s.Dest.String()) {
 						t.Errorf("the type is %q: %v", class, err)
 					}
-					if unsent(err) != w.unsent {
-						t.Errorf("unsent is %v: %v", unsent(err), err)
+					if rig.Unsent(err) != w.unsent {
+						t.Errorf("unsent is %v: %v", rig.Unsent(err), err)
 					}
 					if w.kind == rpc.NonRPCErr {
 						if err.Error() != errPlain.Error() {
@@ -194,7 +195,7 @@ func TestClassesOfErrors(t *testing.T) {
 						}
 						return
 					}
-					checkNames(t, err, "peer "+s.dest.String())
+					rig.CheckNames(t, err, "peer "+s.Dest.String())
 					if !called.MatchString(err.Error()) {
 						t.Errorf("does not name the method: %v", err)
 					}
@@ -221,7 +222,7 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 		}
 		return err
 	}
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		started := make(chan struct{}, 1)
 		hold := func(ctx context.Context) error {
 			started <- struct{}{}
@@ -229,45 +230,45 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 			return ctx.Err()
 		}
 		err := errors.Join(
-			list.Handle(s.server, func(ctx context.Context, _ int, _ *rpc.Sender[int]) error { return hold(ctx) }),
-			put.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[[]byte]) (int, error) { return 0, hold(ctx) }),
-			talk.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[[]byte], _ *rpc.Sender[int]) error { return hold(ctx) }),
+			list.Handle(s.Server, func(ctx context.Context, _ int, _ *rpc.Sender[int]) error { return hold(ctx) }),
+			put.Handle(s.Server, func(ctx context.Context, _ *rpc.Receiver[[]byte]) (int, error) { return 0, hold(ctx) }),
+			talk.Handle(s.Server, func(ctx context.Context, _ *rpc.Receiver[[]byte], _ *rpc.Sender[int]) error { return hold(ctx) }),
 		)
 		if err != nil {
 			t.Fatal(err)
 		}
-		dests := []peer.ID{s.dest}
+		dests := []peer.ID{s.Dest}
 		for name, call := range map[string]func(ctx context.Context) error{
 			"List.Call": func(ctx context.Context) (last error) {
-				for _, err := range list.Call(ctx, s.client, s.dest, 1) {
+				for _, err := range list.Call(ctx, s.Client, s.Dest, 1) {
 					last = err
 				}
 				return last
 			},
 			"List.CallAll": func(ctx context.Context) error {
-				_, errs := byPeer(t, list.CallAll(ctx, s.client, dests, 1))
-				return errs[s.dest]
+				_, errs := rig.ByPeer(t, list.CallAll(ctx, s.Client, dests, 1))
+				return errs[s.Dest]
 			},
 			"Talk.Receive": func(ctx context.Context) error {
-				call := talk.Open(testContext(t), s.client, s.dest)
+				call := talk.Open(rig.Context(t), s.Client, s.Dest)
 				defer call.Close()
 				_, err := call.Receive(ctx)
 				return err
 			},
 			"Talk.Send": func(ctx context.Context) error {
-				call := talk.Open(testContext(t), s.client, s.dest)
+				call := talk.Open(rig.Context(t), s.Client, s.Dest)
 				defer call.Close()
 				<-ctx.Done()
 				return fill(call.Send)
 			},
 			"Talk.OpenAll": func(ctx context.Context) error {
-				call := talk.OpenAll(ctx, s.client, dests)
+				call := talk.OpenAll(ctx, s.Client, dests)
 				defer call.Close()
-				_, errs := byPeer(t, call.All())
-				return errs[s.dest]
+				_, errs := rig.ByPeer(t, call.All())
+				return errs[s.Dest]
 			},
 			"Talk.OpenAll.Send": func(ctx context.Context) error {
-				call := talk.OpenAll(testContext(t), s.client, dests)
+				call := talk.OpenAll(rig.Context(t), s.Client, dests)
 				defer call.Close()
 				<-ctx.Done()
 				_ = fill(call.Send)
@@ -276,34 +277,34 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 						break
 					}
 				}
-				_, errs := byPeer(t, call.All())
-				return errs[s.dest]
+				_, errs := rig.ByPeer(t, call.All())
+				return errs[s.Dest]
 			},
 			"Put.Send": func(ctx context.Context) error {
-				call := put.Open(testContext(t), s.client, s.dest)
+				call := put.Open(rig.Context(t), s.Client, s.Dest)
 				defer call.Close()
 				<-ctx.Done()
 				return fill(call.Send)
 			},
 			"Put.Finish": func(ctx context.Context) error {
-				_, err := put.Open(testContext(t), s.client, s.dest).Finish(ctx)
+				_, err := put.Open(rig.Context(t), s.Client, s.Dest).Finish(ctx)
 				return err
 			},
 			"Put.OpenAll.Finish": func(ctx context.Context) error {
-				got, err := put.OpenAll(testContext(t), s.client, dests).Finish(ctx)
+				got, err := put.OpenAll(rig.Context(t), s.Client, dests).Finish(ctx)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("Finish: %v", err)
 				}
-				return got.Errors[s.dest]
+				return got.Errors[s.Dest]
 			},
 		} {
-			ctx, cancel := context.WithCancel(testContext(t))
-			result := inBackground(func() error { return call(ctx) })
-			take(t, name+": the method runs", started)
+			ctx, cancel := context.WithCancel(rig.Context(t))
+			result := rig.InBackground(func() error { return call(ctx) })
+			rig.Take(t, name+": the method runs", started)
 			cancel()
-			err := take(t, name+": the call ends", result)
+			err := rig.Take(t, name+": the call ends", result)
 			method, _, _ := strings.Cut(name, ".")
-			want := "rpc: Svc." + method + ": peer " + s.dest.String() + ": context canceled"
+			want := "rpc: Svc." + method + ": peer " + s.Dest.String() + ": context canceled"
 			if err == nil || err.Error() != want || !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -9,21 +9,22 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestEveryCodeTravels(t *testing.T) {
 	t.Parallel()
-	svc := failing{make(map[string]func(context.Context) error)}
+	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	codes := []rpc.Code{17, 1 << 10} // of a later version
 	for c := rpc.CodeCanceled; c <= rpc.CodeUnauthenticated; c++ {
 		codes = append(codes, c)
 	}
 	for _, c := range codes {
-		svc.errs[c.String()] = alwaysErr(&rpc.Error{Code: c, Message: "text"})
+		svc.Errs[c.String()] = rig.AlwaysErr(&rpc.Error{Code: c, Message: "text"})
 	}
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, c := range codes {
-			failBoth(t, s, c.String(), func(t *testing.T, err error) {
+			rig.FailBoth(t, s, c.String(), func(t *testing.T, err error) {
 				if rpc.CodeOf(err) != c || err.Error() != "text" {
 					t.Fatalf("%v arrives as %v, %v", c, rpc.CodeOf(err), err)
 				}
@@ -69,10 +70,10 @@ func TestCodeOf(t *testing.T) {
 		{context.DeadlineExceeded, rpc.CodeDeadlineExceeded},
 		{fmt.Errorf("x: %w", context.Canceled), rpc.CodeCanceled},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), rpc.CodeDeadlineExceeded},
-		{errOwn, rpc.CodeNotFound},
-		{fmt.Errorf("x: %w", errOwn), rpc.CodeNotFound},
-		{errors.Join(errPlain, errOwn), rpc.CodeNotFound},
-		{errors.Join(context.Canceled, errOwn), rpc.CodeNotFound},
+		{rig.ErrOwn, rpc.CodeNotFound},
+		{fmt.Errorf("x: %w", rig.ErrOwn), rpc.CodeNotFound},
+		{errors.Join(errPlain, rig.ErrOwn), rpc.CodeNotFound},
+		{errors.Join(context.Canceled, rig.ErrOwn), rpc.CodeNotFound},
 		{&rpc.Error{}, rpc.CodeUnknown},
 		{fmt.Errorf("%w: %w", &rpc.Error{}, context.Canceled), rpc.CodeCanceled},
 	} {
@@ -85,8 +86,8 @@ func TestCodeOf(t *testing.T) {
 func TestLibraryErrorsHaveKindAndCode(t *testing.T) {
 	t.Parallel()
 	deny := rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool { return method != "Denied" })
-	overAll(t, Arith{}, options{server: []rpc.ServerOption{deny}}, func(t *testing.T, s setup) {
-		call := func(svc, method string, args any) error { return s.client.Call(s.dest, svc, method, args, new(int)) }
+	rig.OverAll(t, rig.Arith{}, rig.Options{Server: []rpc.ServerOption{deny}}, func(t *testing.T, s rig.Setup) {
+		call := func(svc, method string, args any) error { return s.Client.Call(s.Dest, svc, method, args, new(int)) }
 		type want struct {
 			name string
 			err  error
@@ -99,7 +100,7 @@ func TestLibraryErrorsHaveKindAndCode(t *testing.T) {
 			{"other argument", call("Svc", "Multiply", "x"), rpc.ServerErr, rpc.CodeInvalidArgument},
 			{"nil argument", call("Svc", "Multiply", nil), rpc.ServerErr, rpc.CodeInvalidArgument},
 		}
-		if s.dest != s.sender {
+		if s.Dest != s.Sender {
 			cases = append(cases, want{"denied", call("Svc", "Denied", 1), rpc.AuthorizationErr, rpc.CodePermissionDenied})
 		}
 		for _, c := range cases {

@@ -14,54 +14,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
-var (
-	errOwn = &rpc.Error{
-		Code: rpc.CodeNotFound, Message: "no such pin",
-		Details: map[string]string{"cid": "Qm", "": "empty key", "empty": ""},
-	}
-	errPlain = errors.New("plain")
-)
-
-// failing returns the error of the given name, by a unary and by a streaming
-// method.
-type failing struct {
-	errs map[string]func(context.Context) error
-}
-
-func (f failing) Unary(ctx context.Context, name string, _ *int) error { return f.errs[name](ctx) }
-
-func (f failing) Streaming(ctx context.Context, in <-chan string, _ chan<- int) error {
-	return f.errs[<-in](ctx)
-}
-
-func alwaysErr(err error) func(context.Context) error {
-	return func(context.Context) error { return err }
-}
-
-// failBoth makes a unary and a streaming call with the same argument.
-func failBoth(t *testing.T, s setup, arg string, check func(*testing.T, error)) {
-	t.Helper()
-	t.Run("unary", func(t *testing.T) {
-		check(t, s.client.CallContext(testContext(t), s.dest, "Svc", "Unary", arg, new(int)))
-	})
-	t.Run("streaming", func(t *testing.T) {
-		check(t, streamOnce[int](t, s, "Streaming", arg))
-	})
-}
-
-// streamOnce makes a streaming call with one argument.
-func streamOnce[R, A any](t *testing.T, s setup, method string, arg A, svc ...string) error {
-	t.Helper()
-	ctx := testContext(t)
-	args, replies := make(chan A), make(chan R)
-	sendAll(ctx, args, arg)
-	got := collect(replies)
-	err := s.client.Stream(ctx, s.dest, append(svc, "Svc")[0], method, args, replies)
-	got()
-	return err
-}
+var errPlain = errors.New("plain")
 
 func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
 	t.Parallel()
@@ -83,30 +39,30 @@ func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
 		details map[string]string
 		is      error // on both sides
 	}{
-		{"an Error", alwaysErr(errOwn), "no such pin", rpc.CodeNotFound, errOwn.Details, nil},
-		{"an Error in another", alwaysErr(fmt.Errorf("unpin: %w", errOwn)), "unpin: no such pin", rpc.CodeNotFound, errOwn.Details, nil},
-		{"joined errors", alwaysErr(errors.Join(errPlain, errOwn)), "plain\nno such pin", rpc.CodeNotFound, errOwn.Details, nil},
-		{"an Error of no text", alwaysErr(&rpc.Error{Code: rpc.CodeAborted}), "Aborted", rpc.CodeAborted, nil, nil},
-		{"an Error of no code", alwaysErr(&rpc.Error{Message: "codeless"}), "codeless", rpc.CodeUnknown, nil, nil},
-		{"an Error of nothing but details", alwaysErr(&rpc.Error{Details: map[string]string{"k": "v"}}), "", rpc.CodeUnknown, map[string]string{"k": "v"}, nil},
-		{"a plain error", alwaysErr(errPlain), "plain", rpc.CodeUnknown, nil, nil},
-		{"an error of no text", alwaysErr(errors.New("")), "", rpc.CodeUnknown, nil, nil},
+		{"an Error", rig.AlwaysErr(rig.ErrOwn), "no such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
+		{"an Error in another", rig.AlwaysErr(fmt.Errorf("unpin: %w", rig.ErrOwn)), "unpin: no such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
+		{"joined errors", rig.AlwaysErr(errors.Join(errPlain, rig.ErrOwn)), "plain\nno such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
+		{"an Error of no text", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeAborted}), "Aborted", rpc.CodeAborted, nil, nil},
+		{"an Error of no code", rig.AlwaysErr(&rpc.Error{Message: "codeless"}), "codeless", rpc.CodeUnknown, nil, nil},
+		{"an Error of nothing but details", rig.AlwaysErr(&rpc.Error{Details: map[string]string{"k": "v"}}), "", rpc.CodeUnknown, map[string]string{"k": "v"}, nil},
+		{"a plain error", rig.AlwaysErr(errPlain), "plain", rpc.CodeUnknown, nil, nil},
+		{"an error of no text", rig.AlwaysErr(errors.New("")), "", rpc.CodeUnknown, nil, nil},
 		{"the context's cancellation", ended, "context canceled", rpc.CodeCanceled, nil, context.Canceled},
 		{"the context's deadline", late, "context deadline exceeded", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
-		{"a cancellation in another error", alwaysErr(fmt.Errorf("pin: %w", context.Canceled)), "pin: context canceled", rpc.CodeCanceled, nil, context.Canceled},
-		{"an Error that stands for a cancellation", alwaysErr(&rpc.Error{Code: rpc.CodeCanceled, Message: "enough"}), "enough", rpc.CodeCanceled, nil, context.Canceled},
-		{"an Error that stands for a deadline", alwaysErr(&rpc.Error{Code: rpc.CodeDeadlineExceeded, Message: "slow"}), "slow", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
-		{"words of a library error", alwaysErr(errors.New("rpc: can't find service X")), "rpc: can't find service X", rpc.CodeUnknown, nil, nil},
-		{"words of a context error, another code", alwaysErr(&rpc.Error{Code: rpc.CodeInternal, Message: "context canceled"}), "context canceled", rpc.CodeInternal, nil, nil},
+		{"a cancellation in another error", rig.AlwaysErr(fmt.Errorf("pin: %w", context.Canceled)), "pin: context canceled", rpc.CodeCanceled, nil, context.Canceled},
+		{"an Error that stands for a cancellation", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeCanceled, Message: "enough"}), "enough", rpc.CodeCanceled, nil, context.Canceled},
+		{"an Error that stands for a deadline", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeDeadlineExceeded, Message: "slow"}), "slow", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
+		{"words of a library error", rig.AlwaysErr(errors.New("rpc: can't find service X")), "rpc: can't find service X", rpc.CodeUnknown, nil, nil},
+		{"words of a context error, another code", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeInternal, Message: "context canceled"}), "context canceled", rpc.CodeInternal, nil, nil},
 	}
-	svc := failing{make(map[string]func(context.Context) error)}
+	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	for _, c := range cases {
-		svc.errs[c.name] = c.err
+		svc.Errs[c.name] = c.err
 	}
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
-				failBoth(t, s, c.name, func(t *testing.T, err error) {
+				rig.FailBoth(t, s, c.name, func(t *testing.T, err error) {
 					if err == nil {
 						t.Fatal("the error is lost")
 					}
@@ -136,12 +92,12 @@ func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
 
 func TestLocalErrorsKeepTheirIdentity(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{})
+	s := rig.Transports[0].Setup(t, rig.Options{})
 	wrapped := fmt.Errorf("unpin: %w", errPlain)
-	if err := s.server.RegisterName("Svc", failing{map[string]func(context.Context) error{"": alwaysErr(wrapped)}}); err != nil {
+	if err := s.Server.RegisterName("Svc", rig.Failing{Errs: map[string]func(context.Context) error{"": rig.AlwaysErr(wrapped)}}); err != nil {
 		t.Fatal(err)
 	}
-	failBoth(t, s, "", func(t *testing.T, err error) {
+	rig.FailBoth(t, s, "", func(t *testing.T, err error) {
 		if !errors.Is(err, errPlain) || err != wrapped {
 			t.Fatalf("got another error: %v", err)
 		}
@@ -158,12 +114,15 @@ func (e brokenErr) panics(in string) {
 }
 
 func (e brokenErr) Error() string { e.panics("Error"); return "broken" }
+
 func (e brokenErr) Is(error) bool { e.panics("Is"); return false }
+
 func (e brokenErr) As(target any) bool {
 	e.panics("As")
 	_, own := target.(**rpc.Error)
 	return own && e.in == "lying"
 }
+
 func (e brokenErr) Unwrap() error { e.panics("Unwrap"); return nil }
 
 // pointerErr is one that is returned as nil, and is none.
@@ -181,24 +140,24 @@ func TestErrorsThatPanicAreInternal(t *testing.T) {
 	for _, in := range []string{"Error", "Is", "As", "Unwrap"} {
 		errs[in] = brokenErr{in}
 	}
-	svc := failing{map[string]func(context.Context) error{"sound": alwaysErr(brokenErr{})}}
+	svc := rig.Failing{Errs: map[string]func(context.Context) error{"sound": rig.AlwaysErr(brokenErr{})}}
 	for name, err := range errs {
-		svc.errs[name] = alwaysErr(err)
+		svc.Errs[name] = rig.AlwaysErr(err)
 	}
-	var log syncBuffer
-	o := options{server: []rpc.ServerOption{rpc.WithServerLogger(slog.New(slog.NewTextHandler(&log, nil)))}}
-	overAll(t, svc, o, func(t *testing.T, s setup) {
+	var log rig.SyncBuffer
+	o := rig.Options{Server: []rpc.ServerOption{rpc.WithServerLogger(slog.New(slog.NewTextHandler(&log, nil)))}}
+	rig.OverAll(t, svc, o, func(t *testing.T, s rig.Setup) {
 		for name := range errs {
 			t.Run(name, func(t *testing.T) {
-				failBoth(t, s, name, func(t *testing.T, err error) {
+				rig.FailBoth(t, s, name, func(t *testing.T, err error) {
 					if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
 						t.Fatalf("got %v", err)
 					}
-					checkNames(t, err, "Svc.", "panicked")
+					rig.CheckNames(t, err, "Svc.", "panicked")
 				})
 			})
 		}
-		failBoth(t, s, "sound", func(t *testing.T, err error) {
+		rig.FailBoth(t, s, "sound", func(t *testing.T, err error) {
 			if rpc.IsRPCError(err) || rpc.CodeOf(err) != rpc.CodeUnknown || err.Error() != "broken" {
 				t.Errorf("got %v", err)
 			}
@@ -230,24 +189,24 @@ func TestOversizedErrorsArriveCutWithTheirCode(t *testing.T) {
 		"many small details":       {Code: rpc.CodeAborted, Message: "text", Details: many},
 		"everything far over it":   {Code: rpc.CodeAborted, Message: strings.Repeat("x", 8<<20), Details: fill(8 << 20)},
 	}
-	svc := failing{make(map[string]func(context.Context) error)}
+	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	for name, e := range cases {
-		svc.errs[name] = alwaysErr(e)
+		svc.Errs[name] = rig.AlwaysErr(e)
 	}
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for name, sent := range cases {
 			t.Run(name, func(t *testing.T) {
-				failBoth(t, s, name, func(t *testing.T, err error) {
+				rig.FailBoth(t, s, name, func(t *testing.T, err error) {
 					var e *rpc.Error
 					if !errors.As(err, &e) || e.Code != sent.Code || e.Type() != rpc.NonRPCErr {
 						t.Fatalf("got %.200v", err)
 					}
 					text, details := e.Message, e.Details
-					if s.dest == s.sender || !strings.Contains(name, "over") {
+					if s.Dest == s.Sender || !strings.Contains(name, "over") {
 						if text != sent.Message {
 							t.Errorf("the text of %d bytes arrives as %d", len(sent.Message), len(text))
 						}
-						if name == "many small details" && s.dest != s.sender {
+						if name == "many small details" && s.Dest != s.Sender {
 							return // whole, or left out
 						}
 						if !maps.Equal(details, sent.Details) {
@@ -290,29 +249,31 @@ func (p passing) Streaming(ctx context.Context, in <-chan string, _ chan<- int) 
 
 type far struct{}
 
-func (far) Own(context.Context, int, *int) error        { return errOwn }
+func (far) Own(context.Context, int, *int) error { return rig.ErrOwn }
+
 func (far) TakesBool(context.Context, bool, *int) error { return nil }
-func (far) Denied(context.Context, int, *int) error     { return nil }
+
+func (far) Denied(context.Context, int, *int) error { return nil }
 
 // What a method passes on is what it got, and not one of the step between.
 func TestErrorsOfOtherCallsArePassedOnUnchanged(t *testing.T) {
 	t.Parallel()
-	near, there := newHosts(t)
-	farServer := rpc.NewServer(there, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
-	farClient := rpc.NewClient(near, testProtocol)
-	closeAfter(t, farClient, farServer)
+	near, there := rig.NewHosts(t)
+	farServer := rpc.NewServer(there, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	farClient := rpc.NewClient(near, rig.Protocol)
+	rig.CloseAfter(t, farClient, farServer)
 	if err := farServer.RegisterName("Far", far{}); err != nil {
 		t.Fatal(err)
 	}
 	svc := passing{farClient, there.ID()}
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, method := range []string{"Own", "TakesBool", "Denied", "Missing"} {
 			t.Run(method, func(t *testing.T) {
 				var first *rpc.Error
-				if err := svc.Unary(testContext(t), method, nil); !errors.As(err, &first) {
+				if err := svc.Unary(rig.Context(t), method, nil); !errors.As(err, &first) {
 					t.Fatalf("got %v", err)
 				}
-				failBoth(t, s, method, func(t *testing.T, err error) {
+				rig.FailBoth(t, s, method, func(t *testing.T, err error) {
 					var e *rpc.Error
 					if !errors.As(err, &e) || e.Code != first.Code || e.Type() != first.Type() {
 						t.Fatalf("%v (%v, %v) is passed on as %v", first, first.Code, first.Type(), err)

@@ -7,55 +7,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// plainMsgpack is what v0.6 speaks.
-var plainMsgpack = new(codec.MsgpackHandle)
-
-// v06Response is v0.6's: it knows no other keys.
-type v06Response struct {
-	Service rpc.ServiceID
-	Error   string        `codec:",omitempty"`
-	ErrType rpc.ErrorType `codec:",omitempty"`
-}
-
-// callAsV06 makes a call as v0.6's client does.
-func callAsV06(t *testing.T, h host.Host, dest peer.ID, method string, streaming bool, arg any) (r v06Response) {
-	t.Helper()
-	st, err := h.NewStream(testContext(t), dest, testProtocol)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Reset()
-	enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
-	if err := errors.Join(enc.Encode(rpc.ServiceID{Name: "Svc", Method: method}), enc.Encode(arg)); err != nil {
-		t.Fatal(err)
-	}
-	if streaming {
-		_ = st.CloseWrite()
-	}
-	var reply any
-	if err := errors.Join(dec.Decode(&r), dec.Decode(&reply)); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 func TestV06ClientSeesMessageAndKind(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
 	t.Cleanup(func() { _ = s.Close() })
-	svc := failing{map[string]func(context.Context) error{
-		"own":   alwaysErr(errOwn),
-		"empty": alwaysErr(errors.New("")),
-		"none":  alwaysErr(&rpc.Error{Code: rpc.CodeAborted}),
+	svc := rig.Failing{Errs: map[string]func(context.Context) error{
+		"own":   rig.AlwaysErr(rig.ErrOwn),
+		"empty": rig.AlwaysErr(errors.New("")),
+		"none":  rig.AlwaysErr(&rpc.Error{Code: rpc.CodeAborted}),
 	}}
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
@@ -71,25 +37,11 @@ func TestV06ClientSeesMessageAndKind(t *testing.T) {
 		{"Missing", "", "rpc: can't find method Missing", rpc.ServerErr},
 		{"Denied", "", "client does not have permissions to call Svc.Denied", rpc.AuthorizationErr},
 	} {
-		r := callAsV06(t, a, b.ID(), c.method, c.method == "Streaming", c.arg)
+		r := rig.CallAsV06(t, a, b.ID(), c.method, c.method == "Streaming", c.arg)
 		if r.Error != c.text || r.ErrType != c.kind || r.Service != (rpc.ServiceID{Name: "Svc", Method: c.method}) {
 			t.Errorf("%s of %q: v0.6 sees %+v", c.method, c.arg, r)
 		}
 	}
-}
-
-// serveAsV06 answers every call as v0.6's server answers one that failed.
-func serveAsV06(h host.Host, r v06Response) {
-	h.SetStreamHandler(testProtocol, func(st network.Stream) {
-		defer st.Close()
-		r, arg := r, any(nil)
-		enc, dec := codec.NewEncoder(st, plainMsgpack), codec.NewDecoder(st, plainMsgpack)
-		if dec.Decode(&r.Service) != nil || dec.Decode(&arg) != nil {
-			return
-		}
-		_ = enc.Encode(r)
-		_ = enc.Encode(nil)
-	})
 }
 
 func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
@@ -116,11 +68,11 @@ func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s/%d", c.text, c.kind), func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			serveAsV06(b, v06Response{Error: c.text, ErrType: c.kind})
-			client := rpc.NewClient(a, testProtocol)
+			a, b := rig.NewHosts(t)
+			rig.ServeAsV06(b, rig.V06Response{Error: c.text, ErrType: c.kind})
+			client := rpc.NewClient(a, rig.Protocol)
 			t.Cleanup(func() { _ = client.Close() })
-			failBoth(t, setup{client: client, dest: b.ID(), sender: a.ID()}, "x", func(t *testing.T, err error) {
+			rig.FailBoth(t, rig.Setup{Client: client, Dest: b.ID(), Sender: a.ID()}, "x", func(t *testing.T, err error) {
 				var e *rpc.Error
 				if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.text) || e.Type() != c.want || len(e.Details) > 0 {
 					t.Fatalf("got %v", err)
@@ -130,7 +82,7 @@ func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
 						t.Errorf("the text is %q", err)
 					}
 				} else {
-					checkNames(t, err, "Svc.", b.ID().String())
+					rig.CheckNames(t, err, "Svc.", b.ID().String())
 				}
 				if c.kind <= rpc.AuthorizationErr && e.Code != c.code {
 					t.Errorf("the code is %v, not %v", e.Code, c.code)

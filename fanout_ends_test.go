@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // blocking has a method that blocks at all peers but the first, and tells how
@@ -38,15 +39,15 @@ func newBlocking(t testing.TB, c *cluster, quick ...int) (*blocking, *rpc.Method
 }
 
 func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
-	for _, tr := range transports {
-		if tr.local {
+	for _, tr := range rig.Transports {
+		if tr.Local {
 			continue
 		}
 		for what, leave := range map[string]func(c *cluster, b *blocking, m *rpc.Method[int, int]){
 			"break": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
-				for range m.CallAll(testContext(t), c.client, c.peers, 1) {
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1) {
 					for range 2 {
-						take(t, "the others begin", b.started)
+						rig.Take(t, "the others begin", b.started)
 					}
 					break
 				}
@@ -57,19 +58,19 @@ func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
 						t.Errorf("recovered %v", r)
 					}
 				}()
-				for range m.CallAll(testContext(t), c.client, c.peers, 1) {
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1) {
 					for range 2 {
-						take(t, "the others begin", b.started)
+						rig.Take(t, "the others begin", b.started)
 					}
 					panic("the loop's")
 				}
 			},
 			"first": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
 				n := 0
-				for range m.CallAll(testContext(t), c.client, c.peers, 1, rpc.FanFirst(1)) {
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1, rpc.FanFirst(1)) {
 					n++
 					for range 2 {
-						take(t, "the others begin", b.started)
+						rig.Take(t, "the others begin", b.started)
 					}
 				}
 				if n != 1 {
@@ -77,16 +78,16 @@ func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
 				}
 			},
 		} {
-			t.Run(tr.name+"/"+what, func(t *testing.T) {
+			t.Run(tr.Name+"/"+what, func(t *testing.T) {
 				c := newCluster(t, tr, 3)
 				b, m := newBlocking(t, c, 0)
 				leave(c, b, m)
 				for range 2 {
-					if err := take(t, "the methods are told", b.ended); !errors.Is(err, context.Canceled) {
+					if err := rig.Take(t, "the methods are told", b.ended); !errors.Is(err, context.Canceled) {
 						t.Errorf("with %v", err)
 					}
 				}
-				noGoroutineStays(t)
+				rig.NoGoroutineStays(t)
 			})
 		}
 	}
@@ -94,11 +95,11 @@ func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
 
 func TestEndOfTheContextIsEveryPeersResult(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		for _, bound := range []int{0, 1} { // with some that are not called yet
 			c := newCluster(t, tr, 3)
 			b, m := newBlocking(t, c)
-			ctx, cancel := context.WithCancel(testContext(t))
+			ctx, cancel := context.WithCancel(rig.Context(t))
 			go func() {
 				<-b.started
 				cancel()
@@ -118,14 +119,14 @@ func TestEndOfTheContextIsEveryPeersResult(t *testing.T) {
 
 func TestFanQuorum(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		b, m := newBlocking(t, c, 0, 1, 2)
 		// Reached while one blocks, which is cancelled.
 		values := make(map[peer.ID]int)
-		for p, r := range m.CallAll(testContext(t), c.client, c.peers, 10, rpc.FanQuorum(3)) {
+		for p, r := range m.CallAll(rig.Context(t), c.client, c.peers, 10, rpc.FanQuorum(3)) {
 			if len(values) == 0 {
-				take(t, "the other begins", b.started)
+				rig.Take(t, "the other begins", b.started)
 			}
 			if values[p] = r.Value; r.Err != nil {
 				t.Error(r.Err)
@@ -134,28 +135,28 @@ func TestFanQuorum(t *testing.T) {
 		if want := map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}; !maps.Equal(values, want) {
 			t.Errorf("got %v", values)
 		}
-		if err := take(t, "the other is cancelled", b.ended); !errors.Is(err, context.Canceled) {
+		if err := rig.Take(t, "the other is cancelled", b.ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("with %v", err)
 		}
 
 		// Out of reach while one blocks and three are dead: three of six.
 		dests := slices.Concat(c.peers[1:3], []peer.ID{c.peers[3], c.dead(t), c.dead(t), c.dead(t)})
 		got, err := take2Results(t, func() (rpc.Results[int], error) {
-			return m.CollectAll(testContext(t), c.client, dests, 10, rpc.FanQuorum(4))
+			return m.CollectAll(rig.Context(t), c.client, dests, 10, rpc.FanQuorum(4))
 		})
 		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != rpc.CodeUnavailable {
 			t.Errorf("%+v, %v", got, err)
 		}
-		checkNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")
+		rig.CheckNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")
 
 		// FanFirst goes on to the end, and has too few.
-		got, err = m.CollectAll(testContext(t), c.client, dests[:2], 10, rpc.FanFirst(3))
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanFirst(3))
 		if err == nil || len(got.Values) != 2 || len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
-		checkNames(t, err, "2 of 2 peers succeeded, and 3 were needed")
+		rig.CheckNames(t, err, "2 of 2 peers succeeded, and 3 were needed")
 		// More than there are peers: nobody is called.
-		got, err = m.CollectAll(testContext(t), c.client, dests[:2], 10, rpc.FanQuorum(3))
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanQuorum(3))
 		if err == nil || len(got.Values)+len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -166,7 +167,7 @@ func TestFanQuorum(t *testing.T) {
 func take2Results[R any](t testing.TB, f func() (rpc.Results[R], error)) (rpc.Results[R], error) {
 	t.Helper()
 	var err error
-	got := take(t, "the results are collected", inBackground(func() (r rpc.Results[R]) {
+	got := rig.Take(t, "the results are collected", rig.InBackground(func() (r rpc.Results[R]) {
 		r, err = f()
 		return r
 	}))
@@ -175,7 +176,7 @@ func take2Results[R any](t testing.TB, f func() (rpc.Results[R], error)) (rpc.Re
 
 func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 3)
 		serveAll(t, c, which, func(i int) func(context.Context, int) (int, error) {
 			return func(_ context.Context, n int) (int, error) { return n + i, nil }
@@ -185,7 +186,7 @@ func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
 			dests = append(dests, c.silent(t))
 		}
 		got, err := take2Results(t, func() (rpc.Results[int], error) {
-			return which.CollectAll(testContext(t), c.client, append(dests, c.peers...), 10, rpc.FanFirst(3))
+			return which.CollectAll(rig.Context(t), c.client, append(dests, c.peers...), 10, rpc.FanFirst(3))
 		})
 		if want := fmt.Sprint(map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}); err != nil || fmt.Sprint(got.Values) != want {
 			t.Errorf("%+v, %v", got.Values, err)

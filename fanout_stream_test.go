@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // counts replies with numbers from the argument on, three of them; odd peers
@@ -41,30 +42,13 @@ func serveCounts(t testing.TB, c *cluster) {
 	}
 }
 
-// byPeer gathers what a loop yields.
-func byPeer[R any](t testing.TB, results func(func(peer.ID, rpc.Result[R]) bool)) (values map[peer.ID][]R, errs map[peer.ID]error) {
-	values, errs = make(map[peer.ID][]R), make(map[peer.ID]error)
-	results(func(p peer.ID, r rpc.Result[R]) bool {
-		if errs[p] != nil {
-			t.Errorf("%v: %+v after its error", p, r)
-		}
-		if r.Err != nil {
-			errs[p] = r.Err
-		} else {
-			values[p] = append(values[p], r.Value)
-		}
-		return true
-	})
-	return values, errs
-}
-
 func TestServerStreamCallAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 4)
+	c := newCluster(t, rig.Transports[1], 4)
 	serveCounts(t, c)
 	dead := c.dead(t)
 	for _, bound := range []int{0, 1, 2} {
-		values, errs := byPeer(t, counts.CallAll(testContext(t), c.client, slices.Concat(c.peers, []peer.ID{dead, ""}), 10, rpc.FanInFlight(bound)))
+		values, errs := rig.ByPeer(t, counts.CallAll(rig.Context(t), c.client, slices.Concat(c.peers, []peer.ID{dead, ""}), 10, rpc.FanInFlight(bound)))
 		for i, p := range c.peers {
 			if !slices.Equal(values[p], []int{10, 11, 12}) || (errs[p] != nil) != (i%2 == 1) || errs[p] != nil && errs[p].Error() != errN.Error() {
 				t.Errorf("%d at once: peer %d: %v, %v", bound, i, values[p], errs[p])
@@ -78,7 +62,7 @@ func TestServerStreamCallAll(t *testing.T) {
 
 func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 	for _, first := range []int{0, 1} { // by break, and by having enough
-		c := newCluster(t, transports[1], 3)
+		c := newCluster(t, rig.Transports[1], 3)
 		ended := make(chan error, 10)
 		endless := rpc.NewServerStream[int, int]("Svc", "Endless")
 		for i, s := range c.servers {
@@ -97,7 +81,7 @@ func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 			}
 		}
 		seen := make(map[peer.ID]bool)
-		for p, r := range endless.CallAll(testContext(t), c.client, c.peers, 1, rpc.FanFirst(first)) {
+		for p, r := range endless.CallAll(rig.Context(t), c.client, c.peers, 1, rpc.FanFirst(first)) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}
@@ -120,7 +104,7 @@ func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 				break // the others may not have been called yet
 			}
 		}
-		noGoroutineStays(t)
+		rig.NoGoroutineStays(t)
 		_ = c.client.Close()
 	}
 }
@@ -180,17 +164,17 @@ const many = 1000 // of 32 KiB
 
 func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	e := serveEchoes(t, c, 1)
 	dead := c.dead(t)
-	call := e.method.OpenAll(testContext(t), c.client, append(c.peers, dead), rpc.FanStallTimeout(time.Second))
+	call := e.method.OpenAll(rig.Context(t), c.client, append(c.peers, dead), rpc.FanStallTimeout(time.Second))
 	defer call.Close()
-	sent := inBackground(func() error {
+	sent := rig.InBackground(func() error {
 		defer call.CloseSend()
-		return sendMany(testContext(t), call.Send, many, new(atomic.Int64))
+		return sendMany(rig.Context(t), call.Send, many, new(atomic.Int64))
 	})
-	values, errs := byPeer(t, call.All())
-	if err := take(t, "all is sent", sent); err != nil {
+	values, errs := rig.ByPeer(t, call.All())
+	if err := rig.Take(t, "all is sent", sent); err != nil {
 		t.Error(err)
 	}
 	for _, i := range []int{0, 2} {
@@ -199,26 +183,26 @@ func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 		}
 	}
 	slow := c.peers[1]
-	checkErr(t, errs[slow], rpc.ClientErr, rpc.CodeResourceExhausted, "Svc.Echoes", slow.String(), "FanStallTimeout")
+	rig.CheckErr(t, errs[slow], rpc.ClientErr, rpc.CodeResourceExhausted, "Svc.Echoes", slow.String(), "FanStallTimeout")
 	if len(values[slow]) != 0 || rpc.CodeOf(errs[dead]) != rpc.CodeUnavailable {
 		t.Errorf("the slow replied %v; the dead: %v", values[slow], errs[dead])
 	}
-	if err := take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
+	if err := rig.Take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("by %v", err)
 	}
 }
 
 func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(testContext(t), c.client, c.peers, rpc.FanStallTimeout(0))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanStallTimeout(0))
 	defer call.Close()
 	next, stop := iter.Pull2(call.All())
 	defer stop()
 	arg := make([]byte, 32<<10)
 	for range many { // one at a time: the others are never behind
-		if err := call.Send(testContext(t), arg); err != nil {
+		if err := call.Send(rig.Context(t), arg); err != nil {
 			t.Fatal(err)
 		}
 		for replies := 0; replies < 2; {
@@ -229,7 +213,7 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 			case r.Err == nil:
 				replies++
 			default:
-				checkErr(t, r.Err, rpc.ClientErr, rpc.CodeResourceExhausted, "FanStallTimeout", p.String())
+				rig.CheckErr(t, r.Err, rpc.ClientErr, rpc.CodeResourceExhausted, "FanStallTimeout", p.String())
 				return
 			}
 		}
@@ -239,16 +223,16 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 
 func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(testContext(t), c.client, c.peers, rpc.FanBuffer(4))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(4))
 	defer call.Close()
 	sent := new(atomic.Int64)
-	result := inBackground(func() error {
+	result := rig.InBackground(func() error {
 		defer call.CloseSend()
-		return sendMany(testContext(t), call.Send, many, sent)
+		return sendMany(rig.Context(t), call.Send, many, sent)
 	})
-	got := inBackground(func() (n map[peer.ID]int) {
+	got := rig.InBackground(func() (n map[peer.ID]int) {
 		n = make(map[peer.ID]int)
 		for p, r := range call.All() {
 			if r.Err != nil {
@@ -258,46 +242,46 @@ func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 		}
 		return n
 	})
-	restsBelow(t, "the sender waits for the slow peer", sent, many)
+	rig.RestsBelow(t, "the sender waits for the slow peer", sent, many)
 	close(e.release)
-	if err := take(t, "all is sent", result); err != nil {
+	if err := rig.Take(t, "all is sent", result); err != nil {
 		t.Error(err)
 	}
 	want := map[peer.ID]int{c.peers[0]: many, c.peers[1]: many, c.peers[2]: many}
-	if n := take(t, "all replied", got); !maps.Equal(n, want) {
+	if n := rig.Take(t, "all replied", got); !maps.Equal(n, want) {
 		t.Errorf("got %v", n)
 	}
-	if err := call.Send(testContext(t), nil); err != io.EOF {
+	if err := call.Send(rig.Context(t), nil); err != io.EOF {
 		t.Errorf("Send after the end: %v", err)
 	}
 }
 
 func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(testContext(t), c.client, c.peers, rpc.FanBuffer(0))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(0))
 	defer call.Close()
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(rig.Context(t))
 	sent := new(atomic.Int64)
-	result := inBackground(func() error { return sendMany(ctx, call.Send, many, sent) })
-	got := inBackground(func() [2]any {
-		values, errs := byPeer(t, call.All())
+	result := rig.InBackground(func() error { return sendMany(ctx, call.Send, many, sent) })
+	got := rig.InBackground(func() [2]any {
+		values, errs := rig.ByPeer(t, call.All())
 		return [2]any{values, errs}
 	})
-	n := restsBelow(t, "the sender waits for the slow peer", sent, many)
+	n := rig.RestsBelow(t, "the sender waits for the slow peer", sent, many)
 	cancel()
-	if err := take(t, "Send returns", result); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "peer "+c.peers[1].String()) {
+	if err := rig.Take(t, "Send returns", result); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "peer "+c.peers[1].String()) {
 		t.Errorf("got %v", err)
 	}
-	if err := take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
+	if err := rig.Take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("by %v", err)
 	}
-	if err := call.Send(testContext(t), []byte("more")); err != nil {
+	if err := call.Send(rig.Context(t), []byte("more")); err != nil {
 		t.Errorf("the others do not go on: %v", err)
 	}
 	_ = call.CloseSend()
-	all := take(t, "the calls end", got)
+	all := rig.Take(t, "the calls end", got)
 	values, errs := all[0].(map[peer.ID][]int), all[1].(map[peer.ID]error)
 	if len(errs) != 1 || !errors.Is(errs[c.peers[1]], context.Canceled) {
 		t.Errorf("errors %v", errs)
@@ -310,12 +294,12 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 }
 
 func TestClosedCallsOfManyAreOver(t *testing.T) {
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	e := serveEchoes(t, c, 0, 1, 2)
-	call := e.method.OpenAll(testContext(t), c.client, c.peers)
-	result := inBackground(func() error { return sendMany(testContext(t), call.Send, many, new(atomic.Int64)) })
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers)
+	result := rig.InBackground(func() error { return sendMany(rig.Context(t), call.Send, many, new(atomic.Int64)) })
 	_ = call.Close()
-	if err := take(t, "Send returns", result); err != io.EOF {
+	if err := rig.Take(t, "Send returns", result); err != io.EOF {
 		t.Errorf("got %v", err)
 	}
 	for p, r := range call.All() {
@@ -324,12 +308,12 @@ func TestClosedCallsOfManyAreOver(t *testing.T) {
 	if err := errors.Join(call.CloseSend(), call.Close()); err != nil {
 		t.Error(err)
 	}
-	noGoroutineStays(t)
+	rig.NoGoroutineStays(t)
 }
 
 func TestClientStreamOpenAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 4)
+	c := newCluster(t, rig.Transports[1], 4)
 	sum := rpc.NewClientStream[int, int]("Svc", "Sum")
 	for i, s := range c.servers {
 		err := sum.Handle(s, func(ctx context.Context, in *rpc.Receiver[int]) (total int, err error) {
@@ -348,38 +332,38 @@ func TestClientStreamOpenAll(t *testing.T) {
 		}
 	}
 	dead := c.dead(t)
-	call := sum.OpenAll(testContext(t), c.client, slices.Concat(c.peers, []peer.ID{dead, "", c.peers[1]}))
+	call := sum.OpenAll(rig.Context(t), c.client, slices.Concat(c.peers, []peer.ID{dead, "", c.peers[1]}))
 	defer call.Close()
 	for n := range 101 {
-		if err := call.Send(testContext(t), n); err != nil {
+		if err := call.Send(rig.Context(t), n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := call.Finish(testContext(t))
+	got, err := call.Finish(rig.Context(t))
 	if want := map[peer.ID]int{c.peers[0]: 5050, c.peers[1]: 5051, c.peers[2]: 5052}; !maps.Equal(got.Values, want) {
 		t.Errorf("values %v", got.Values)
 	}
 	if err == nil || len(got.Errors) != 2 || rpc.CodeOf(got.Errors[dead]) != rpc.CodeUnavailable || got.Errors[c.peers[3]].Error() != errN.Error() {
 		t.Errorf("errors %v, joined %v", got.Errors, err)
 	}
-	checkNames(t, err, "Svc.Sum", dead.String(), c.peers[3].String())
+	rig.CheckNames(t, err, "Svc.Sum", dead.String(), c.peers[3].String())
 	// Nothing that is left is no success.
-	got, err = call.Finish(testContext(t))
+	got, err = call.Finish(rig.Context(t))
 	if rpc.CodeOf(err) != rpc.CodeFailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("the second Finish: %+v, %v", got, err)
 	}
-	checkNames(t, err, "Svc.Sum")
+	rig.CheckNames(t, err, "Svc.Sum")
 
 	// A context of Finish ends the calls.
-	call = sum.OpenAll(testContext(t), c.client, c.peers[:3])
+	call = sum.OpenAll(rig.Context(t), c.client, c.peers[:3])
 	defer call.Close()
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(rig.Context(t))
 	cancel()
 	got, err = take2Results(t, func() (rpc.Results[int], error) { return call.Finish(ctx) })
 	if !errors.Is(err, context.Canceled) || len(got.Errors) != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if err := call.Send(testContext(t), 1); err != io.EOF {
+	if err := call.Send(rig.Context(t), 1); err != io.EOF {
 		t.Errorf("Send after Finish: %v", err)
 	}
 }
@@ -387,7 +371,7 @@ func TestClientStreamOpenAll(t *testing.T) {
 // Where there are fewer peers than have to succeed, nobody is called.
 func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 2)
 		var served atomic.Int64
 		talk := rpc.NewDuplex[int, int]("Svc", "Talk")
@@ -406,22 +390,22 @@ func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		talks := talk.OpenAll(testContext(t), c.client, c.peers, rpc.FanQuorum(3))
-		if err := talks.Send(testContext(t), 1); err != io.EOF {
+		talks := talk.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanQuorum(3))
+		if err := talks.Send(rig.Context(t), 1); err != io.EOF {
 			t.Errorf("Send to nobody: %v", err)
 		}
 		for p, r := range talks.All() {
 			t.Errorf("%v: %+v", p, r)
 		}
-		puts := put.OpenAll(testContext(t), c.client, c.peers, rpc.FanQuorum(3))
-		if err := puts.Send(testContext(t), 1); err != io.EOF {
+		puts := put.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanQuorum(3))
+		if err := puts.Send(rig.Context(t), 1); err != io.EOF {
 			t.Errorf("Send to nobody: %v", err)
 		}
-		got, err := puts.Finish(testContext(t))
+		got, err := puts.Finish(rig.Context(t))
 		if err == nil || len(got.Values)+len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		} else {
-			checkNames(t, err, "Svc.Put", "0 of 2 peers succeeded, and 3 were needed")
+			rig.CheckNames(t, err, "Svc.Put", "0 of 2 peers succeeded, and 3 were needed")
 		}
 		if err := errors.Join(talks.Close(), puts.Close()); err != nil || served.Load() != 0 {
 			t.Errorf("%d methods ran, %v", served.Load(), err)
@@ -432,7 +416,7 @@ func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
 // Finish does not pass off calls that were closed as calls that went well.
 func TestClosedCallsOfManyAreNotFinished(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, transports[1], 3)
+	c := newCluster(t, rig.Transports[1], 3)
 	wait := rpc.NewClientStream[int, int]("Svc", "Wait")
 	running := make(chan struct{}, len(c.servers))
 	for _, s := range c.servers {
@@ -446,24 +430,24 @@ func TestClosedCallsOfManyAreNotFinished(t *testing.T) {
 		}
 	}
 	open := func() (call *rpc.ClientStreamFan[int, int], finish func() error) {
-		call = wait.OpenAll(testContext(t), c.client, c.peers)
+		call = wait.OpenAll(rig.Context(t), c.client, c.peers)
 		for range c.servers {
-			take(t, "a method runs", running)
+			rig.Take(t, "a method runs", running)
 		}
 		return call, func() error {
-			_, err := call.Finish(testContext(t))
+			_, err := call.Finish(rig.Context(t))
 			return err
 		}
 	}
 	call, finish := open()
 	_ = call.Close()
-	if err := take(t, "Finish returns", inBackground(finish)); err == nil || !strings.Contains(err.Error(), "0 of 3 peers") {
+	if err := rig.Take(t, "Finish returns", rig.InBackground(finish)); err == nil || !strings.Contains(err.Error(), "0 of 3 peers") {
 		t.Errorf("after Close: %v", err)
 	}
 	call, finish = open()
-	first, second := inBackground(finish), inBackground(finish)
+	first, second := rig.InBackground(finish), rig.InBackground(finish)
 	_ = call.Close()
-	if err := errors.Join(take(t, "Finish returns", first), take(t, "Finish returns", second)); err == nil {
+	if err := errors.Join(rig.Take(t, "Finish returns", first), rig.Take(t, "Finish returns", second)); err == nil {
 		t.Error("beside Close: no error")
 	}
 }

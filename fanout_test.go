@@ -17,6 +17,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // cluster is a client and servers of many peers, the client's own first.
@@ -29,20 +30,20 @@ type cluster struct {
 }
 
 // newCluster returns one of n peers over a transport between processes.
-func newCluster(t testing.TB, tr transport, n int, opts ...rpc.ServerOption) *cluster {
+func newCluster(t testing.TB, tr rig.Transport, n int, opts ...rpc.ServerOption) *cluster {
 	t.Helper()
 	c := &cluster{}
 	for i := range n {
-		h := newHost(t)
-		s := rpc.NewServer(h, testProtocol, append(opts, quiet)...)
+		h := rig.NewHost(t)
+		s := rpc.NewServer(h, rig.Protocol, append(opts, rig.Quiet)...)
 		t.Cleanup(func() { _ = s.Close() })
 		c.hosts, c.servers, c.peers = append(c.hosts, h), append(c.servers, s), append(c.peers, h.ID())
 		if i > 0 {
-			connect(t, c.hosts[0], h)
+			rig.Connect(t, c.hosts[0], h)
 		}
 	}
 	c.own = c.hosts[0]
-	c.client = rpc.NewClientWithServer(c.own, testProtocol, c.servers[0], tr.chosen...)
+	c.client = rpc.NewClientWithServer(c.own, rig.Protocol, c.servers[0], tr.Chosen...)
 	t.Cleanup(func() { _ = c.client.Close() })
 	return c
 }
@@ -50,14 +51,14 @@ func newCluster(t testing.TB, tr transport, n int, opts ...rpc.ServerOption) *cl
 // dead adds a peer at which nobody listens.
 func (c *cluster) dead(t testing.TB) peer.ID {
 	p := coretest.RandPeerIDFatal(t)
-	c.own.Peerstore().AddAddr(p, closedPort(t.(*testing.T)), peerstore.PermanentAddrTTL)
+	c.own.Peerstore().AddAddr(p, rig.ClosedPort(t.(*testing.T)), peerstore.PermanentAddrTTL)
 	return p
 }
 
 // silent adds a peer to which the dial never ends.
 func (c *cluster) silent(t testing.TB) peer.ID {
 	p := coretest.RandPeerIDFatal(t)
-	c.own.Peerstore().AddAddr(p, blackHole(t.(*testing.T)), peerstore.PermanentAddrTTL)
+	c.own.Peerstore().AddAddr(p, rig.BlackHole(t.(*testing.T)), peerstore.PermanentAddrTTL)
 	return p
 }
 
@@ -65,7 +66,7 @@ func (c *cluster) silent(t testing.TB) peer.ID {
 func serveAll[A, R any](t testing.TB, c *cluster, m *rpc.Method[A, R], f func(i int) func(context.Context, A) (R, error)) {
 	t.Helper()
 	for i, s := range c.servers {
-		mustHandle(t, s, m, f(i))
+		rig.MustHandle(t, s, m, f(i))
 	}
 }
 
@@ -86,14 +87,14 @@ func whichOf(i int) func(context.Context, int) (int, error) {
 
 func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		serveAll(t, c, which, whichOf)
 		dead, silent := c.dead(t), c.silent(t)
 		dests := slices.Concat(c.peers, []peer.ID{dead, silent, "", c.peers[2], dead})
 		given := slices.Clone(dests)
 		got := make(map[peer.ID]rpc.Result[int])
-		for p, r := range which.CallAll(testContext(t), c.client, dests, 10, rpc.CallTimeout(2*time.Second)) {
+		for p, r := range which.CallAll(rig.Context(t), c.client, dests, 10, rpc.CallTimeout(2*time.Second)) {
 			if _, again := got[p]; again {
 				t.Errorf("%v came twice", p)
 			}
@@ -116,11 +117,11 @@ func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 
 func TestCallAllOfTheLocalPeer(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{})
-	mustHandle(t, s.server, which, whichOf(0))
+	s := rig.Transports[0].Setup(t, rig.Options{})
+	rig.MustHandle(t, s.Server, which, whichOf(0))
 	n := 0
-	for p, r := range which.CallAll(testContext(t), s.client, []peer.ID{"", s.dest, ""}, 10) {
-		if n++; p != s.dest || r.Err != nil || r.Value != 10 {
+	for p, r := range which.CallAll(rig.Context(t), s.Client, []peer.ID{"", s.Dest, ""}, 10) {
+		if n++; p != s.Dest || r.Err != nil || r.Value != 10 {
 			t.Errorf("%v: %+v", p, r)
 		}
 	}
@@ -131,22 +132,22 @@ func TestCallAllOfTheLocalPeer(t *testing.T) {
 
 func TestCallAllOfNobody(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{})
-	mustHandle(t, s.server, which, whichOf(0))
-	for p := range which.CallAll(testContext(t), s.client, nil, 1) {
+	s := rig.Transports[0].Setup(t, rig.Options{})
+	rig.MustHandle(t, s.Server, which, whichOf(0))
+	for p := range which.CallAll(rig.Context(t), s.Client, nil, 1) {
 		t.Errorf("%v answers", p)
 	}
-	if got, err := which.CollectAll(testContext(t), s.client, nil, 1); err != nil || got.Values == nil || len(got.Values)+len(got.Errors) != 0 {
+	if got, err := which.CollectAll(rig.Context(t), s.Client, nil, 1); err != nil || got.Values == nil || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := which.CollectAll(testContext(t), s.client, nil, 1, rpc.FanQuorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
+	if _, err := which.CollectAll(rig.Context(t), s.Client, nil, 1, rpc.FanQuorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
 		t.Errorf("a quorum of nobody: %v", err)
 	}
 }
 
 func TestCallAllYieldsResultsAsTheyArrive(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		release := make(chan struct{})
 		serveAll(t, c, which, func(i int) func(context.Context, int) (int, error) {
@@ -162,7 +163,7 @@ func TestCallAllYieldsResultsAsTheyArrive(t *testing.T) {
 			}
 		})
 		var order []peer.ID
-		for p, r := range which.CallAll(testContext(t), c.client, []peer.ID{c.peers[1], c.peers[0], c.peers[3], c.peers[2]}, 10) {
+		for p, r := range which.CallAll(rig.Context(t), c.client, []peer.ID{c.peers[1], c.peers[0], c.peers[3], c.peers[2]}, 10) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}
@@ -178,11 +179,11 @@ func TestCallAllYieldsResultsAsTheyArrive(t *testing.T) {
 
 func TestCollectAll(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		serveAll(t, c, which, whichOf)
 		dead := c.dead(t)
-		got, err := which.CollectAll(testContext(t), c.client, append(c.peers, dead), 10)
+		got, err := which.CollectAll(rig.Context(t), c.client, append(c.peers, dead), 10)
 		if want := map[peer.ID]int{c.peers[0]: 10, c.peers[2]: 12}; !maps.Equal(got.Values, want) {
 			t.Errorf("values %v", got.Values)
 		}
@@ -192,7 +193,7 @@ func TestCollectAll(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		checkNames(t, err, "Svc.Which", "2 of 5 peers succeeded", c.peers[1].String(), c.peers[3].String(), dead.String(), errN.Error())
+		rig.CheckNames(t, err, "Svc.Which", "2 of 5 peers succeeded", c.peers[1].String(), c.peers[3].String(), dead.String(), errN.Error())
 		for p, one := range got.Errors {
 			if !errors.Is(err, one) {
 				t.Errorf("%v is not in it", one)
@@ -206,15 +207,15 @@ func TestCollectAll(t *testing.T) {
 		serveAll(t, c, echo, func(int) func(context.Context, string) (int, error) {
 			return func(_ context.Context, s string) (int, error) { return 0, errors.New(s) }
 		})
-		_, err = echo.CollectAll(testContext(t), c.client, c.peers[1:2], "ask peer "+c.peers[1].String())
-		checkNames(t, err, ": peer "+c.peers[1].String()+": ask peer")
+		_, err = echo.CollectAll(rig.Context(t), c.client, c.peers[1:2], "ask peer "+c.peers[1].String())
+		rig.CheckNames(t, err, ": peer "+c.peers[1].String()+": ask peer")
 		// The library's own do, wherever in their texts.
 		none := rpc.NewMethod[int, int]("Svc", "None")
-		_, err = none.CollectAll(testContext(t), c.client, c.peers[1:2], 1)
+		_, err = none.CollectAll(rig.Context(t), c.client, c.peers[1:2], 1)
 		if err == nil || strings.Count(err.Error(), c.peers[1].String()) != 1 {
 			t.Errorf("got %v", err)
 		}
-		if got, err := which.CollectAll(testContext(t), c.client, []peer.ID{c.peers[0], c.peers[2]}, 10); err != nil || len(got.Values) != 2 {
+		if got, err := which.CollectAll(rig.Context(t), c.client, []peer.ID{c.peers[0], c.peers[2]}, 10); err != nil || len(got.Values) != 2 {
 			t.Errorf("without a failure: %+v, %v", got, err)
 		}
 	})
@@ -222,13 +223,13 @@ func TestCollectAll(t *testing.T) {
 
 func TestTextOfManyErrorsNamesSomePeers(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	c := newClientOf(t, h)
+	h := rig.NewHost(t)
+	c := rig.Client(t, h)
 	var dests []peer.ID
 	for range 100 {
 		dests = append(dests, coretest.RandPeerIDFatal(t))
 	}
-	got, err := which.CollectAll(testContext(t), c, dests, 1)
+	got, err := which.CollectAll(rig.Context(t), c, dests, 1)
 	if err == nil || len(got.Errors) != 100 {
 		t.Fatalf("%d errors, %v", len(got.Errors), err)
 	}
@@ -239,8 +240,8 @@ func TestTextOfManyErrorsNamesSomePeers(t *testing.T) {
 
 func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		c, svc, begun := newCluster(t, tr, 5), newHolder(), new(atomic.Int64)
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		c, svc, begun := newCluster(t, tr, 5), rig.NewHolder(), new(atomic.Int64)
 		hold := rpc.NewMethod[struct{}, struct{}]("Svc", "Hold")
 		serveAll(t, c, hold, func(int) func(context.Context, struct{}) (struct{}, error) {
 			return func(ctx context.Context, a struct{}) (r struct{}, err error) {
@@ -248,18 +249,18 @@ func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
 				return r, svc.Hold(ctx, a, &r)
 			}
 		})
-		result := inBackground(func() error {
-			_, err := hold.CollectAll(testContext(t), c.client, c.peers, struct{}{}, rpc.FanInFlight(2))
+		result := rig.InBackground(func() error {
+			_, err := hold.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, rpc.FanInFlight(2))
 			return err
 		})
 		for range 2 {
-			take(t, "a call begins", svc.started)
+			rig.Take(t, "a call begins", svc.Started)
 		}
-		restsBelow(t, "the others wait", begun, 3)
+		rig.RestsBelow(t, "the others wait", begun, 3)
 		for range c.peers {
-			svc.release <- struct{}{}
+			svc.Release <- struct{}{}
 		}
-		if err := take(t, "all end", result); err != nil || begun.Load() != 5 {
+		if err := rig.Take(t, "all end", result); err != nil || begun.Load() != 5 {
 			t.Errorf("%d calls, %v", begun.Load(), err)
 		}
 	})
@@ -291,13 +292,13 @@ func (c *counting) UnmarshalBinary([]byte) error { return nil }
 func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 	t.Parallel()
 	takes := rpc.NewMethod[counting, int]("Svc", "Take")
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		serveAll(t, c, takes, func(i int) func(context.Context, counting) (int, error) {
 			return func(context.Context, counting) (int, error) { return i, nil }
 		})
 		arg, encoded := newCounting()
-		calls := takes.CallAll(testContext(t), c.client, c.peers, arg)
+		calls := takes.CallAll(rig.Context(t), c.client, c.peers, arg)
 		for n := int32(1); n <= 2; n++ {
 			for p, r := range calls { // and again by another loop
 				if r.Err != nil {
@@ -309,14 +310,14 @@ func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 			}
 		}
 		encoded.Store(0)
-		for range takes.CallAll(testContext(t), c.client, c.peers[:1], arg) {
+		for range takes.CallAll(rig.Context(t), c.client, c.peers[:1], arg) {
 		}
 		if encoded.Load() != 0 {
 			t.Error("encoded for a local call")
 		}
 
-		_, replies := replyPointers[int](len(c.peers))
-		for i, err := range c.client.MultiCall(backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies) {
+		_, replies := rig.ReplyPointers[int](len(c.peers))
+		for i, err := range c.client.MultiCall(rig.Backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies) {
 			if err != nil {
 				t.Errorf("MultiCall, %d: %v", i, err)
 			}
@@ -326,11 +327,11 @@ func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 		}
 		done := make(chan *rpc.Call, len(c.peers))
 		dones := slices.Repeat([]chan *rpc.Call{done}, len(c.peers))
-		if err := c.client.MultiGo(backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies, dones); err != nil {
+		if err := c.client.MultiGo(rig.Backgrounds(len(c.peers)), c.peers, "Svc", "Take", arg, replies, dones); err != nil {
 			t.Fatal(err)
 		}
 		for range c.peers {
-			if call := take(t, "a call is over", done); call.Error != nil {
+			if call := rig.Take(t, "a call is over", done); call.Error != nil {
 				t.Errorf("MultiGo, %v: %v", call.Dest, call.Error)
 			}
 		}
@@ -342,16 +343,16 @@ func TestArgumentIsEncodedOnceForAll(t *testing.T) {
 
 func TestOptionsHoldForThePeersCalls(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 3)
-		look := toldOptions(rpc.CallMetadata(rpc.Metadata{"by": "method", "of": "method"}))
-		serveAll(t, c, look, func(int) func(context.Context, struct{}) (optionsTold, error) { return tellOptions })
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(1)
+		look := rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"by": "method", "of": "method"}))
+		serveAll(t, c, look, func(int) func(context.Context, struct{}) (rig.OptionsTold, error) { return rig.TellOptions })
+		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.Times.Store(1)
 		try := rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true))
-		serveAll(t, c, try, func(int) func(context.Context, int) (int, error) { return f.call })
+		serveAll(t, c, try, func(int) func(context.Context, int) (int, error) { return f.Call })
 
-		got, err := look.CollectAll(testContext(t), c.client, c.peers, struct{}{}, rpc.CallMetadata(rpc.Metadata{"by": "call"}))
+		got, err := look.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, rpc.CallMetadata(rpc.Metadata{"by": "call"}))
 		for p, v := range got.Values {
 			if want := (rpc.Metadata{"by": "call", "of": "method"}); !maps.Equal(v.Metadata, want) {
 				t.Errorf("%v: %v", p, v.Metadata)
@@ -360,8 +361,8 @@ func TestOptionsHoldForThePeersCalls(t *testing.T) {
 		if err != nil || len(got.Values) != 3 {
 			t.Errorf("%d values, %v", len(got.Values), err)
 		}
-		if got, err := try.CollectAll(testContext(t), c.client, c.peers, 1, quickly(3)); err != nil || f.calls.Load() != 4 {
-			t.Errorf("%v, %v after %d calls", got, err, f.calls.Load())
+		if got, err := try.CollectAll(rig.Context(t), c.client, c.peers, 1, rig.Quickly(3)); err != nil || f.Calls.Load() != 4 {
+			t.Errorf("%v, %v after %d calls", got, err, f.Calls.Load())
 		}
 	})
 }

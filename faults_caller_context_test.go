@@ -8,6 +8,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // timed tells of its contexts.
@@ -55,7 +56,7 @@ func (*timed) Fail(_ context.Context, which string, _ *int) error {
 
 func TestDeadlineReachesTheMethod(t *testing.T) {
 	t.Parallel()
-	overAll(t, &timed{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, &timed{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		for ctx, ok := range map[context.Context]func(float64) bool{
@@ -63,11 +64,11 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 			context.Background(): func(left float64) bool { return left == -1 },
 		} {
 			var left float64
-			if err := s.client.CallContext(ctx, s.dest, "Svc", "Left", struct{}{}, &left); err != nil || !ok(left) {
+			if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Left", struct{}{}, &left); err != nil || !ok(left) {
 				t.Errorf("unary: %v left, %v", left, err)
 			}
 			lefts := make(chan float64, 1)
-			if err := s.client.Stream(ctx, s.dest, "Svc", "Lefts", make(chan int), lefts); err != nil {
+			if err := s.Client.Stream(ctx, s.Dest, "Svc", "Lefts", make(chan int), lefts); err != nil {
 				t.Error(err)
 			}
 			if left := <-lefts; !ok(left) {
@@ -80,27 +81,27 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	svc := &timed{make(chan struct{}, 100), make(chan error, 10)}
-	overAll(t, svc, options{client: []rpc.ClientOption{rpc.WithCallTimeout(500 * time.Millisecond)}}, func(t *testing.T, s setup) {
+	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallTimeout(500 * time.Millisecond)}}, func(t *testing.T, s rig.Setup) {
 		cancellable, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for _, ctx := range []context.Context{context.Background(), cancellable} {
-			err := take(t, "the call ends", inBackground(func() error {
-				return s.client.CallContext(ctx, s.dest, "Svc", "Wait", struct{}{}, new(int))
+			err := rig.Take(t, "the call ends", rig.InBackground(func() error {
+				return s.Client.CallContext(ctx, s.Dest, "Svc", "Wait", struct{}{}, new(int))
 			}))
 			// The method has the same deadline, and its error may come first.
 			if !errors.Is(err, context.DeadlineExceeded) || rpc.CodeOf(err) != rpc.CodeDeadlineExceeded {
 				t.Errorf("got %v", err)
 			}
-			take(t, "the method ends", svc.ended)
+			rig.Take(t, "the method ends", svc.ended)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
 		var left float64
-		if err := s.client.CallContext(ctx, s.dest, "Svc", "Left", struct{}{}, &left); err != nil || left < 3000 {
+		if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Left", struct{}{}, &left); err != nil || left < 3000 {
 			t.Errorf("the caller's own deadline: %v left, %v", left, err)
 		}
 		lefts := make(chan float64, 1)
-		if err := s.client.Stream(context.Background(), s.dest, "Svc", "Lefts", make(chan int), lefts); err != nil {
+		if err := s.Client.Stream(context.Background(), s.Dest, "Svc", "Lefts", make(chan int), lefts); err != nil {
 			t.Error(err)
 		}
 		if left := <-lefts; left != -1 {
@@ -111,18 +112,18 @@ func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 
 func TestContextErrorsHoldOnBothSides(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for _, method := range []string{"Wait", "Waits"} {
 			for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
-				t.Run(tr.name+"/"+method+"/"+what, func(t *testing.T) {
+				t.Run(tr.Name+"/"+method+"/"+what, func(t *testing.T) {
 					t.Parallel()
 					svc := &timed{make(chan struct{}, 100), make(chan error, 1)}
-					s := tr.setup(t, options{})
-					if err := s.server.RegisterName("Svc", svc); err != nil {
+					s := tr.Setup(t, rig.Options{})
+					if err := s.Server.RegisterName("Svc", svc); err != nil {
 						t.Fatal(err)
 					}
 					// The deadline leaves a busy machine the time to begin.
-					if err := s.client.Call(s.dest, "Svc", "Fail", "", new(int)); err != nil {
+					if err := s.Client.Call(s.Dest, "Svc", "Fail", "", new(int)); err != nil {
 						t.Fatal(err)
 					}
 					for range 3 {
@@ -135,16 +136,16 @@ func TestContextErrorsHoldOnBothSides(t *testing.T) {
 								cancel()
 							}()
 						}
-						err := take(t, "the call returns", inBackground(func() error {
+						err := rig.Take(t, "the call returns", rig.InBackground(func() error {
 							if method == "Wait" {
-								return s.client.CallContext(ctx, s.dest, "Svc", method, struct{}{}, new(int))
+								return s.Client.CallContext(ctx, s.Dest, "Svc", method, struct{}{}, new(int))
 							}
-							return s.client.Stream(ctx, s.dest, "Svc", method, make(chan int), make(chan int))
+							return s.Client.Stream(ctx, s.Dest, "Svc", method, make(chan int), make(chan int))
 						}))
 						if !errors.Is(err, want) || rpc.CodeOf(err) != rpc.CodeOf(want) {
 							t.Errorf("the caller got %v", err)
 						}
-						if err := take(t, "the method ends", svc.ended); err != want {
+						if err := rig.Take(t, "the method ends", svc.ended); err != want {
 							t.Errorf("the method got %v", err)
 						}
 						cancel()
@@ -157,11 +158,11 @@ func TestContextErrorsHoldOnBothSides(t *testing.T) {
 
 func TestContextErrorsOfMethodsReachTheCaller(t *testing.T) {
 	t.Parallel()
-	overAll(t, &timed{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, &timed{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for which, want := range map[string]error{
 			"canceled": context.Canceled, "deadline": context.DeadlineExceeded, "wrapped": context.DeadlineExceeded,
 		} {
-			err := s.client.Call(s.dest, "Svc", "Fail", which, new(int))
+			err := s.Client.Call(s.Dest, "Svc", "Fail", which, new(int))
 			if !errors.Is(err, want) || rpc.CodeOf(err) != rpc.CodeOf(want) || rpc.IsRPCError(err) {
 				t.Errorf("%s: got %v", which, err)
 			}
@@ -171,24 +172,24 @@ func TestContextErrorsOfMethodsReachTheCaller(t *testing.T) {
 
 func TestEndedContextMakesNoCall(t *testing.T) {
 	t.Parallel()
-	svc := new(ranCount)
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
+	svc := new(rig.RanCount)
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		cancelled, cancel := context.WithCancel(context.Background())
 		cancel()
 		late, cancel := context.WithTimeout(context.Background(), -1)
 		defer cancel()
 		for ctx, want := range map[context.Context]error{cancelled: context.Canceled, late: context.DeadlineExceeded} {
 			for _, err := range []error{
-				s.client.CallContext(ctx, s.dest, "Svc", "Unary", 1, new(string)),
-				s.client.Stream(ctx, s.dest, "Svc", "Streaming", make(chan int), make(chan string)),
+				s.Client.CallContext(ctx, s.Dest, "Svc", "Unary", 1, new(string)),
+				s.Client.Stream(ctx, s.Dest, "Svc", "Streaming", make(chan int), make(chan string)),
 			} {
 				if !errors.Is(err, want) {
 					t.Errorf("got %v", err)
 				}
-				checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.")
+				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.")
 			}
 		}
-		if n := svc.ran.Load(); n != 0 {
+		if n := svc.Ran.Load(); n != 0 {
 			t.Errorf("%d methods ran", n)
 		}
 	})

@@ -3,8 +3,6 @@ package rpc_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -12,60 +10,17 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	coretest "github.com/libp2p/go-libp2p/core/test"
-	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// blackHole is an address that takes connections and never says anything.
-func blackHole(t *testing.T) multiaddr.Multiaddr {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted := make(chan []net.Conn)
-	go func() {
-		var conns []net.Conn
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				accepted <- conns
-				return
-			}
-			conns = append(conns, c)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		for _, c := range <-accepted {
-			_ = c.Close()
-		}
-	})
-	return tcpAddr(l.Addr())
-}
-
-// closedPort is an address that nobody listens on.
-func closedPort(t *testing.T) multiaddr.Multiaddr {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	return tcpAddr(l.Addr())
-}
-
-func tcpAddr(a net.Addr) multiaddr.Multiaddr {
-	return multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", a.(*net.TCPAddr).Port))
-}
 
 func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	c := rpc.NewClient(h, testProtocol)
+	h := rig.NewHost(t)
+	c := rpc.NewClient(h, rig.Protocol)
 	t.Cleanup(func() { _ = c.Close() })
-	hole := blackHole(t)
+	hole := rig.BlackHole(t)
 	for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
 		for _, streaming := range []bool{false, true} {
 			dest := coretest.RandPeerIDFatal(t)
@@ -77,7 +32,7 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 				time.AfterFunc(100*time.Millisecond, cancel)
 			}
 			replies := make(chan int)
-			err := take(t, "the call returns", inBackground(func() error {
+			err := rig.Take(t, "the call returns", rig.InBackground(func() error {
 				if streaming {
 					return c.Stream(ctx, dest, "Svc", "M", make(chan int), replies)
 				}
@@ -87,12 +42,12 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 			if !errors.Is(err, want) {
 				t.Errorf("%s: got %v", what, err)
 			}
-			checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
-			if !unsent(err) {
+			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
+			if !rig.Unsent(err) {
 				t.Errorf("the request may have been sent: %v", err)
 			}
 			if streaming {
-				if _, open := take2(t, replies); open {
+				if _, open := rig.Take2(t, replies); open {
 					t.Error("replies are open")
 				}
 			}
@@ -102,13 +57,13 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 
 func TestUnreachablePeerIsUnavailable(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	c := rpc.NewClient(h, testProtocol)
+	h := rig.NewHost(t)
+	c := rpc.NewClient(h, rig.Protocol)
 	t.Cleanup(func() { _ = c.Close() })
 	dest := coretest.RandPeerIDFatal(t)
-	h.Peerstore().AddAddr(dest, closedPort(t), peerstore.PermanentAddrTTL)
+	h.Peerstore().AddAddr(dest, rig.ClosedPort(t), peerstore.PermanentAddrTTL)
 	err := c.Call(dest, "Svc", "M", 1, new(int))
-	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
 	if n := strings.Count(err.Error(), "peer "+dest.String()); n != 1 { // libp2p says it in words of its own
 		t.Errorf("names the peer %d times: %v", n, err)
 	}
@@ -116,10 +71,10 @@ func TestUnreachablePeerIsUnavailable(t *testing.T) {
 
 func TestCloseEndsCallsThatAreDialling(t *testing.T) {
 	t.Parallel()
-	hole := blackHole(t)
-	overRemote(t, func(t *testing.T, tr transport) {
-		h := newHost(t)
-		c := tr.client(t, h)
+	hole := rig.BlackHole(t)
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		h := rig.NewHost(t)
+		c := tr.Client(t, h)
 		dest := coretest.RandPeerIDFatal(t)
 		h.Peerstore().AddAddr(dest, hole, peerstore.PermanentAddrTTL)
 		const calls = 3 // of which one dials
@@ -127,7 +82,7 @@ func TestCloseEndsCallsThatAreDialling(t *testing.T) {
 		for range calls {
 			go func() { errs <- c.CallContext(context.Background(), dest, "Svc", "M", 1, new(int)) }()
 		}
-		eventually(t, "the peer is dialled", func() (dialled bool) {
+		rig.Eventually(t, "the peer is dialled", func() (dialled bool) {
 			_ = h.Network().ResourceManager().ViewSystem(func(scope network.ResourceScope) error {
 				dialled = scope.Stat().NumConnsOutbound > 0
 				return nil
@@ -136,9 +91,9 @@ func TestCloseEndsCallsThatAreDialling(t *testing.T) {
 		})
 		_ = c.Close()
 		for range calls {
-			err := take(t, "the call returns", errs)
-			checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", "closed")
-			if !unsent(err) || errors.Is(err, context.Canceled) {
+			err := rig.Take(t, "the call returns", errs)
+			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", "closed")
+			if !rig.Unsent(err) || errors.Is(err, context.Canceled) {
 				t.Errorf("the request was not sent, and nobody cancelled it: %v", err)
 			}
 		}

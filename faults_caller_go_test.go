@@ -8,36 +8,37 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // several has an outcome of each sort.
 type several struct {
-	*lingering
-	Arith
+	*rig.Lingering
+	rig.Arith
 }
 
 func TestGoDeliversEachCallOnce(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			svc := &several{newLingering(), Arith{}}
-			s := tr.setup(t, options{})
-			if err := s.server.RegisterName("Svc", svc); err != nil {
+			svc := &several{rig.NewLingering(), rig.Arith{}}
+			s := tr.Setup(t, rig.Options{})
+			if err := s.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
 			done := make(chan *rpc.Call, 100)
 			next := func(ctx context.Context, method string, args, reply any) *rpc.Call {
-				if err := s.client.GoContext(ctx, s.dest, "Svc", method, args, reply, done); err != nil {
+				if err := s.Client.GoContext(ctx, s.Dest, "Svc", method, args, reply, done); err != nil {
 					t.Fatal(err)
 				}
-				return take(t, method+" is over", done)
+				return rig.Take(t, method+" is over", done)
 			}
-			over, cancelOver := context.WithCancel(testContext(t))
+			over, cancelOver := context.WithCancel(rig.Context(t))
 			cancelOver()
-			running, cancelRunning := context.WithCancel(testContext(t))
+			running, cancelRunning := context.WithCancel(rig.Context(t))
 			go func() {
-				<-svc.started
+				<-svc.Started
 				cancelRunning()
 			}()
 			for _, c := range []struct {
@@ -47,30 +48,30 @@ func TestGoDeliversEachCallOnce(t *testing.T) {
 				reply  any
 				code   rpc.Code
 			}{
-				{testContext(t), "Quick", 1, new(int), rpc.CodeOK},
+				{rig.Context(t), "Quick", 1, new(int), rpc.CodeOK},
 				{context.Background(), "Quick", 1, new(int), rpc.CodeOK},
-				{testContext(t), "Divide", Args{1, 0}, new(Quotient), rpc.CodeUnknown},
-				{testContext(t), "Missing", 1, new(int), rpc.CodeUnimplemented},
+				{rig.Context(t), "Divide", rig.Args{A: 1, B: 0}, new(rig.Quotient), rpc.CodeUnknown},
+				{rig.Context(t), "Missing", 1, new(int), rpc.CodeUnimplemented},
 				{over, "Quick", 1, new(int), rpc.CodeCanceled},
 				{running, "Linger", struct{}{}, new([]int), rpc.CodeCanceled},
 			} {
 				call := next(c.ctx, c.method, c.args, c.reply)
-				if call.SvcID.Method != c.method || call.Reply != c.reply || call.Args != c.args || call.Dest != s.dest || rpc.CodeOf(call.Error) != c.code {
+				if call.SvcID.Method != c.method || call.Reply != c.reply || call.Args != c.args || call.Dest != s.Dest || rpc.CodeOf(call.Error) != c.code {
 					t.Errorf("%s: got %+v", c.method, call)
 				}
 			}
 			// v0.6 delivered the cancelled one again when its method was done.
-			close(svc.release)
-			take(t, "the method has ended", svc.wrote)
+			close(svc.Release)
+			rig.Take(t, "the method has ended", svc.Wrote)
 			for range 3 {
-				if call := next(testContext(t), "Quick", 1, new(int)); call.SvcID.Method != "Quick" || call.Error != nil {
+				if call := next(rig.Context(t), "Quick", 1, new(int)); call.SvcID.Method != "Quick" || call.Error != nil {
 					t.Errorf("got %+v", call)
 				}
 			}
-			if err := s.client.Go(s.dest, "Svc", "Linger", struct{}{}, new([]int), nil); err != nil {
+			if err := s.Client.Go(s.Dest, "Svc", "Linger", struct{}{}, new([]int), nil); err != nil {
 				t.Fatal(err)
 			}
-			take(t, "the call that nobody is told of", svc.wrote)
+			rig.Take(t, "the call that nobody is told of", svc.Wrote)
 			if n := len(done); n != 0 {
 				t.Errorf("%d results too many", n)
 			}
@@ -80,9 +81,9 @@ func TestGoDeliversEachCallOnce(t *testing.T) {
 
 // Not parallel: it counts goroutines and takes the log.
 func TestResultIsDroppedWhenTheDoneChannelIsFull(t *testing.T) {
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			var buf syncBuffer
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
+			var buf rig.SyncBuffer
 			old, out, flags := slog.Default(), log.Writer(), log.Flags()
 			slog.SetDefault(slog.New(slog.NewTextHandler(&buf, nil)))
 			defer func() {
@@ -90,17 +91,17 @@ func TestResultIsDroppedWhenTheDoneChannelIsFull(t *testing.T) {
 				log.SetOutput(out)
 				log.SetFlags(flags)
 			}()
-			s := tr.setup(t, options{})
-			if err := s.server.RegisterName("Svc", newLingering()); err != nil {
+			s := tr.Setup(t, rig.Options{})
+			if err := s.Server.RegisterName("Svc", rig.NewLingering()); err != nil {
 				t.Fatal(err)
 			}
 			done := make(chan *rpc.Call, 1)
 			for i := range 3 {
-				if err := s.client.Go(s.dest, "Svc", "Quick", i, new(int), done); err != nil {
+				if err := s.Client.Go(s.Dest, "Svc", "Quick", i, new(int), done); err != nil {
 					t.Fatal(err)
 				}
 			}
-			noGoroutineStays(t)
+			rig.NoGoroutineStays(t)
 			if len(done) != 1 || strings.Count(buf.String(), "Svc.Quick") != 2 {
 				t.Errorf("%d results, and the log has %q", len(done), buf.String())
 			}

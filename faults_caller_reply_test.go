@@ -9,65 +9,44 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// lingering heeds no context, and writes its reply when nobody waits for it.
-type lingering struct {
-	started, release, wrote chan struct{}
-}
-
-func newLingering() *lingering {
-	return &lingering{make(chan struct{}, 100), make(chan struct{}), make(chan struct{}, 100)}
-}
-
-func (l *lingering) Linger(_ context.Context, _ struct{}, reply *[]int) error {
-	l.started <- struct{}{}
-	<-l.release
-	*reply = []int{42}
-	l.wrote <- struct{}{}
-	return nil
-}
-
-func (l *lingering) Quick(_ context.Context, n int, reply *int) error {
-	*reply = n
-	return nil
-}
 
 func TestCallReturnsThoughItsMethodRunsOnAndItsReplyStaysUntouched(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for what, want := range map[string]error{"cancelled": context.Canceled, "late": context.DeadlineExceeded} {
-			t.Run(tr.name+"/"+what, func(t *testing.T) {
+			t.Run(tr.Name+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				svc := newLingering()
-				s := tr.setup(t, options{})
-				if err := s.server.RegisterName("Svc", svc); err != nil {
+				svc := rig.NewLingering()
+				s := tr.Setup(t, rig.Options{})
+				if err := s.Server.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithCancel(testContext(t))
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				if what == "late" {
 					ctx, cancel = context.WithTimeout(ctx, time.Second)
 				}
 				defer cancel()
 				reply := []int{7}
-				result := inBackground(func() error {
-					return s.client.CallContext(ctx, s.dest, "Svc", "Linger", struct{}{}, &reply)
+				result := rig.InBackground(func() error {
+					return s.Client.CallContext(ctx, s.Dest, "Svc", "Linger", struct{}{}, &reply)
 				})
-				take(t, "the method runs", svc.started)
+				rig.Take(t, "the method runs", svc.Started)
 				if what == "cancelled" {
 					cancel()
 				}
-				err := take(t, "the call returns", result)
+				err := rig.Take(t, "the call returns", result)
 				if !errors.Is(err, want) {
 					t.Errorf("got %v", err)
 				}
-				checkErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.Linger")
+				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.Linger")
 				reply[0]++ // -race sees whoever else touches it
-				close(svc.release)
-				take(t, "the method has written", svc.wrote)
+				close(svc.Release)
+				rig.Take(t, "the method has written", svc.Wrote)
 				reply[0]++
 				var n int
-				if err := s.client.Call(s.dest, "Svc", "Quick", 3, &n); err != nil || n != 3 {
+				if err := s.Client.Call(s.Dest, "Svc", "Quick", 3, &n); err != nil || n != 3 {
 					t.Errorf("the next call: %d, %v", n, err)
 				}
 				if len(reply) != 1 || reply[0] != 9 {
@@ -103,12 +82,12 @@ func (manyHooked) Many(_ context.Context, n int, reply *[]hooked) error {
 // Not parallel: the hook is everybody's.
 func TestReplyIsUntouchedAfterACallThatEndsWhileItIsDecoded(t *testing.T) {
 	const n = 1000
-	s := transports[1].setup(t, options{})
-	if err := s.server.RegisterName("Svc", manyHooked{}); err != nil {
+	s := rig.Transports[1].Setup(t, rig.Options{})
+	if err := s.Server.RegisterName("Svc", manyHooked{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, at := range []int{0, 1, n / 2, n - 1} {
-		ctx, cancel := context.WithCancel(testContext(t))
+		ctx, cancel := context.WithCancel(rig.Context(t))
 		decodingHook = func(i int) {
 			if i == at {
 				cancel()
@@ -117,7 +96,7 @@ func TestReplyIsUntouchedAfterACallThatEndsWhileItIsDecoded(t *testing.T) {
 			}
 		}
 		reply := make([]hooked, 0, n)
-		err := s.client.CallContext(ctx, s.dest, "Svc", "Many", n, &reply)
+		err := s.Client.CallContext(ctx, s.Dest, "Svc", "Many", n, &reply)
 		if err != nil && !errors.Is(err, context.Canceled) || err == nil && len(reply) != n {
 			t.Fatalf("%d items, %v", len(reply), err)
 		}

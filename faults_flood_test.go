@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // Floods of streams on which half a header is sent, and then nothing. Not
@@ -39,12 +40,12 @@ func TestManyPeersFloodWithHalfHeaders(t *testing.T) {
 func halfHeaders(t *testing.T, peers, each int) {
 	// An attack is as large as it gets in that time: CI's machines are slow.
 	const attackTime = 8 * time.Second
-	b := limitedHost(t, rcmgr.PartialLimitConfig{})
-	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: time.Second}))
+	b := rig.LimitedHost(t, rcmgr.PartialLimitConfig{})
+	rig.Serve(t, b, rig.Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: time.Second}))
 	hostile := make([]host.Host, peers)
 	for i := range hostile {
-		hostile[i] = limitedHost(t, rcmgr.PartialLimitConfig{})
-		connect(t, hostile[i], b)
+		hostile[i] = rig.LimitedHost(t, rcmgr.PartialLimitConfig{})
+		rig.Connect(t, hostile[i], b)
 	}
 	honest := newHonest(t, b)
 
@@ -56,7 +57,7 @@ func halfHeaders(t *testing.T, peers, each int) {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
 		for over := false; ; {
-			n := int64(streams(b))
+			n := int64(rig.Streams(b))
 			most.Store(max(most.Load(), n))
 			select {
 			case <-attacked:
@@ -78,13 +79,13 @@ func halfHeaders(t *testing.T, peers, each int) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), attackTime)
 	defer cancel()
-	half := header("Svc", "Multiply")[:12]
+	half := rig.Header("Svc", "Multiply")[:12]
 	var opened atomic.Int64
 	var wg sync.WaitGroup
 	for _, h := range hostile {
 		wg.Go(func() {
 			for range each {
-				st, err := h.NewStream(ctx, b.ID(), testProtocol)
+				st, err := h.NewStream(ctx, b.ID(), rig.Protocol)
 				if ctx.Err() != nil {
 					return
 				}
@@ -100,7 +101,7 @@ func halfHeaders(t *testing.T, peers, each int) {
 	wg.Wait()
 	end := time.Now()
 	close(attacked)
-	take(t, "the streams are gone", watched)
+	rig.Take(t, "the streams are gone", watched)
 	calls, p50, p99, worst := honest.stop(t)
 
 	// A refusal can be read for 5 s more.
@@ -113,7 +114,7 @@ func halfHeaders(t *testing.T, peers, each int) {
 	if p99 > time.Second {
 		t.Errorf("p99 of honest calls is %v", p99)
 	}
-	released(t, b)
+	rig.Released(t, b)
 }
 
 // honest is a peer that calls all the time, over each transport.
@@ -127,16 +128,16 @@ type honestPeer struct {
 
 func newHonest(t *testing.T, b host.Host) *honestPeer {
 	p := &honestPeer{over: make(chan struct{})}
-	a := newHost(t)
-	connect(t, a, b)
-	for _, tr := range transports {
-		if tr.local {
+	a := rig.NewHost(t)
+	rig.Connect(t, a, b)
+	for _, tr := range rig.Transports {
+		if tr.Local {
 			continue
 		}
-		c := tr.newClient(a, nil)
+		c := tr.NewClient(a, nil)
 		t.Cleanup(func() { _ = c.Close() })
 		p.clients = append(p.clients, c)
-		multiplies(t, c, b.ID())
+		rig.Multiplies(t, c, b.ID())
 		p.wg.Go(func() {
 			tick := time.NewTicker(2 * time.Millisecond)
 			defer tick.Stop()
@@ -148,10 +149,10 @@ func newHonest(t *testing.T, b host.Host) *honestPeer {
 				}
 				var got int
 				begin := time.Now()
-				err := c.CallContext(t.Context(), b.ID(), "Svc", "Multiply", Args{n, 3}, &got)
+				err := c.CallContext(t.Context(), b.ID(), "Svc", "Multiply", rig.Args{A: n, B: 3}, &got)
 				took := time.Since(begin)
 				if err != nil || got != 3*n {
-					t.Errorf("an honest call over %s: %d, %v", tr.name, got, err)
+					t.Errorf("an honest call over %s: %d, %v", tr.Name, got, err)
 					return
 				}
 				p.mu.Lock()

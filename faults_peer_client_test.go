@@ -13,23 +13,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// play makes b a server of v0.6's protocol that reads a request of n bytes
-// and then does what f does.
-func play(b host.Host, n int, f func(network.Stream)) {
-	b.SetStreamHandler(testProtocol, func(st network.Stream) {
-		defer st.Close()
-		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
-		if _, err := io.ReadFull(st, make([]byte, n)); err == nil {
-			f(st)
-		}
-	})
-}
 
 // say is a server that says s to everything.
 func say(b host.Host, n int, s string) {
-	play(b, n, func(st network.Stream) { _, _ = st.Write([]byte(s)) })
+	rig.Play(b, n, func(st network.Stream) { _, _ = st.Write([]byte(s)) })
 }
 
 const ok = "\x80" // a response without error
@@ -41,45 +30,45 @@ var hostile = map[string]string{
 	"nils":                    "\xc0\xc0\xc0\xc0",
 	"numbers":                 "\x01\x02\x03\x04",
 	"true":                    "\xc3\xc3",
-	"strings":                 str("Service") + str("Error"),
+	"strings":                 rig.Str("Service") + rig.Str("Error"),
 	"arrays":                  "\x90\x90",
 	"a list for a response":   "\x92\x01\x02\x07",
 	"numbers for keys":        "\x82\x01\x01\x02\x02\x07",
-	"error is a number":       "\x81" + str("Error") + "\x07\x07",
-	"error is a map":          "\x81" + str("Error") + "\x80\x07",
-	"type is a string":        "\x82" + str("Error") + str("x") + str("ErrType") + str("x") + "\xc0",
-	"type is negative":        "\x82" + str("Error") + str("x") + str("ErrType") + "\xff\xc0",
-	"type is unknown":         "\x82" + str("Error") + str("x") + str("ErrType") + "\x63\xc0",
-	"code is unknown":         "\x82" + str("Error") + str("x") + str("Code") + "\xcd\x03\xe7\xc0",
-	"code is OK":              "\x82" + str("Error") + str("x") + str("Code") + "\x00\xc0",
-	"details are a list":      "\x82" + str("Error") + str("x") + str("Details") + "\x91\x01\xc0",
+	"error is a number":       "\x81" + rig.Str("Error") + "\x07\x07",
+	"error is a map":          "\x81" + rig.Str("Error") + "\x80\x07",
+	"type is a string":        "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("ErrType") + rig.Str("x") + "\xc0",
+	"type is negative":        "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("ErrType") + "\xff\xc0",
+	"type is unknown":         "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("ErrType") + "\x63\xc0",
+	"code is unknown":         "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("Code") + "\xcd\x03\xe7\xc0",
+	"code is OK":              "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("Code") + "\x00\xc0",
+	"details are a list":      "\x82" + rig.Str("Error") + rig.Str("x") + rig.Str("Details") + "\x91\x01\xc0",
 	"only a response":         ok,
-	"half a reply":            ok + "\x82" + str("Quo"),
-	"reply is a string":       ok + str("x"),
-	"reply is a list":         ok + "\x92" + str("x") + "\x01",
+	"half a reply":            ok + "\x82" + rig.Str("Quo"),
+	"reply is a string":       ok + rig.Str("x"),
+	"reply is a list":         ok + "\x92" + rig.Str("x") + "\x01",
 	"reply is no msgpack":     ok + "\xc1",
 	"reply of 1 GiB":          ok + "\xdb\x40\x00\x00\x00",
 	"reply of 4 GiB":          ok + "\xdf\xff\xff\xff\xff",
 	"response of 1 GiB":       "\xdb\x40\x00\x00\x00",
 	"response of 2^32 keys":   "\xdf\xff\xff\xff\xff",
-	"error of 1 GiB":          "\x81" + str("Error") + "\xdb\x40\x00\x00\x00",
+	"error of 1 GiB":          "\x81" + rig.Str("Error") + "\xdb\x40\x00\x00\x00",
 	"deep response":           strings.Repeat("\x91", 1<<20),
-	"deep unknown field":      "\x81" + str("Zzz") + strings.Repeat("\x91", 1<<20),
+	"deep unknown field":      "\x81" + rig.Str("Zzz") + strings.Repeat("\x91", 1<<20),
 	"deep reply":              ok + strings.Repeat("\x91", 1<<20),
-	"deep field of the reply": ok + "\x81" + str("Zzz") + strings.Repeat("\x81\xa1x", 1<<19),
+	"deep field of the reply": ok + "\x81" + rig.Str("Zzz") + strings.Repeat("\x81\xa1x", 1<<19),
 	"lists of lists":          ok + strings.Repeat("\xdc\xff\xff", 1000),
 	"a web page":              "HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 
 // Not parallel: it measures the memory of the whole process.
 func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
-	a, b := newHosts(t)
-	c := newClient(t, a)
-	arg := &Args{2, 3}
+	a, b := rig.NewHosts(t)
+	c := rig.WireClient(t, a)
+	arg := &rig.Args{A: 2, B: 3}
 	for name, answer := range hostile {
-		allocates(t, 64<<20, func() {
-			say(b, len(header("Svc", "Divide"))+7, answer)
-			reply := Quotient{7, 7}
+		rig.Allocates(t, 64<<20, func() {
+			say(b, len(rig.Header("Svc", "Divide"))+7, answer)
+			reply := rig.Quotient{Quo: 7, Rem: 7}
 			if err := c.Call(b.ID(), "Svc", "Divide", arg, &reply); err == nil {
 				t.Errorf("%s: a unary call succeeds with %v", name, reply)
 			}
@@ -88,9 +77,9 @@ func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
 				t.Errorf("%s: a unary call succeeds with %v", name, any)
 			}
 
-			say(b, len(header("Svc", "Divide")), answer)
-			args, replies := make(chan Args), make(chan *Quotient)
-			got := collect(replies)
+			say(b, len(rig.Header("Svc", "Divide")), answer)
+			args, replies := make(chan rig.Args), make(chan *rig.Quotient)
+			got := rig.Collect(replies)
 			err := c.Stream(context.Background(), b.ID(), "Svc", "Divide", args, replies)
 			if all := got(); len(all) > 0 {
 				t.Errorf("%s: a streaming call has replies: %v", name, all)
@@ -100,7 +89,7 @@ func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
 			}
 		})
 	}
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 // On the extended protocol the end of the stream says nothing of the replies:
@@ -115,18 +104,18 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 		replies  int
 		good     bool
 	}{
-		{"none", extended, "", 0, false},
-		{"none, and the mark", extended, "\xc1", 0, true},
-		{"two", extended, two, 2, false},
-		{"two, and the mark", extended, two + "\xc1", 2, true},
-		{"two, half of one, and the mark", extended, two + ok + "\xc1", 2, false},
-		{"none, v0.6", testProtocol, "", 0, true},
-		{"two, v0.6", testProtocol, two, 2, true},
+		{"none", rig.Extended, "", 0, false},
+		{"none, and the mark", rig.Extended, "\xc1", 0, true},
+		{"two", rig.Extended, two, 2, false},
+		{"two, and the mark", rig.Extended, two + "\xc1", 2, true},
+		{"two, half of one, and the mark", rig.Extended, two + ok + "\xc1", 2, false},
+		{"none, v0.6", rig.Protocol, "", 0, true},
+		{"two, v0.6", rig.Protocol, two, 2, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			c := newClient(t, a)
+			a, b := rig.NewHosts(t)
+			c := rig.WireClient(t, a)
 			b.SetStreamHandler(test.protocol, func(st network.Stream) {
 				defer st.Close()
 				_, _ = st.Read(make([]byte, 1)) // negotiation is over
@@ -134,7 +123,7 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 			})
 			args, replies := make(chan int), make(chan int, 3)
 			close(args)
-			err := c.Stream(testContext(t), b.ID(), "Svc", "Method", args, replies)
+			err := c.Stream(rig.Context(t), b.ID(), "Svc", "Method", args, replies)
 			if n := len(replies); n != test.replies {
 				t.Errorf("%d replies, not %d", n, test.replies)
 			}
@@ -151,11 +140,11 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 
 func TestNilStreamedByAServerIsNoNilForTheCaller(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	c := newClient(t, a)
+	a, b := rig.NewHosts(t)
+	c := rig.WireClient(t, a)
 	say(b, 0, ok+"\xc0")
-	args, replies := make(chan Args), make(chan *Quotient, 10)
-	err := c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+	args, replies := make(chan rig.Args), make(chan *rig.Quotient, 10)
+	err := c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
 	for q := range replies {
 		if q == nil {
 			t.Errorf("a nil reply, and %v", err)
@@ -165,39 +154,39 @@ func TestNilStreamedByAServerIsNoNilForTheCaller(t *testing.T) {
 
 func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 	t.Parallel()
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		for name, start := range map[string]string{
 			"response": "\xdb\x3f\xff\xff\xff",
-			"error":    "\x81" + str("Error") + "\xdb\x3f\xff\xff\xff",
+			"error":    "\x81" + rig.Str("Error") + "\xdb\x3f\xff\xff\xff",
 			"reply":    ok + "\xdb\x3f\xff\xff\xff",
 			"values":   ok + "\xdd\x00\xf0\x00\x00",
 		} {
 			t.Run(mux+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				c := newClient(t, a)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				c := rig.WireClient(t, a)
 				sent := make(chan int, 1)
-				play(b, 10, func(st network.Stream) {
+				rig.Play(b, 10, func(st network.Stream) {
 					_, _ = st.Write([]byte(start))
-					sent <- flood(st, 1<<30)
+					sent <- rig.Flood(st, 1<<30)
 				})
-				err := c.CallContext(testContext(t), b.ID(), "Svc", "Divide", Args{2, 3}, new(any))
+				err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Divide", rig.Args{A: 2, B: 3}, new(any))
 				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("unary: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
 					t.Errorf("unary: %d MiB were taken", n>>20)
 				}
-				args, replies := make(chan Args), make(chan any)
-				err = c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
+				args, replies := make(chan rig.Args), make(chan any)
+				err = c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
 				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("streaming: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
 					t.Errorf("streaming: %d MiB were taken", n>>20)
 				}
-				released(t, a, b)
+				rig.Released(t, a, b)
 			})
 		}
 	}
@@ -208,13 +197,13 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 	for _, name := range []string{"multiply", "stream-3"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			c := newClient(t, a)
+			a, b := rig.NewHosts(t)
+			c := rig.WireClient(t, a)
 			tr := recording(t, name)
 			request, response := tr.bytes(t, "client->server"), tr.bytes(t, "server->client")
 			const items = 3
 			cuts(t, response, func(what string, at int, reset bool) {
-				play(b, len(request), func(st network.Stream) {
+				rig.Play(b, len(request), func(st network.Stream) {
 					_, _ = st.Write(response[:at])
 					if reset {
 						_ = st.Reset()
@@ -222,61 +211,61 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 				})
 				if name == "multiply" {
 					reply := 77
-					err := c.Call(b.ID(), "Svc", "Multiply", &Args{2, 3}, &reply)
+					err := c.Call(b.ID(), "Svc", "Multiply", &rig.Args{A: 2, B: 3}, &reply)
 					if rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) || reply != 77 {
 						t.Errorf("%s: got %d, %v", what, reply, err)
 					}
 					return
 				}
-				got, err := streamOf[Quotient](t, c, b.ID(), &tr, Args{2, 3}, Args{6, 2}, Args{9, 5})
+				got, err := streamOf[rig.Quotient](t, c, b.ID(), &tr, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2}, rig.Args{A: 9, B: 5})
 				// The end of v0.6's replies is that of the stream.
 				whole := at % (len(response) / items)
 				if fine := whole == 0 && !reset; (err == nil) != fine || !fine && rpc.CodeOf(err) != rpc.CodeUnavailable {
 					t.Errorf("%s: got %v, %v", what, got, err)
 				}
 				for i, q := range got {
-					if q != ([]Quotient{{0, 2}, {3, 0}, {1, 4}})[i] {
+					if q != ([]rig.Quotient{{Quo: 0, Rem: 2}, {Quo: 3, Rem: 0}, {Quo: 1, Rem: 4}})[i] {
 						t.Errorf("%s: got %v", what, got)
 					}
 				}
 			})
-			released(t, a, b)
+			rig.Released(t, a, b)
 		})
 	}
 }
 
 func TestServerThatAnswersAndStaysIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	c := newClient(t, a)
+	a, b := rig.NewHosts(t)
+	c := rig.WireClient(t, a)
 	gone := make(chan struct{})
-	play(b, len(header("Svc", "Multiply"))+7, func(st network.Stream) {
+	rig.Play(b, len(rig.Header("Svc", "Multiply"))+7, func(st network.Stream) {
 		_, _ = st.Write([]byte(ok + "\x06"))
 		_, _ = io.Copy(io.Discard, st) // until the client ends it
 		close(gone)
 	})
 	var n int
-	if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+	if err := c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 		t.Fatalf("got %d, %v", n, err)
 	}
-	take(t, "the client closes its stream", gone)
-	released(t, a, b)
+	rig.Take(t, "the client closes its stream", gone)
+	rig.Released(t, a, b)
 }
 
 func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	play(b, 0, func(st network.Stream) { _, _ = io.Copy(io.Discard, st) })
+	a, b := rig.NewHosts(t)
+	rig.Play(b, 0, func(st network.Stream) { _, _ = io.Copy(io.Discard, st) })
 	for what, f := range map[string]func(context.Context) error{
 		"context": func(ctx context.Context) error {
-			return newClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+			return rig.WireClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"call timeout": func(context.Context) error {
-			c := newClient(t, a, rpc.WithCallTimeout(100*time.Millisecond))
-			return c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+			c := rig.WireClient(t, a, rpc.WithCallTimeout(100*time.Millisecond))
+			return c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"streaming": func(ctx context.Context) error {
-			return newClient(t, a).Stream(ctx, b.ID(), "Svc", "Divides", make(chan Args), make(chan Quotient))
+			return rig.WireClient(t, a).Stream(ctx, b.ID(), "Svc", "Divides", make(chan rig.Args), make(chan rig.Quotient))
 		},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -285,21 +274,21 @@ func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
 		}
 		cancel()
 	}
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 	t.Parallel()
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		t.Run(mux, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHostOn(t, addr), newHostOn(t, addr)
-			connect(t, a, b)
+			a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+			rig.Connect(t, a, b)
 			over := make(chan struct{})
 			defer close(over)
-			play(b, 10, func(network.Stream) { <-over })
-			c := newClient(t, a, rpc.WithClientLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
-			err := promptly(t, func(ctx context.Context) error {
+			rig.Play(b, 10, func(network.Stream) { <-over })
+			c := rig.WireClient(t, a, rpc.WithClientLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
+			err := rig.Promptly(t, func(ctx context.Context) error {
 				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
 			})
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
@@ -307,7 +296,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			}
 			args := make(chan []byte, 1)
 			args <- make([]byte, 8<<20)
-			err = promptly(t, func(ctx context.Context) error {
+			err = rig.Promptly(t, func(ctx context.Context) error {
 				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", args, make(chan int))
 			})
 			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
@@ -346,10 +335,10 @@ func (slowReplies) Get(_ context.Context, _ struct{}, r *slowReply) error { retu
 
 func TestReplyIsUntouchedAfterTheReturnThoughCancelledWhileDecoding(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, slowReplies{})
-	c := newClient(t, a)
-	ctx, cancel := context.WithCancel(testContext(t))
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, slowReplies{})
+	c := rig.WireClient(t, a)
+	ctx, cancel := context.WithCancel(rig.Context(t))
 	defer cancel()
 	reply := &slowReply{cancel: cancel, returned: make(chan struct{})}
 	err := c.CallContext(ctx, b.ID(), "Svc", "Get", struct{}{}, reply)
@@ -375,25 +364,25 @@ func (l late) Late(_ context.Context, _ struct{}, n *int) error {
 
 func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.setup(t, options{})
+			s := tr.Setup(t, rig.Options{})
 			svc := late{make(chan struct{}), make(chan struct{}), make(chan struct{})}
-			if err := s.server.RegisterName("Svc", svc); err != nil {
+			if err := s.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(testContext(t))
+			ctx, cancel := context.WithCancel(rig.Context(t))
 			go func() {
 				<-svc.started
 				cancel()
 			}()
 			var n int
-			if err := s.client.CallContext(ctx, s.dest, "Svc", "Late", struct{}{}, &n); !errors.Is(err, context.Canceled) {
+			if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Late", struct{}{}, &n); !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 			close(svc.release)
-			take(t, "the method returns", svc.done)
+			rig.Take(t, "the method returns", svc.done)
 			if n != 0 {
 				t.Error("the reply was written to")
 			}

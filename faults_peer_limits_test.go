@@ -9,33 +9,33 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestArgumentsOfAnUnauthorizedCallAreNotRead(t *testing.T) {
 	t.Parallel()
 	const huge = 16 << 20
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		for _, method := range []string{"Bytes", "Anys", "NoSuchMethod"} {
 			t.Run(mux+"/"+method, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
-				st := open(t, a, b, testProtocol)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				rig.Serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
+				st := rig.Open(t, a, b, rig.Protocol)
 				// No msgpack at all: whoever looks at it has another error.
-				write(t, st, cat(header("Svc", method), "\xc1"))
+				rig.Write(t, st, rig.Cat(rig.Header("Svc", method), "\xc1"))
 				sent := make(chan int, 1)
-				go func() { sent <- flood(st, huge) }()
-				got := refusal(t, st)
+				go func() { sent <- rig.Flood(st, huge) }()
+				got := rig.Refusal(t, st)
 				if got.ErrType != rpc.AuthorizationErr || strings.Contains(got.Error, "find") {
 					t.Errorf("got %+v", got)
 				}
@@ -44,7 +44,7 @@ func TestArgumentsOfAnUnauthorizedCallAreNotRead(t *testing.T) {
 					t.Errorf("%d bytes were taken", n)
 				}
 				_ = st.Close()
-				released(t, a, b)
+				rig.Released(t, a, b)
 			})
 		}
 	}
@@ -54,25 +54,25 @@ func TestArgumentsOfAnUnauthorizedCallAreNotRead(t *testing.T) {
 func TestRefusedClientThatIsStuckInItsArgumentGetsTheError(t *testing.T) {
 	t.Parallel()
 	arg := append([]byte("\xdb\x00\x10\x00\x00"), make([]byte, 1<<20)...)
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		for what, method := range map[string]string{"unauthorized": "Denied", "unknown": "NoSuchMethod"} {
 			t.Run(mux+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
-				st := open(t, a, b, testProtocol)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				rig.Serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+				st := rig.Open(t, a, b, rig.Protocol)
 				start := time.Now()
-				_, err := st.Write(append(header("Svc", method), arg...))
+				_, err := st.Write(append(rig.Header("Svc", method), arg...))
 				if time.Since(start) > 10*time.Second {
 					t.Errorf("it was stuck until its deadline: %v", err)
 				}
-				got := refusal(t, st)
+				got := rig.Refusal(t, st)
 				if got.Service.Method != method {
 					t.Errorf("got %+v", got)
 				}
 				_ = st.Close()
-				released(t, a, b)
+				rig.Released(t, a, b)
 			})
 		}
 	}
@@ -80,22 +80,22 @@ func TestRefusedClientThatIsStuckInItsArgumentGetsTheError(t *testing.T) {
 
 func TestClientWithALargeArgumentSeesTheRefusal(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		for mux, addr := range muxers {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		for mux, addr := range rig.Muxers {
 			t.Run(mux, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
-				c := tr.client(t, a)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				rig.Serve(t, b, taker{}, rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }))
+				c := tr.Client(t, a)
 				for _, size := range []int{100, 60 << 10, 70 << 10, 1 << 20, 8 << 20} {
-					err := c.CallContext(testContext(t), b.ID(), "Svc", "Bytes", make([]byte, size), new(int))
+					err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Bytes", make([]byte, size), new(int))
 					if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied {
 						t.Errorf("%d bytes: %v", size, err)
 					}
 				}
 				_ = c.Close()
-				released(t, a, b)
+				rig.Released(t, a, b)
 			})
 		}
 	})
@@ -112,26 +112,26 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 			if limit == "Calls" {
 				l = rpc.Limits{Calls: 2}
 			}
-			b := newHost(t)
-			svc := newHolder()
-			serve(t, b, svc, rpc.WithServerLimits(l))
-			caller := newHost(t)
-			connect(t, caller, b)
+			b := rig.NewHost(t)
+			svc := rig.NewHolder()
+			rig.Serve(t, b, svc, rpc.WithServerLimits(l))
+			caller := rig.NewHost(t)
+			rig.Connect(t, caller, b)
 			// The limit of all calls is met from several hosts.
 			client := func() *rpc.Client {
 				if limit == "CallsPerPeer" {
-					return newClient(t, caller)
+					return rig.WireClient(t, caller)
 				}
-				h := newHost(t)
-				connect(t, h, b)
-				return newClient(t, h)
+				h := rig.NewHost(t)
+				rig.Connect(t, h, b)
+				return rig.WireClient(t, h)
 			}
 			for range 2 {
 				c := client()
-				ctx, cancel := context.WithCancel(testContext(t))
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				result := make(chan error, 1)
 				go func() { result <- c.CallContext(ctx, b.ID(), "Svc", "Hold", struct{}{}, new(struct{})) }()
-				take(t, "the method begins", svc.started)
+				rig.Take(t, "the method begins", svc.Started)
 				cancel()
 				if err := <-result; !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
@@ -139,23 +139,23 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 			}
 			c := client()
 			for range 3 {
-				err := c.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
+				err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsServerError(err) || !strings.Contains(err.Error(), "Limits."+limit+" ") {
 					t.Fatalf("got %v", err)
 				}
 			}
 			if limit == "CallsPerPeer" { // which is nothing to another peer
-				other := newHost(t)
-				connect(t, other, b)
-				multiplies(t, newClient(t, other), b.ID())
+				other := rig.NewHost(t)
+				rig.Connect(t, other, b)
+				rig.Multiplies(t, rig.WireClient(t, other), b.ID())
 			}
-			svc.release <- struct{}{}
-			eventually(t, "a place is free", func() bool {
-				return c.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)) == nil
+			svc.Release <- struct{}{}
+			rig.Eventually(t, "a place is free", func() bool {
+				return c.CallContext(rig.Context(t), b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)) == nil
 			})
-			svc.release <- struct{}{}
-			eventually(t, "all methods have returned", func() bool { return svc.running.Load() == 0 })
-			released(t, b)
+			svc.Release <- struct{}{}
+			rig.Eventually(t, "all methods have returned", func() bool { return svc.Running.Load() == 0 })
+			rig.Released(t, b)
 		})
 	}
 }
@@ -163,14 +163,14 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 func TestFloodOfCallsGivenUpAtOnce(t *testing.T) {
 	t.Parallel()
 	const most = 4
-	a, b := newHosts(t)
-	svc := newHolder()
-	serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
-	c := newClient(t, a)
-	request := cat(header("Svc", "Hold"), "\x80")
+	a, b := rig.NewHosts(t)
+	svc := rig.NewHolder()
+	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
+	c := rig.WireClient(t, a)
+	request := rig.Cat(rig.Header("Svc", "Hold"), "\x80")
 	refused := 0
 	for i := range 400 {
-		st, err := a.NewStream(testContext(t), b.ID(), testProtocol)
+		st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
 		if err != nil { // libp2p has a limit too
 			refused++
 			continue
@@ -185,31 +185,16 @@ func TestFloodOfCallsGivenUpAtOnce(t *testing.T) {
 		t.Fatal("no stream could be opened")
 	}
 	for range 400 {
-		svc.release <- struct{}{}
+		svc.Release <- struct{}{}
 	}
-	eventually(t, "the server serves again", func() bool {
-		return c.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)) == nil
+	rig.Eventually(t, "the server serves again", func() bool {
+		return c.CallContext(rig.Context(t), b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)) == nil
 	})
-	if n := svc.most.Load(); n > most {
+	if n := svc.Most.Load(); n > most {
 		t.Errorf("%d methods ran at once, and %d may", n, most)
 	}
-	eventually(t, "all methods have returned", func() bool { return svc.running.Load() == 0 })
-	released(t, a, b)
-}
-
-// giver replies as much as it is asked for.
-type giver struct{ Arith }
-
-func (giver) Give(_ context.Context, n int, b *[]byte) error {
-	*b = make([]byte, n)
-	return nil
-}
-
-func (giver) GiveAll(_ context.Context, in <-chan int, out chan<- []byte) error {
-	for n := range in {
-		out <- make([]byte, n)
-	}
-	return nil
+	rig.Eventually(t, "all methods have returned", func() bool { return svc.Running.Load() == 0 })
+	rig.Released(t, a, b)
 }
 
 // ends keeps what calls ended with.
@@ -225,13 +210,13 @@ func (e ends) HandleRPC(_ context.Context, s stats.RPCStats) {
 
 func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		const most = 10 << 10
 		for _, limited := range []string{"server", "client"} {
 			for _, size := range []int{most + 1, 4 << 20} {
 				t.Run(fmt.Sprintf("%s/%d", limited, size), func(t *testing.T) {
 					t.Parallel()
-					a, b := newHosts(t)
+					a, b := rig.NewHosts(t)
 					seen := ends{make(chan error, 10)}
 					so, co := []rpc.ServerOption{rpc.WithServerStatsHandler(seen)}, []rpc.ClientOption(nil)
 					if limited == "server" {
@@ -239,8 +224,8 @@ func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 					} else {
 						co = append(co, rpc.WithClientLimits(rpc.Limits{MessageSize: most}))
 					}
-					serve(t, b, giver{}, so...)
-					c := tr.client(t, a, co...)
+					rig.Serve(t, b, rig.Giver{}, so...)
+					c := tr.Client(t, a, co...)
 					check := func(err error) {
 						t.Helper()
 						if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MessageSize") {
@@ -254,7 +239,7 @@ func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 						}
 					}
 					var reply []byte
-					check(promptly(t, func(ctx context.Context) error {
+					check(rig.Promptly(t, func(ctx context.Context) error {
 						return c.CallContext(ctx, b.ID(), "Svc", "Give", size, &reply)
 					}))
 					if reply != nil {
@@ -263,37 +248,27 @@ func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 					args, replies := make(chan int, 2), make(chan []byte)
 					args <- 10
 					args <- size // and it stays open
-					got := collect(replies)
-					check(promptly(t, func(ctx context.Context) error {
+					got := rig.Collect(replies)
+					check(rig.Promptly(t, func(ctx context.Context) error {
 						return c.Stream(ctx, b.ID(), "Svc", "GiveAll", args, replies)
 					}))
 					if all := got(); len(all) != 1 || len(all[0]) != 10 {
 						t.Errorf("%d replies from before the large one, not 1", len(all))
 					}
-					multiplies(t, c, b.ID())
+					rig.Multiplies(t, c, b.ID())
 					if n := len(a.Network().ConnsToPeer(b.ID())); n != 1 {
 						t.Errorf("%d connections, not the first", n)
 					}
 					_ = c.Close()
-					released(t, a, b)
+					rig.Released(t, a, b)
 				})
 			}
 		}
 	})
 }
 
-// limitedHost is a host with few resources.
-func limitedHost(t *testing.T, l rcmgr.PartialLimitConfig) host.Host {
-	t.Helper()
-	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(l.Build(rcmgr.InfiniteLimits)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newHost(t, libp2p.ResourceManager(m))
-}
-
 func forBoth(l rcmgr.ResourceLimits) map[protocol.ID]rcmgr.ResourceLimits {
-	return map[protocol.ID]rcmgr.ResourceLimits{testProtocol: l, extended: l, sessions: l}
+	return map[protocol.ID]rcmgr.ResourceLimits{rig.Protocol: l, rig.Extended: l, rig.Sessions: l}
 }
 
 // peerScope returns what the peer's connections hold of h.
@@ -322,42 +297,42 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHost(t), limitedHost(t, c.limits)
+			a, b := rig.NewHost(t), rig.LimitedHost(t, c.limits)
 			if c.atClient {
 				a, b = b, a
 			}
-			connect(t, a, b)
-			svc := newHolder()
-			serve(t, b, svc)
-			client := newClient(t, a)
+			rig.Connect(t, a, b)
+			svc := rig.NewHolder()
+			rig.Serve(t, b, svc)
+			client := rig.WireClient(t, a)
 			results := make(chan error, 2)
 			for range 2 {
 				go func() {
-					results <- client.CallContext(testContext(t), b.ID(), "Svc", "Hold", struct{}{}, new(struct{}))
+					results <- client.CallContext(rig.Context(t), b.ID(), "Svc", "Hold", struct{}{}, new(struct{}))
 				}()
-				take(t, "the method begins", svc.started)
+				rig.Take(t, "the method begins", svc.Started)
 			}
 			for range 20 {
-				err := client.CallContext(testContext(t), b.ID(), "Svc", "Multiply", Args{2, 3}, new(int))
-				if rpc.CodeOf(err) != c.code || !rpc.IsClientError(err) || !unsent(err) {
+				err := client.CallContext(rig.Context(t), b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
+				if rpc.CodeOf(err) != c.code || !rpc.IsClientError(err) || !rig.Unsent(err) {
 					t.Fatalf("got %v", err)
 				}
-				in, out := make(chan Args), make(chan Quotient)
-				if err := client.Stream(testContext(t), b.ID(), "Svc", "Divides", in, out); rpc.CodeOf(err) != c.code {
+				in, out := make(chan rig.Args), make(chan rig.Quotient)
+				if err := client.Stream(rig.Context(t), b.ID(), "Svc", "Divides", in, out); rpc.CodeOf(err) != c.code {
 					t.Fatalf("streaming: %v", err)
 				}
 			}
-			svc.release <- struct{}{}
-			svc.release <- struct{}{}
+			svc.Release <- struct{}{}
+			svc.Release <- struct{}{}
 			for range 2 {
 				if err := <-results; err != nil {
 					t.Errorf("a call that had its stream: %v", err)
 				}
 			}
-			released(t, a, b)
-			multiplies(t, client, b.ID())
-			released(t, a, b)
-			eventually(t, "no stream is left with the peer", func() bool {
+			rig.Released(t, a, b)
+			rig.Multiplies(t, client, b.ID())
+			rig.Released(t, a, b)
+			rig.Eventually(t, "no stream is left with the peer", func() bool {
 				x, y := peerScope(a, b.ID()), peerScope(b, a.ID())
 				return x.NumStreamsInbound+x.NumStreamsOutbound+y.NumStreamsInbound+y.NumStreamsOutbound == 0
 			})
@@ -395,49 +370,49 @@ func (wrapper) WrapAll(_ context.Context, in <-chan int, out chan<- wrapped) err
 
 func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		little := rcmgr.PartialLimitConfig{Protocol: forBoth(rcmgr.ResourceLimits{Memory: 256 << 10})}
 		for _, at := range []string{"server", "client"} {
 			t.Run(at, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHost(t), limitedHost(t, little)
+				a, b := rig.NewHost(t), rig.LimitedHost(t, little)
 				if at == "client" {
 					a, b = b, a
 				}
-				connect(t, a, b)
+				rig.Connect(t, a, b)
 				before := peerScope(b, a.ID()).Memory
-				serve(t, b, struct {
-					giver
+				rig.Serve(t, b, struct {
+					rig.Giver
 					Sink
 					wrapper
 				}{})
-				c := tr.client(t, a)
+				c := tr.Client(t, a)
 				check := func(what string, err error) {
 					t.Helper()
 					if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "resource manager") {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
-				check("argument", promptly(t, func(ctx context.Context) error {
+				check("argument", rig.Promptly(t, func(ctx context.Context) error {
 					return c.CallContext(ctx, b.ID(), "Svc", "Unwrap", wrapped{make([]byte, 1<<20)}, new(int))
 				}))
-				check("reply", promptly(t, func(ctx context.Context) error {
+				check("reply", rig.Promptly(t, func(ctx context.Context) error {
 					return c.CallContext(ctx, b.ID(), "Svc", "Wrap", 1<<20, new(wrapped))
 				}))
 				in, out := make(chan int, 1), make(chan wrapped)
 				in <- 1 << 20
-				check("streamed reply", promptly(t, func(ctx context.Context) error {
+				check("streamed reply", rig.Promptly(t, func(ctx context.Context) error {
 					return c.Stream(ctx, b.ID(), "Svc", "WrapAll", in, out)
 				}))
 				ins, outs := make(chan wrapped, 1), make(chan int)
 				ins <- wrapped{make([]byte, 1<<20)}
-				check("streamed argument", promptly(t, func(ctx context.Context) error {
+				check("streamed argument", rig.Promptly(t, func(ctx context.Context) error {
 					return c.Stream(ctx, b.ID(), "Svc", "UnwrapAll", ins, outs)
 				}))
-				multiplies(t, c, b.ID())
+				rig.Multiplies(t, c, b.ID())
 				_ = c.Close()
-				released(t, a, b)
-				eventually(t, "the peer's memory is what it was", func() bool {
+				rig.Released(t, a, b)
+				rig.Eventually(t, "the peer's memory is what it was", func() bool {
 					s := peerScope(b, a.ID())
 					return s.NumStreamsInbound+s.NumStreamsOutbound == 0 && s.Memory <= before
 				})
@@ -463,17 +438,17 @@ func (Sink) BytesAll(_ context.Context, in <-chan []byte, _ chan<- int) error {
 // Limits that nobody can reach are no limits, and do not turn into none.
 func TestLimitsAreAsLargeAsOneLikes(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		for _, huge := range []int{math.MaxInt, math.MaxInt/2 + 1, math.MaxInt32} {
 			l := rpc.Limits{MessageSize: huge, MessageValues: huge, MessageDepth: huge, MetadataSize: huge, CallsPerPeer: huge, Calls: huge}
-			s := tr.setup(t, options{[]rpc.ServerOption{rpc.WithServerLimits(l)}, []rpc.ClientOption{rpc.WithClientLimits(l)}})
+			s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithServerLimits(l)}, Client: []rpc.ClientOption{rpc.WithClientLimits(l)}})
 			join := rpc.NewMethod[[]string, string]("Svc", "Join")
-			mustHandle(t, s.server, join, func(ctx context.Context, words []string) (string, error) {
+			rig.MustHandle(t, s.Server, join, func(ctx context.Context, words []string) (string, error) {
 				of, _ := rpc.MetadataFromContext(ctx)["of"]
 				return strings.Join(append(words, of), " "), nil
 			})
-			ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"of": "three"})
-			if got, err := join.Call(ctx, s.client, s.dest, []string{"one", "two"}); err != nil || got != "one two three" {
+			ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"of": "three"})
+			if got, err := join.Call(ctx, s.Client, s.Dest, []string{"one", "two"}); err != nil || got != "one two three" {
 				t.Errorf("%d: %q, %v", huge, got, err)
 			}
 		}

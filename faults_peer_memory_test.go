@@ -10,10 +10,11 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // taker takes anything at all.
-type taker struct{ Arith }
+type taker struct{ rig.Arith }
 
 func (taker) Any(_ context.Context, _ any, n *int) error {
 	*n = 1
@@ -38,19 +39,19 @@ func (taker) Anys(_ context.Context, in <-chan any, _ chan<- any) error {
 
 // Not parallel: it measures the memory of the whole process.
 func TestDeclaredLengthsTakeNoMemory(t *testing.T) {
-	a, b := newHosts(t)
-	serve(t, b, taker{}, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, taker{}, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
 	t.Run("over the limit", func(t *testing.T) {
-		allocates(t, 64<<20, func() {
+		rig.Allocates(t, 64<<20, func() {
 			for _, method := range []string{"Any", "Bytes", "List", "Anys"} {
 				for _, declared := range []string{
 					"\xdb\x7f\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc6\x80\x00\x00\x00", "\xdd\x7f\xff\xff\xff",
 					"\xdd\xff\xff\xff\xff", "\xdf\x7f\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01",
 					"\x81\xa1A\xdd\x7f\xff\xff\xff", "\x91\xdb\x7f\xff\xff\xff",
 				} {
-					st := open(t, a, b, testProtocol)
-					write(t, st, cat(header("Svc", method), declared))
-					got := refusal(t, st) // at once, though the stream is open
+					st := rig.Open(t, a, b, rig.Protocol)
+					rig.Write(t, st, rig.Cat(rig.Header("Svc", method), declared))
+					got := rig.Refusal(t, st) // at once, though the stream is open
 					if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 						t.Errorf("%s %x: %+v", method, declared, got)
 					}
@@ -61,12 +62,12 @@ func TestDeclaredLengthsTakeNoMemory(t *testing.T) {
 	})
 	t.Run("within the limit", func(t *testing.T) {
 		// 40 times 15 MiB are promised, and a few bytes come.
-		allocates(t, 128<<20, func() {
+		rig.Allocates(t, 128<<20, func() {
 			var wg sync.WaitGroup
 			for _, method := range []string{"Any", "Bytes"} {
 				for range 20 {
-					st := open(t, a, b, testProtocol)
-					write(t, st, cat(header("Svc", method), "\xdb\x00\xf0\x00\x00", strings.Repeat("x", 100)))
+					st := rig.Open(t, a, b, rig.Protocol)
+					rig.Write(t, st, rig.Cat(rig.Header("Svc", method), "\xdb\x00\xf0\x00\x00", strings.Repeat("x", 100)))
 					wg.Go(func() {
 						b, err := io.ReadAll(st)
 						if err != nil || !bytes.Contains(b, []byte("Limits.ProgressTimeout")) {
@@ -79,30 +80,30 @@ func TestDeclaredLengthsTakeNoMemory(t *testing.T) {
 			wg.Wait()
 		})
 	})
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 func TestMemoryFollowsWhatHasArrived(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, taker{})
-	st := open(t, a, b, testProtocol)
-	write(t, st, cat(header("Svc", "Bytes"), "\xdb\x00\xf0\x00\x00")) // 15 MiB
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, taker{})
+	st := rig.Open(t, a, b, rig.Protocol)
+	rig.Write(t, st, rig.Cat(rig.Header("Svc", "Bytes"), "\xdb\x00\xf0\x00\x00")) // 15 MiB
 	for _, sent := range []int{100 << 10, 1 << 20} {
-		write(t, st, make([]byte, sent))
+		rig.Write(t, st, make([]byte, sent))
 		// Counted by the service and by the protocol; never more than four
 		// times what came.
-		eventually(t, "what was sent is accounted for", func() bool { return held(b).Memory >= int64(2*sent-1<<13) })
-		if m := held(b).Memory; m > int64(2*4*(sent+200<<10)) {
+		rig.Eventually(t, "what was sent is accounted for", func() bool { return rig.Held(b).Memory >= int64(2*sent-1<<13) })
+		if m := rig.Held(b).Memory; m > int64(2*4*(sent+200<<10)) {
 			t.Errorf("%d bytes are reserved after %d came", m/2, sent)
 		}
 	}
 	_ = st.Reset()
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 // bytesHolder is a holder whose method takes bytes.
-type bytesHolder struct{ *holder }
+type bytesHolder struct{ *rig.Holder }
 
 func (h bytesHolder) HoldBytes(ctx context.Context, _ []byte, _ *struct{}) error {
 	return h.Hold(ctx, struct{}{}, nil)
@@ -110,19 +111,19 @@ func (h bytesHolder) HoldBytes(ctx context.Context, _ []byte, _ *struct{}) error
 
 func TestBufferOfAnArgumentIsGivenBackBeforeTheMethodRuns(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	svc := newHolder()
-	serve(t, b, bytesHolder{svc})
-	c := newClient(t, a)
+	a, b := rig.NewHosts(t)
+	svc := rig.NewHolder()
+	rig.Serve(t, b, bytesHolder{svc})
+	c := rig.WireClient(t, a)
 	result := make(chan error, 1)
 	go func() {
-		result <- c.CallContext(testContext(t), b.ID(), "Svc", "HoldBytes", make([]byte, 4<<20), new(struct{}))
+		result <- c.CallContext(rig.Context(t), b.ID(), "Svc", "HoldBytes", make([]byte, 4<<20), new(struct{}))
 	}()
-	take(t, "the method begins", svc.started)
-	if m := held(b).Memory; m != 0 {
+	rig.Take(t, "the method begins", svc.Started)
+	if m := rig.Held(b).Memory; m != 0 {
 		t.Errorf("%d bytes are reserved while the method runs", m/2)
 	}
-	svc.release <- struct{}{}
+	svc.Release <- struct{}{}
 	if err := <-result; err != nil {
 		t.Error(err)
 	}
@@ -130,8 +131,8 @@ func TestBufferOfAnArgumentIsGivenBackBeforeTheMethodRuns(t *testing.T) {
 
 // Not parallel: it measures the memory of the whole process.
 func TestNestedArraysTakeBoundedMemory(t *testing.T) {
-	a, b := newHosts(t)
-	serve(t, b, taker{})
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, taker{})
 	for _, method := range []string{"Any", "List", "Anys"} {
 		for name, arg := range map[string]string{
 			"3 KB of array16":        strings.Repeat("\xdc\xff\xff", 1000),
@@ -139,10 +140,10 @@ func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 			"3 KB of map16":          strings.Repeat("\xde\xff\xff\x01", 750),
 			"arrays next to another": "\xdc\x03\xe8" + strings.Repeat("\xdc\xff\xff", 1000),
 		} {
-			allocates(t, 64<<20, func() {
-				st := open(t, a, b, testProtocol)
-				write(t, st, cat(header("Svc", method), arg))
-				got := refusal(t, st)
+			rig.Allocates(t, 64<<20, func() {
+				st := rig.Open(t, a, b, rig.Protocol)
+				rig.Write(t, st, rig.Cat(rig.Header("Svc", method), arg))
+				got := rig.Refusal(t, st)
 				if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 					t.Errorf("%s of %s: %+v", method, name, got)
 				}
@@ -155,48 +156,48 @@ func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 func TestDeepNestingIsAnError(t *testing.T) {
 	t.Parallel()
 	const deep = 2 << 20
-	name := "\x83" + str("Name") + str("Svc") + str("Method") + str("Any")
+	name := "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Any")
 	for limit, l := range map[string]rpc.Limits{"default": {}, "lifted": {MessageDepth: -1, MessageValues: -1}} {
 		t.Run(limit, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			c := newClient(t, a)
-			serve(t, b, taker{}, rpc.WithServerLimits(l))
+			a, b := rig.NewHosts(t)
+			c := rig.WireClient(t, a)
+			rig.Serve(t, b, taker{}, rpc.WithServerLimits(l))
 			for what, request := range map[string]string{
 				"header":                  strings.Repeat("\x91", deep),
-				"unknown header field":    name + str("Zzz") + strings.Repeat("\x91", deep),
-				"metadata":                name + str("Metadata") + strings.Repeat("\x81\xa1k", deep/3),
-				"argument":                string(header("Svc", "Any")) + strings.Repeat("\x91", deep),
-				"argument of maps":        string(header("Svc", "Any")) + strings.Repeat("\x81\xa1A", deep/3),
-				"unknown field of struct": string(header("Svc", "Multiply")) + "\x81" + str("Zzz") + strings.Repeat("\x91", deep),
-				"streamed argument":       string(header("Svc", "Anys")) + strings.Repeat("\x91", deep),
+				"unknown header field":    name + rig.Str("Zzz") + strings.Repeat("\x91", deep),
+				"metadata":                name + rig.Str("Metadata") + strings.Repeat("\x81\xa1k", deep/3),
+				"argument":                string(rig.Header("Svc", "Any")) + strings.Repeat("\x91", deep),
+				"argument of maps":        string(rig.Header("Svc", "Any")) + strings.Repeat("\x81\xa1A", deep/3),
+				"unknown field of struct": string(rig.Header("Svc", "Multiply")) + "\x81" + rig.Str("Zzz") + strings.Repeat("\x91", deep),
+				"streamed argument":       string(rig.Header("Svc", "Anys")) + strings.Repeat("\x91", deep),
 			} {
-				st := open(t, a, b, testProtocol)
+				st := rig.Open(t, a, b, rig.Protocol)
 				sent := make(chan error, 1)
 				go func() { // blocks until the server has refused the rest
 					_, err := st.Write([]byte(request))
 					sent <- err
 				}()
-				if got := refusal(t, st); got.ErrType != rpc.ServerErr {
+				if got := rig.Refusal(t, st); got.ErrType != rpc.ServerErr {
 					t.Errorf("%s: %+v", what, got)
 				}
 				_ = st.Reset()
-				take(t, "the sending ends", sent)
+				rig.Take(t, "the sending ends", sent)
 			}
 			if limit == "lifted" { // to what decoding can bear
-				st := open(t, a, b, testProtocol)
-				write(t, st, cat(header("Svc", "Multiply"), "\x83\xa1A\x02\xa1B\x03", str("Zzz"), strings.Repeat("\x91", 990), "\xc0"))
+				st := rig.Open(t, a, b, rig.Protocol)
+				rig.Write(t, st, rig.Cat(rig.Header("Svc", "Multiply"), "\x83\xa1A\x02\xa1B\x03", rig.Str("Zzz"), strings.Repeat("\x91", 990), "\xc0"))
 				got, err := io.ReadAll(st)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if all := answers(t, got); len(all) != 1 || all[0].Error != "" {
+				if all := rig.Answers(t, got); len(all) != 1 || all[0].Error != "" {
 					t.Errorf("990 deep: %+v", all)
 				}
 				_ = st.Close()
 			}
-			multiplies(t, c, b.ID())
-			released(t, a, b)
+			rig.Multiplies(t, c, b.ID())
+			rig.Released(t, a, b)
 		})
 	}
 }

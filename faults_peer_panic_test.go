@@ -10,10 +10,11 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // panics has methods that break, each in its own way.
-type panics struct{ Arith }
+type panics struct{ rig.Arith }
 
 const secret = "the password is swordfish"
 
@@ -22,7 +23,7 @@ func (panics) Text(context.Context, struct{}, *int) error { panic(secret) }
 func (panics) Error(context.Context, struct{}, *int) error { panic(errors.New(secret)) }
 
 func (panics) Nil(context.Context, struct{}, *int) error {
-	var p *Args
+	var p *rig.Args
 	p.A++
 	return nil
 }
@@ -46,24 +47,24 @@ func (panics) Late(_ context.Context, _ <-chan int, out chan<- int) error {
 
 func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for _, method := range []string{"Text", "Error", "Nil", "Stream", "TwiceClosed", "Late"} {
-			t.Run(tr.name+"/"+method, func(t *testing.T) {
+			t.Run(tr.Name+"/"+method, func(t *testing.T) {
 				t.Parallel()
-				var log syncBuffer
-				s := tr.setup(t, options{server: []rpc.ServerOption{log.option()}})
-				if err := s.server.RegisterName("Svc", panics{}); err != nil {
+				var log rig.SyncBuffer
+				s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{log.Option()}})
+				if err := s.Server.RegisterName("Svc", panics{}); err != nil {
 					t.Fatal(err)
 				}
 				var err error
 				switch method {
 				case "Text", "Error", "Nil":
-					err = s.client.CallContext(testContext(t), s.dest, "Svc", method, struct{}{}, new(int))
+					err = s.Client.CallContext(rig.Context(t), s.Dest, "Svc", method, struct{}{}, new(int))
 				default:
 					args, replies := make(chan int, 1), make(chan int)
 					args <- 7 // and it stays open
-					got := collect(replies)
-					err = s.client.Stream(testContext(t), s.dest, "Svc", method, args, replies)
+					got := rig.Collect(replies)
+					err = s.Client.Stream(rig.Context(t), s.Dest, "Svc", method, args, replies)
 					if n := len(got()); method == "Stream" && n != 1 {
 						t.Errorf("%d replies from before the panic, not 1", n)
 					}
@@ -85,7 +86,7 @@ func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 					}
 				}
 				var n int
-				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+				if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 					t.Fatalf("afterwards %d, %v", n, err)
 				}
 			})
@@ -95,11 +96,11 @@ func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 
 func TestPanicSendsNeitherValueNorStack(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, panics{})
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, panics{})
 	for method, arg := range map[string]string{"Text": "\x80", "Error": "\x80", "Nil": "\x80", "Stream": "\x07"} {
-		st := open(t, a, b, testProtocol)
-		write(t, st, cat(header("Svc", method), arg))
+		st := rig.Open(t, a, b, rig.Protocol)
+		rig.Write(t, st, rig.Cat(rig.Header("Svc", method), arg))
 		if method == "Stream" {
 			_ = st.CloseWrite()
 		}
@@ -107,7 +108,7 @@ func TestPanicSendsNeitherValueNorStack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := answers(t, got)
+		all := rig.Answers(t, got)
 		if last := all[len(all)-1]; last.Error == "" || last.ErrType != rpc.ServerErr {
 			t.Errorf("%s: no error: %q", method, got)
 		}
@@ -120,7 +121,7 @@ func TestPanicSendsNeitherValueNorStack(t *testing.T) {
 }
 
 // quits has methods that end their goroutines, as a test's Fatal does.
-type quits struct{ Arith }
+type quits struct{ rig.Arith }
 
 func (quits) Stream(context.Context, <-chan int, chan<- int) error {
 	runtime.Goexit()
@@ -131,13 +132,13 @@ func (quits) Stream(context.Context, <-chan int, chan<- int) error {
 // the last may go on. Not parallel, for it looks at all goroutines.
 func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
 	typed := rpc.NewDuplex[int, int]("Typed", "Stream")
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			s := tr.setup(t, options{})
-			if err := s.server.RegisterName("Svc", quits{}); err != nil {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
+			s := tr.Setup(t, rig.Options{})
+			if err := s.Server.RegisterName("Svc", quits{}); err != nil {
 				t.Fatal(err)
 			}
-			err := typed.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
+			err := typed.Handle(s.Server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
 				runtime.Goexit()
 				return nil
 			})
@@ -147,16 +148,16 @@ func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
 			for range 100 {
 				args := make(chan int, 1)
 				args <- 1
-				if _, err := stream(testContext(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == rpc.CodeOK || !rpc.IsRPCError(err) {
+				if _, err := rig.Stream(rig.Context(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == rpc.CodeOK || !rpc.IsRPCError(err) {
 					t.Fatalf("got %v", err)
 				}
-				call := typed.Open(testContext(t), s.client, s.dest)
-				if _, err := call.Receive(testContext(t)); !rpc.IsRPCError(err) {
+				call := typed.Open(rig.Context(t), s.Client, s.Dest)
+				if _, err := call.Receive(rig.Context(t)); !rpc.IsRPCError(err) {
 					t.Fatalf("got %v", err)
 				}
 				_ = call.Close()
 			}
-			noGoroutineStays(t)
+			rig.NoGoroutineStays(t)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // endedScopes is a resource manager to which every stream has ended when memory
@@ -28,14 +29,14 @@ func (endedScope) ReserveMemory(int, uint8) error { return network.ErrResourceSc
 // which nobody could set, and a caller may take it for the peer's going.
 func TestMemoryOfAStreamThatHasEndedIsNoLimit(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		a := newHost(t, libp2p.ResourceManager(endedScopes{&network.NullResourceManager{}}))
-		b := newHost(t)
-		connect(t, a, b)
-		serve(t, b, giver{})
-		c := tr.client(t, a)
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		a := rig.NewHost(t, libp2p.ResourceManager(endedScopes{&network.NullResourceManager{}}))
+		b := rig.NewHost(t)
+		rig.Connect(t, a, b)
+		rig.Serve(t, b, rig.Giver{})
+		c := tr.Client(t, a)
 		var reply []byte
-		err := c.CallContext(testContext(t), b.ID(), "Svc", "Give", 1<<20, &reply)
+		err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Give", 1<<20, &reply)
 		var broke *rpc.TransportError
 		if rpc.CodeOf(err) != rpc.CodeUnavailable || !errors.As(err, &broke) || errors.As(err, new(*rpc.LimitError)) {
 			t.Errorf("the call ends with %v", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // A header may be as long as a name and metadata may be, and what exceeds it
@@ -24,26 +25,26 @@ func TestHugeHeaderIsRefusedUnreadAndNotEchoed(t *testing.T) {
 	t.Parallel()
 	const huge = 16 << 20
 	long := "\xdb\x01\x00\x00\x00" + strings.Repeat("A", 1000)
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		for name, start := range map[string]string{
-			"service":       "\x82" + str("Name") + long,
-			"method":        "\x82" + str("Name") + str("Svc") + str("Method") + long,
+			"service":       "\x82" + rig.Str("Name") + long,
+			"method":        "\x82" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + long,
 			"key":           "\x83" + long,
-			"unknown field": "\x83" + str("Zzz") + long,
-			"metadata":      "\x83" + str("Metadata") + "\x81" + str("k") + long,
-			"many keys":     "\xdf\x01\x00\x00\x00" + strings.Repeat(str("AAAA")+"\x00", 100),
+			"unknown field": "\x83" + rig.Str("Zzz") + long,
+			"metadata":      "\x83" + rig.Str("Metadata") + "\x81" + rig.Str("k") + long,
+			"many keys":     "\xdf\x01\x00\x00\x00" + strings.Repeat(rig.Str("AAAA")+"\x00", 100),
 		} {
 			t.Run(mux+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				svc := new(counted)
-				serve(t, b, svc)
-				st := open(t, a, b, testProtocol)
-				write(t, st, []byte(start))
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				svc := new(rig.Counted)
+				rig.Serve(t, b, svc)
+				st := rig.Open(t, a, b, rig.Protocol)
+				rig.Write(t, st, []byte(start))
 				sent := make(chan int, 1)
-				go func() { sent <- flood(st, huge) }()
-				got := refusal(t, st)
+				go func() { sent <- rig.Flood(st, huge) }()
+				got := rig.Refusal(t, st)
 				if n := <-sent; n > huge/8 {
 					t.Errorf("%d bytes of the header were taken", n)
 				}
@@ -53,7 +54,7 @@ func TestHugeHeaderIsRefusedUnreadAndNotEchoed(t *testing.T) {
 				if got.Service != (rpc.ServiceID{}) {
 					t.Errorf("the answer repeats a name: %v", got.Service)
 				}
-				if svc.calls.Load() != 0 {
+				if svc.Calls.Load() != 0 {
 					t.Error("a method ran")
 				}
 			})
@@ -63,17 +64,17 @@ func TestHugeHeaderIsRefusedUnreadAndNotEchoed(t *testing.T) {
 
 func TestNameOfAMethodMayBeAsLongAsTheLimitAndNoLonger(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 	t.Cleanup(func() { _ = s.Close() })
 	for _, c := range []struct {
 		length int
 		echoed bool
 	}{{rpc.MaxServiceIDLength, true}, {rpc.MaxServiceIDLength + 1, false}} {
 		name := strings.Repeat("N", c.length-len(".Method"))
-		st := open(t, a, b, testProtocol)
-		write(t, st, cat(header(name, "Method"), "\x80"))
-		got := refusal(t, st)
+		st := rig.Open(t, a, b, rig.Protocol)
+		rig.Write(t, st, rig.Cat(rig.Header(name, "Method"), "\x80"))
+		got := rig.Refusal(t, st)
 		if strings.Contains(got.Error, "NNN") != c.echoed || (got.Service.Name == name) != c.echoed {
 			t.Errorf("%d bytes: %v %q", c.length, got.Service, got.Error)
 		}
@@ -82,32 +83,32 @@ func TestNameOfAMethodMayBeAsLongAsTheLimitAndNoLonger(t *testing.T) {
 
 func TestGarbageHeaderGetsOneErrorAndNothingRuns(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	svc := new(counted)
+	a, b := rig.NewHosts(t)
+	svc := new(rig.Counted)
 	asked := make(chan string, 100)
-	serve(t, b, svc, rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
+	rig.Serve(t, b, svc, rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
 		asked <- svc + "." + method
 		return true
 	}))
-	valid := string(header("Svc", "Streaming")) + "\x01\x02"
+	valid := string(rig.Header("Svc", "Streaming")) + "\x01\x02"
 	for name, garbage := range map[string]string{
 		"no msgpack":           "\xc1",
 		"nil":                  "\xc0",
 		"true":                 "\xc3",
 		"a number":             "\x2a",
-		"a string":             str("Svc.Streaming"),
+		"a string":             rig.Str("Svc.Streaming"),
 		"no names":             "\x80",
-		"an array":             "\x92" + str("Svc") + str("Streaming"),
-		"keys are numbers":     "\x82\x01" + str("Svc") + "\x02" + str("Streaming"),
-		"keys are nil":         "\x82\xc0" + str("Svc") + "\xc0" + str("Streaming"),
+		"an array":             "\x92" + rig.Str("Svc") + rig.Str("Streaming"),
+		"keys are numbers":     "\x82\x01" + rig.Str("Svc") + "\x02" + rig.Str("Streaming"),
+		"keys are nil":         "\x82\xc0" + rig.Str("Svc") + "\xc0" + rig.Str("Streaming"),
 		"keys are maps":        "\x81\x80\x80",
-		"name is a number":     "\x82" + str("Name") + "\x07" + str("Method") + str("Streaming"),
-		"method is an array":   "\x82" + str("Name") + str("Svc") + str("Method") + "\x91\x07",
-		"method is no msgpack": "\x82" + str("Name") + str("Svc") + str("Method") + "\xc1",
-		"kind is a string":     "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Kind") + str("x"),
-		"timeout is negative":  "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Timeout") + "\xff",
-		"metadata is a list":   "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Metadata") + "\x90",
-		"metadata of numbers":  "\x83" + str("Name") + str("Svc") + str("Method") + str("Streaming") + str("Metadata") + "\x81\x01\x01",
+		"name is a number":     "\x82" + rig.Str("Name") + "\x07" + rig.Str("Method") + rig.Str("Streaming"),
+		"method is an array":   "\x82" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + "\x91\x07",
+		"method is no msgpack": "\x82" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + "\xc1",
+		"kind is a string":     "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Kind") + rig.Str("x"),
+		"timeout is negative":  "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Timeout") + "\xff",
+		"metadata is a list":   "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Metadata") + "\x90",
+		"metadata of numbers":  "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Metadata") + "\x81\x01\x01",
 		"a declared gigabyte":  "\xdb\x40\x00\x00\x00",
 		"array of 2^32":        "\xdd\xff\xff\xff\xff",
 		"map of 2^32":          "\xdf\xff\xff\xff\xff",
@@ -115,10 +116,10 @@ func TestGarbageHeaderGetsOneErrorAndNothingRuns(t *testing.T) {
 		"HTTP":                 "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
 		"TLS":                  "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 	} {
-		st := open(t, a, b, testProtocol)
-		write(t, st, []byte(garbage+valid))
+		st := rig.Open(t, a, b, rig.Protocol)
+		rig.Write(t, st, []byte(garbage+valid))
 		_ = st.CloseWrite()
-		if got := refusal(t, st); got.ErrType != rpc.ServerErr || got.Service != (rpc.ServiceID{}) {
+		if got := rig.Refusal(t, st); got.ErrType != rpc.ServerErr || got.Service != (rpc.ServiceID{}) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -128,10 +129,10 @@ func TestGarbageHeaderGetsOneErrorAndNothingRuns(t *testing.T) {
 			t.Errorf("it was asked whether %s is allowed", who)
 		}
 	}
-	if svc.calls.Load() != 0 {
+	if svc.Calls.Load() != 0 {
 		t.Error("a method ran")
 	}
-	released(t, b)
+	rig.Released(t, b)
 }
 
 func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
@@ -139,14 +140,14 @@ func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
 	for _, trickle := range []bool{false, true} {
 		t.Run(fmt.Sprintf("trickle=%v", trickle), func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: 300 * time.Millisecond}))
-			st := open(t, a, b, testProtocol)
-			write(t, st, header("Svc", "Multiply")[:10])
+			a, b := rig.NewHosts(t)
+			rig.Serve(t, b, rig.Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: 300 * time.Millisecond}))
+			st := rig.Open(t, a, b, rig.Protocol)
+			rig.Write(t, st, rig.Header("Svc", "Multiply")[:10])
 			over := make(chan struct{})
 			var wg sync.WaitGroup
 			if trickle { // a byte now and then buys no more time
-				write(t, st, cat("\xda\x10\x00"))
+				rig.Write(t, st, rig.Cat("\xda\x10\x00"))
 				wg.Go(func() {
 					tick := time.NewTicker(20 * time.Millisecond)
 					defer tick.Stop()
@@ -160,14 +161,14 @@ func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
 					}
 				})
 			}
-			got := refusal(t, st)
+			got := rig.Refusal(t, st)
 			close(over)
 			wg.Wait()
 			if rpc.Code(got.Code) != rpc.CodeDeadlineExceeded || !strings.Contains(got.Error, "Limits.HeaderTimeout") {
 				t.Errorf("got %+v", got)
 			}
 			_ = st.Reset()
-			released(t, b)
+			rig.Released(t, b)
 		})
 	}
 }
@@ -177,49 +178,49 @@ func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
 func TestSilentStreamsDoNotKeepOutAnHonestPeer(t *testing.T) {
 	t.Parallel()
 	const peers, each = 5, 60
-	b := newHost(t)
-	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: -1, Calls: 2}))
+	b := rig.NewHost(t)
+	rig.Serve(t, b, rig.Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: -1, Calls: 2}))
 	var silent []network.Stream
 	for range peers {
-		a := newHost(t)
-		connect(t, a, b)
+		a := rig.NewHost(t)
+		rig.Connect(t, a, b)
 		for range each {
-			st := open(t, a, b, testProtocol)
-			write(t, st, header("Svc", "Multiply")[:12])
+			st := rig.Open(t, a, b, rig.Protocol)
+			rig.Write(t, st, rig.Header("Svc", "Multiply")[:12])
 			silent = append(silent, st)
 		}
 	}
-	eventually(t, "the silent streams are with the server", func() bool { return streams(b) == peers*each })
-	honest := newHost(t)
-	connect(t, honest, b)
-	c := newClient(t, honest)
+	rig.Eventually(t, "the silent streams are with the server", func() bool { return rig.Streams(b) == peers*each })
+	honest := rig.NewHost(t)
+	rig.Connect(t, honest, b)
+	c := rig.WireClient(t, honest)
 	for range 50 {
-		multiplies(t, c, b.ID())
+		rig.Multiplies(t, c, b.ID())
 	}
-	if n := streams(b); n < peers*each {
+	if n := rig.Streams(b); n < peers*each {
 		t.Errorf("only %d of the silent streams are left", n)
 	}
 	for _, st := range silent {
 		_ = st.Reset()
 	}
-	released(t, b, honest)
+	rig.Released(t, b, honest)
 }
 
 func TestSilentStreamsOfManyPeersAreGoneAfterTheirTime(t *testing.T) {
 	t.Parallel()
-	b := newHost(t)
-	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: time.Second}))
+	b := rig.NewHost(t)
+	rig.Serve(t, b, rig.Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: time.Second}))
 	for range 3 {
-		a := newHost(t)
-		connect(t, a, b)
+		a := rig.NewHost(t)
+		rig.Connect(t, a, b)
 		for range 40 {
-			st := open(t, a, b, testProtocol)
+			st := rig.Open(t, a, b, rig.Protocol)
 			// Not read, and never closed.
-			write(t, st, header("Svc", "Multiply")[:12])
+			rig.Write(t, st, rig.Header("Svc", "Multiply")[:12])
 		}
 	}
-	eventually(t, "the server has streams", func() bool { return streams(b) > 0 })
-	released(t, b)
+	rig.Eventually(t, "the server has streams", func() bool { return rig.Streams(b) > 0 })
+	rig.Released(t, b)
 }
 
 // cuts calls f for every way a request can be cut short, and every place.
@@ -245,16 +246,16 @@ func recording(t *testing.T, name string) transcript {
 
 func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, recorded{})
-	c := newClient(t, a)
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, recorded{})
+	c := rig.WireClient(t, a)
 	const itemSize = 7
 	for _, name := range []string{"multiply", "stream-3"} {
 		tr := recording(t, name)
 		request := tr.bytes(t, "client->server")
 		cuts(t, request, func(what string, at int, reset bool) {
-			st := open(t, a, b, testProtocol)
-			write(t, st, request[:at])
+			st := rig.Open(t, a, b, rig.Protocol)
+			rig.Write(t, st, request[:at])
 			if reset {
 				_ = st.Reset()
 				return
@@ -268,8 +269,8 @@ func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
 				return // the server has nothing to say
 			}
 			_ = st.Close()
-			all := answers(t, got)
-			whole := len(header("Svc", tr.Method))
+			all := rig.Answers(t, got)
+			whole := len(rig.Header("Svc", tr.Method))
 			items := 0
 			if name == "stream-3" {
 				items = max(0, at-whole) / itemSize
@@ -281,8 +282,8 @@ func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
 			}
 		})
 	}
-	multiplies(t, c, b.ID())
-	released(t, a, b)
+	rig.Multiplies(t, c, b.ID())
+	rig.Released(t, a, b)
 }
 
 // ending counts those who see the arguments end while the caller seems to be
@@ -316,23 +317,23 @@ func (e *ending) Take(ctx context.Context, in <-chan int, _ chan<- int) error {
 
 func TestServerMarksTheEndOfReplies(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, newStreaming())
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, rig.NewStreaming())
 	for _, test := range []struct {
 		method string
 		p      protocol.ID
 		ends   string
 	}{
-		{"Nothing", extended, "\xc1"},
-		{"Three", extended, "\x02\xc1"},
-		{"ThreeAndFail", extended, "\xc0"},
-		{"Nothing", testProtocol, ""},
-		{"Three", testProtocol, "\x02"},
+		{"Nothing", rig.Extended, "\xc1"},
+		{"Three", rig.Extended, "\x02\xc1"},
+		{"ThreeAndFail", rig.Extended, "\xc0"},
+		{"Nothing", rig.Protocol, ""},
+		{"Three", rig.Protocol, "\x02"},
 	} {
-		st := open(t, a, b, test.p)
-		write(t, st, header("Svc", test.method))
-		if test.p == extended {
-			write(t, st, []byte{0xc1})
+		st := rig.Open(t, a, b, test.p)
+		rig.Write(t, st, rig.Header("Svc", test.method))
+		if test.p == rig.Extended {
+			rig.Write(t, st, []byte{0xc1})
 		} else {
 			_ = st.CloseWrite()
 		}
@@ -345,11 +346,11 @@ func TestServerMarksTheEndOfReplies(t *testing.T) {
 
 func TestGarbageAmongArgumentsIsToldAsSuch(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, new(counted))
-	st := open(t, a, b, testProtocol)
-	write(t, st, cat(header("Svc", "Streaming"), "\x01\xc1"))
-	if e := refusal(t, st); e.Code != int(rpc.CodeInvalidArgument) || !strings.Contains(e.Error, "Svc.Streaming: argument 2 of the stream: msgpack: invalid byte 0xc1") {
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, new(rig.Counted))
+	st := rig.Open(t, a, b, rig.Protocol)
+	rig.Write(t, st, rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xc1"))
+	if e := rig.Refusal(t, st); e.Code != int(rpc.CodeInvalidArgument) || !strings.Contains(e.Error, "Svc.Streaming: argument 2 of the stream: msgpack: invalid byte 0xc1") {
 		t.Errorf("%+v", e)
 	}
 }
@@ -358,10 +359,10 @@ func TestGarbageAmongArgumentsIsToldAsSuch(t *testing.T) {
 // whoever takes what it got for complete stores half a file.
 func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	svc := &ending{make(chan struct{}, 3), make(chan int32, 1)}
-	serve(t, b, svc)
-	marked := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Take"), str("Kind"), "\x02\x01\x02\x03")
+	rig.Serve(t, b, svc)
+	marked := rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Take"), rig.Str("Kind"), "\x02\x01\x02\x03")
 	for range 20 { // it is a race
 		for _, c := range []struct {
 			what    string
@@ -369,14 +370,14 @@ func TestStreamCutMidwayIsNotTakenForItsEnd(t *testing.T) {
 			p       protocol.ID
 			reset   bool
 		}{
-			{"closed without the mark", marked, extended, false},
-			{"reset", marked, extended, true},
-			{"closed within an argument", cat(header("Svc", "Take"), "\x01\x02\x03\xcd\x01"), testProtocol, false},
+			{"closed without the mark", marked, rig.Extended, false},
+			{"reset", marked, rig.Extended, true},
+			{"closed within an argument", rig.Cat(rig.Header("Svc", "Take"), "\x01\x02\x03\xcd\x01"), rig.Protocol, false},
 		} {
-			st := open(t, a, b, c.p)
-			write(t, st, c.request)
+			st := rig.Open(t, a, b, c.p)
+			rig.Write(t, st, c.request)
 			for range 3 {
-				take(t, "the method takes an argument", svc.took)
+				rig.Take(t, "the method takes an argument", svc.took)
 			}
 			if c.reset {
 				_ = st.Reset()
@@ -405,9 +406,9 @@ func (obedient) Streaming(ctx context.Context, in <-chan any, _ chan<- any) erro
 // Whoever still listens is told why the replies have stopped.
 func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	began, ended := make(chan struct{}, 10), make(chan error, 1)
-	serve(t, b, obedient{}, rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+	rig.Serve(t, b, obedient{}, rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 		return func(ctx context.Context, call *rpc.CallInfo) error {
 			began <- struct{}{}
 			err := next(ctx, call)
@@ -415,33 +416,33 @@ func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 			return err
 		}
 	}))
-	timed := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Streaming"), str("Timeout"), "\xce\x01\x00\x00\x00")
+	timed := rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Streaming"), rig.Str("Timeout"), "\xce\x01\x00\x00\x00")
 	for _, c := range []struct {
 		request []byte
 		close   bool
 		code    rpc.Code
 		says    string
 	}{
-		{cat(timed, "\x01"), false, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
-		{cat(timed, "\x01"), true, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
-		{cat(header("Svc", "Streaming"), "\x01\xc1"), false, rpc.CodeInvalidArgument, "argument 2 of the stream: msgpack: invalid byte 0xc1"},
-		{cat(header("Svc", "Streaming"), "\x01\xcd\x01"), true, rpc.CodeInvalidArgument, "argument 2 of the stream ends too early"},
+		{rig.Cat(timed, "\x01"), false, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
+		{rig.Cat(timed, "\x01"), true, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
+		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xc1"), false, rpc.CodeInvalidArgument, "argument 2 of the stream: msgpack: invalid byte 0xc1"},
+		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xcd\x01"), true, rpc.CodeInvalidArgument, "argument 2 of the stream ends too early"},
 	} {
-		st := open(t, a, b, testProtocol)
-		write(t, st, c.request)
+		st := rig.Open(t, a, b, rig.Protocol)
+		rig.Write(t, st, c.request)
 		if c.close {
 			_ = st.CloseWrite()
 		}
-		if e := refusal(t, st); e.Code != int(c.code) || e.ErrType != rpc.ServerErr || !strings.HasPrefix(e.Error, "rpc: Svc.Streaming: "+c.says) {
+		if e := rig.Refusal(t, st); e.Code != int(c.code) || e.ErrType != rpc.ServerErr || !strings.HasPrefix(e.Error, "rpc: Svc.Streaming: "+c.says) {
 			t.Errorf("%q: %+v", c.request, e)
 		}
-		take(t, "the method begins", began)
-		checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, c.code, c.says)
+		rig.Take(t, "the method begins", began)
+		rig.CheckErr(t, rig.Take(t, "the call ends", ended), rpc.ServerErr, c.code, c.says)
 	}
 	// Nobody listens but the server's interceptors.
-	st := open(t, a, b, testProtocol)
-	write(t, st, cat(header("Svc", "Streaming"), "\x01"))
-	take(t, "the call begins", began)
+	st := rig.Open(t, a, b, rig.Protocol)
+	rig.Write(t, st, rig.Cat(rig.Header("Svc", "Streaming"), "\x01"))
+	rig.Take(t, "the call begins", began)
 	_ = st.Reset()
-	checkErr(t, take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeCanceled, "Svc.Streaming", "the arguments broke off")
+	rig.CheckErr(t, rig.Take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeCanceled, "Svc.Streaming", "the arguments broke off")
 }

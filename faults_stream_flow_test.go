@@ -12,73 +12,74 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // Not parallel: it counts goroutines.
 func TestStreamsLeaveNoGoroutine(t *testing.T) {
-	for _, tr := range transports {
-		svc := newStreaming()
-		s := tr.setup(t, options{})
-		if err := s.server.RegisterName("Svc", svc); err != nil {
+	for _, tr := range rig.Transports {
+		svc := rig.NewStreaming()
+		s := tr.Setup(t, rig.Options{})
+		if err := s.Server.RegisterName("Svc", svc); err != nil {
 			t.Fatal(err)
 		}
 		for what, f := range map[string]func(ctx context.Context, cancel func()){
 			"nobody reads, nobody closes": func(ctx context.Context, cancel func()) {
 				replies := make(chan int)
-				result := inBackground(func() error {
-					return s.client.Stream(ctx, s.dest, "Svc", "Flood", make(chan int), replies)
+				result := rig.InBackground(func() error {
+					return s.Client.Stream(ctx, s.Dest, "Svc", "Flood", make(chan int), replies)
 				})
-				take(t, "a reply", replies)
+				rig.Take(t, "a reply", replies)
 				cancel()
-				take(t, "Stream returns", result)
+				rig.Take(t, "Stream returns", result)
 			},
 			"nor of many": func(ctx context.Context, cancel func()) {
 				replies := make(chan int)
-				result := inBackground(func() []error {
-					return s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Flood", make(chan int), replies)
+				result := rig.InBackground(func() []error {
+					return s.Client.MultiStream(ctx, []peer.ID{s.Dest, s.Dest, s.Dest}, "Svc", "Flood", make(chan int), replies)
 				})
-				take(t, "a reply", replies)
+				rig.Take(t, "a reply", replies)
 				cancel()
-				take(t, "MultiStream returns", result)
+				rig.Take(t, "MultiStream returns", result)
 			},
 			"the method heeds no context": func(ctx context.Context, cancel func()) {
 				args, replies := make(chan [2]int, 1), make(chan []byte)
 				args <- [2]int{5000, 1 << 10}
-				result := inBackground(func() error {
-					return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies)
+				result := rig.InBackground(func() error {
+					return s.Client.Stream(ctx, s.Dest, "Svc", "FloodBytes", args, replies)
 				})
-				take(t, "a reply", replies)
+				rig.Take(t, "a reply", replies)
 				cancel()
-				take(t, "Stream returns", result)
-				take(t, "the method ends", svc.ended)
+				rig.Take(t, "Stream returns", result)
+				rig.Take(t, "the method ends", svc.Ended)
 			},
 			"the method fails": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Fail", make(chan int), 0)
+				_, _ = rig.Stream(ctx, t, s, "Fail", make(chan int), 0)
 			},
 			"the methods fail": func(ctx context.Context, _ func()) {
-				s.client.MultiStream(ctx, []peer.ID{s.dest, s.dest}, "Svc", "Fail", make(chan int), make(chan int))
+				s.Client.MultiStream(ctx, []peer.ID{s.Dest, s.Dest}, "Svc", "Fail", make(chan int), make(chan int))
 			},
 			"refused": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Missing", make(chan int), 0)
+				_, _ = rig.Stream(ctx, t, s, "Missing", make(chan int), 0)
 			},
 			"a bad argument": func(ctx context.Context, _ func()) {
 				args := make(chan any, 3)
 				args <- 1
 				args <- "two"
-				_, _ = stream(ctx, t, s, "Echo", args, 0)
+				_, _ = rig.Stream(ctx, t, s, "Echo", args, 0)
 			},
 			"the method panics": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "CloseTwice", make(chan int), 0)
+				_, _ = rig.Stream(ctx, t, s, "CloseTwice", make(chan int), 0)
 			},
 			"replies left in the method's channel": func(ctx context.Context, _ func()) {
-				_, _ = stream(ctx, t, s, "Three", make(chan int), 0)
+				_, _ = rig.Stream(ctx, t, s, "Three", make(chan int), 0)
 			},
 		} {
-			t.Run(tr.name+"/"+what, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(testContext(t))
+			t.Run(tr.Name+"/"+what, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				defer cancel()
 				f(ctx, cancel)
-				noGoroutineStays(t)
+				rig.NoGoroutineStays(t)
 			})
 		}
 	}
@@ -88,13 +89,13 @@ func TestStreamsLeaveNoGoroutine(t *testing.T) {
 // it to take a reply: neither keeps the method from being told.
 func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for _, open := range []bool{false, true} {
-			t.Run(fmt.Sprint(tr.name, "/arguments open ", open), func(t *testing.T) {
+			t.Run(fmt.Sprint(tr.Name, "/arguments open ", open), func(t *testing.T) {
 				t.Parallel()
-				svc := newStreaming()
-				s := tr.setup(t, options{})
-				if err := s.server.RegisterName("Svc", svc); err != nil {
+				svc := rig.NewStreaming()
+				s := tr.Setup(t, rig.Options{})
+				if err := s.Server.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)
 				}
 				const n = 3000
@@ -103,19 +104,19 @@ func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
 				if !open {
 					close(args)
 				}
-				ctx, cancel := context.WithCancel(testContext(t))
-				result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "FloodBytes", args, replies) })
-				take(t, "a reply", replies)
-				restsBelow(t, "the method waits for its caller", &svc.sent, n)
+				ctx, cancel := context.WithCancel(rig.Context(t))
+				result := rig.InBackground(func() error { return s.Client.Stream(ctx, s.Dest, "Svc", "FloodBytes", args, replies) })
+				rig.Take(t, "a reply", replies)
+				rig.RestsBelow(t, "the method waits for its caller", &svc.Sent, n)
 				cancel()
-				if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
+				if err := rig.Take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
 					t.Errorf("the caller got %v", err)
 				}
 				// It heeds no context: what it sends must go somewhere.
-				if err := take(t, "the method ends", svc.ended); !errors.Is(err, context.Canceled) {
+				if err := rig.Take(t, "the method ends", svc.Ended); !errors.Is(err, context.Canceled) {
 					t.Errorf("the method got %v", err)
 				}
-				if got := svc.sent.Load(); got != n {
+				if got := svc.Sent.Load(); got != n {
 					t.Errorf("the method sent %d of %d", got, n)
 				}
 			})
@@ -125,25 +126,25 @@ func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
 
 func TestMethodThatTakesNoArgumentsHoldsItsCallerUp(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		for _, buffer := range []int{0, 20} {
-			t.Run(fmt.Sprint(tr.name, "/", buffer), func(t *testing.T) {
+			t.Run(fmt.Sprint(tr.Name, "/", buffer), func(t *testing.T) {
 				t.Parallel()
 				const items, size = 300, 32 << 10
-				svc := newUneven()
-				s := tr.setup(t, options{server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
-				if err := s.server.RegisterName("Svc", svc); err != nil {
+				svc := rig.NewUneven()
+				s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
+				if err := s.Server.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)
 				}
-				ctx := testContext(t)
+				ctx := rig.Context(t)
 				args, replies := make(chan []byte), make(chan int, 1)
-				result := inBackground(func() error { return s.client.Stream(ctx, s.dest, "Svc", "Count", args, replies) })
-				n := restsBelow(t, "the sender waits", feed(ctx, args, items, size), items)
-				if n < int64(buffer) || tr.name == "local" && n > int64(buffer)+2 {
+				result := rig.InBackground(func() error { return s.Client.Stream(ctx, s.Dest, "Svc", "Count", args, replies) })
+				n := rig.RestsBelow(t, "the sender waits", rig.Feed(ctx, args, items, size), items)
+				if n < int64(buffer) || tr.Name == "local" && n > int64(buffer)+2 {
 					t.Errorf("%d items were taken, and the buffer has %d", n, buffer)
 				}
-				close(svc.release)
-				if err := take(t, "Stream returns", result); err != nil {
+				close(svc.Release)
+				if err := rig.Take(t, "Stream returns", result); err != nil {
 					t.Error(err)
 				}
 				if n := <-replies; n != items {
@@ -157,16 +158,16 @@ func TestMethodThatTakesNoArgumentsHoldsItsCallerUp(t *testing.T) {
 func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 	t.Parallel()
 	const calls, n, size = 8, 64, 1 << 20
-	a, b := newHosts(t)
-	svc := newStreaming()
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: time.Second}))
+	a, b := rig.NewHosts(t)
+	svc := rig.NewStreaming()
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: time.Second}))
 	t.Cleanup(func() { _ = s.Close() })
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	for i := range calls {
-		st := open(t, a, b, []protocol.ID{testProtocol, extended}[i%2])
-		write(t, st, cat(header("Svc", "FloodBytes"), "\x92\x40\xce\x00\x10\x00\x00")) // n, size
+		st := rig.Open(t, a, b, []protocol.ID{rig.Protocol, rig.Extended}[i%2])
+		rig.Write(t, st, rig.Cat(rig.Header("Svc", "FloodBytes"), "\x92\x40\xce\x00\x10\x00\x00")) // n, size
 	}
 	held := make(chan struct{})
 	most := make(chan int64)
@@ -190,12 +191,12 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 		}
 	}()
 	for range calls {
-		if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+		if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("the method got %v", err)
 		}
 	}
 	close(held)
-	if n := svc.wanted.Load(); n > calls*20 { // the muxers have windows of at most 16 MiB
+	if n := svc.Wanted.Load(); n > calls*20 { // the muxers have windows of at most 16 MiB
 		t.Errorf("%d replies of %d MiB were taken for %d callers who read none", n, size>>20, calls)
 	}
 	if m := <-most; m > calls*3*size {
@@ -205,50 +206,50 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 
 func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 	t.Parallel()
-	for _, p := range []protocol.ID{testProtocol, extended} {
+	for _, p := range []protocol.ID{rig.Protocol, rig.Extended} {
 		for what, goAway := range map[string]func(network.Stream) error{
 			"closes":       network.Stream.Close,
 			"closes write": network.Stream.CloseWrite,
 			"resets":       network.Stream.Reset,
 		} {
-			for name, addr := range muxers {
+			for name, addr := range rig.Muxers {
 				t.Run(fmt.Sprint(p[1:], "/", name, "/", what), func(t *testing.T) {
 					t.Parallel()
-					a, b := newHostOn(t, addr), newHostOn(t, addr)
-					connect(t, a, b)
-					s := rpc.NewServer(b, testProtocol, quiet)
+					a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+					rig.Connect(t, a, b)
+					s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 					t.Cleanup(func() { _ = s.Close() })
-					svc := &blocker{make(chan struct{}), make(chan error, 1)}
+					svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
 					if err := s.RegisterName("Svc", svc); err != nil {
 						t.Fatal(err)
 					}
-					c := newClientOf(t, a)
+					c := rig.Client(t, a)
 					times := make([]time.Duration, 21)
 					for i := range times {
-						st := open(t, a, b, p)
-						write(t, st, cat(header("Svc", "Block"), "\x80", "\x01"))
-						take(t, "the method runs", svc.started)
-						write(t, st, []byte{1}) // and one when it runs
-						for range 3 {           // behind it on the connection
+						st := rig.Open(t, a, b, p)
+						rig.Write(t, st, rig.Cat(rig.Header("Svc", "Block"), "\x80", "\x01"))
+						rig.Take(t, "the method runs", svc.Started)
+						rig.Write(t, st, []byte{1}) // and one when it runs
+						for range 3 {               // behind it on the connection
 							if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != rpc.CodeUnimplemented {
 								t.Fatal(err)
 							}
 						}
-						if len(svc.ended) != 0 {
+						if len(svc.Ended) != 0 {
 							t.Fatal("the method is cancelled by a byte")
 						}
 						start := time.Now()
 						if err := goAway(st); err != nil {
 							t.Fatal(err)
 						}
-						if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+						if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 							t.Errorf("it got %v", err)
 						}
 						times[i] = time.Since(start)
 					}
 					// Ten milliseconds, but that other tests run beside. Who
 					// looked for it now and then would need longer.
-					usuallyWithin(t, "the method is told", 100*time.Millisecond, times)
+					rig.UsuallyWithin(t, "the method is told", 100*time.Millisecond, times)
 				})
 			}
 		}

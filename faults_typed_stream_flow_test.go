@@ -11,14 +11,15 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // The context of a Receive or Send ends that, and not the call.
 func TestTypedStreamGoesOnAfterTheContextOfOneReceive(t *testing.T) {
 	t.Parallel()
-	overAllTyped(t, options{}, func(t *testing.T, s setup, _ *typedStreaming) {
-		ctx := testContext(t)
-		call := typedDuplex("Echo").Open(ctx, s.client, s.dest)
+	overAllTyped(t, rig.Options{}, func(t *testing.T, s rig.Setup, _ *typedStreaming) {
+		ctx := rig.Context(t)
+		call := typedDuplex("Echo").Open(ctx, s.Client, s.Dest)
 		defer call.Close()
 		for i := range 3 {
 			short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
@@ -38,13 +39,13 @@ func TestTypedStreamGoesOnAfterTheContextOfOneReceive(t *testing.T) {
 
 func TestTypedStreamEndsOutliveTheirMethod(t *testing.T) {
 	t.Parallel()
-	overAllTyped(t, options{}, func(t *testing.T, s setup, svc *typedStreaming) {
-		ctx := testContext(t)
-		if replies, err := received(ctx, t, typedDuplex("Late").Open(ctx, s.client, s.dest)); err != nil || len(replies) > 0 {
+	overAllTyped(t, rig.Options{}, func(t *testing.T, s rig.Setup, svc *typedStreaming) {
+		ctx := rig.Context(t)
+		if replies, err := rig.Received(ctx, t, typedDuplex("Late").Open(ctx, s.Client, s.Dest)); err != nil || len(replies) > 0 {
 			t.Errorf("got %v, %v", replies, err)
 		}
 		for _, what := range []string{"Send", "Receive"} {
-			if err := take(t, what+" returns", svc.ended); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, what+" returns", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("%s after the end: %v", what, err)
 			}
 		}
@@ -54,10 +55,10 @@ func TestTypedStreamEndsOutliveTheirMethod(t *testing.T) {
 // However much room there is: what is sent then goes nowhere.
 func TestSendAfterTheEndOfTheContextFails(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		started, sent := make(chan struct{}, 1), make(chan error, 1)
 		talk := rpc.NewDuplex[int, int]("Svc", "Talk")
-		err := talk.Handle(s.server, func(ctx context.Context, _ *rpc.Receiver[int], out *rpc.Sender[int]) error {
+		err := talk.Handle(s.Server, func(ctx context.Context, _ *rpc.Receiver[int], out *rpc.Sender[int]) error {
 			started <- struct{}{}
 			<-ctx.Done()
 			sent <- out.Send(context.Background(), 1)
@@ -67,14 +68,14 @@ func TestSendAfterTheEndOfTheContextFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 20 { // it is a race
-			ctx, cancel := context.WithCancel(testContext(t))
-			call := talk.Open(ctx, s.client, s.dest)
-			take(t, "the method runs", started)
+			ctx, cancel := context.WithCancel(rig.Context(t))
+			call := talk.Open(ctx, s.Client, s.Dest)
+			rig.Take(t, "the method runs", started)
 			cancel()
 			if err := call.Send(context.Background(), 1); err != io.EOF {
 				t.Fatalf("the caller's: %v", err)
 			}
-			if err := take(t, "the method sends", sent); !errors.Is(err, context.Canceled) {
+			if err := rig.Take(t, "the method sends", sent); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the method's: %v", err)
 			}
 			_ = call.Close()
@@ -84,17 +85,17 @@ func TestSendAfterTheEndOfTheContextFails(t *testing.T) {
 
 // Not parallel: it counts goroutines.
 func TestTypedStreamsLeaveNoGoroutine(t *testing.T) {
-	for _, tr := range transports[:2] {
-		s, svc := tr.setup(t, options{}), newTypedStreaming()
-		if err := errors.Join(svc.handle(s.server), serveTypedStreams(s.server)); err != nil {
+	for _, tr := range rig.Transports[:2] {
+		s, svc := tr.Setup(t, rig.Options{}), newTypedStreaming()
+		if err := errors.Join(svc.handle(s.Server), serveTypedStreams(s.Server)); err != nil {
 			t.Fatal(err)
 		}
 		open := func(ctx context.Context, method string) *rpc.DuplexCall[int, int] {
-			return typedDuplex(method).Open(ctx, s.client, s.dest)
+			return typedDuplex(method).Open(ctx, s.Client, s.Dest)
 		}
 		for what, f := range map[string]func(ctx context.Context, cancel func()){
 			"leaving a loop": func(ctx context.Context, _ func()) {
-				for n, err := range countTo.Call(ctx, s.client, s.dest, 1<<30) {
+				for n, err := range rig.CountTo.Call(ctx, s.Client, s.Dest, 1<<30) {
 					if err != nil || n == 1000 {
 						break
 					}
@@ -113,7 +114,7 @@ func TestTypedStreamsLeaveNoGoroutine(t *testing.T) {
 			},
 			"failed, and not closed": func(ctx context.Context, _ func()) { _, _ = open(ctx, "Fail").Receive(ctx) },
 			"refused":                func(ctx context.Context, _ func()) { _, _ = open(ctx, "Missing").Receive(ctx) },
-			"panicked":               func(ctx context.Context, _ func()) { _, _ = received(ctx, t, open(ctx, "Panic")) },
+			"panicked":               func(ctx context.Context, _ func()) { _, _ = rig.Received(ctx, t, open(ctx, "Panic")) },
 			"the method is early": func(ctx context.Context, _ func()) {
 				call := open(ctx, "Nothing")
 				for call.Send(ctx, 1) == nil {
@@ -121,29 +122,29 @@ func TestTypedStreamsLeaveNoGoroutine(t *testing.T) {
 			},
 			"closed while one sends": func(ctx context.Context, _ func()) {
 				call := open(ctx, "Idle")
-				sent := inBackground(func() error {
+				sent := rig.InBackground(func() error {
 					for {
 						if err := call.Send(ctx, 1); err != nil {
 							return err
 						}
 					}
 				})
-				take(t, "the method runs", svc.began)
+				rig.Take(t, "the method runs", svc.began)
 				_ = call.Close()
-				take(t, "Send returns", sent)
+				rig.Take(t, "Send returns", sent)
 			},
 			"finished early": func(ctx context.Context, _ func()) {
-				add := sum.Open(ctx, s.client, s.dest)
+				add := rig.Sum.Open(ctx, s.Client, s.Dest)
 				ended, cancel := context.WithCancel(ctx)
 				cancel()
 				_, _ = add.Finish(ended)
 			},
 		} {
-			t.Run(tr.name+"/"+what, func(t *testing.T) {
-				ctx, cancel := context.WithCancel(testContext(t))
+			t.Run(tr.Name+"/"+what, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				defer cancel()
 				f(ctx, cancel)
-				noGoroutineStays(t)
+				rig.NoGoroutineStays(t)
 			})
 		}
 	}
@@ -156,25 +157,25 @@ func TestTypedStreamWhosePeerGoes(t *testing.T) {
 	for _, who := range []string{"client", "server"} {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			server, svc := rpc.NewServer(b, testProtocol, quiet), newTypedStreaming()
-			client := rpc.NewClient(a, testProtocol)
-			closeAfter(t, client, server)
+			a, b := rig.NewHosts(t)
+			server, svc := rpc.NewServer(b, rig.Protocol, rig.Quiet), newTypedStreaming()
+			client := rpc.NewClient(a, rig.Protocol)
+			rig.CloseAfter(t, client, server)
 			if err := svc.handle(server); err != nil {
 				t.Fatal(err)
 			}
-			ctx := testContext(t)
+			ctx := rig.Context(t)
 			call := typedDuplex("Wait").Open(ctx, client, b.ID())
 			defer call.Close()
-			take(t, "the method runs", svc.began)
+			rig.Take(t, "the method runs", svc.began)
 			if who == "client" {
 				_ = a.Close()
 			} else {
 				_ = b.Close()
 			}
-			_, err := received(ctx, t, call)
-			checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Wait", b.ID().String())
-			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			_, err := rig.Received(ctx, t, call)
+			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Wait", b.ID().String())
+			if err := rig.Take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
 		})
@@ -185,14 +186,14 @@ func TestTypedStreamWhosePeerGoes(t *testing.T) {
 // and by bytes for large items.
 func TestTypedStreamHoldsItsSenderUp(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports[:2] {
+	for _, tr := range rig.Transports[:2] {
 		for _, size := range []int{1 << 20, 64 << 10} {
-			t.Run(fmt.Sprint(tr.name, "/", size), func(t *testing.T) {
+			t.Run(fmt.Sprint(tr.Name, "/", size), func(t *testing.T) {
 				t.Parallel()
-				s := tr.setup(t, options{})
+				s := tr.Setup(t, rig.Options{})
 				var sent, got atomic.Int64
 				release := make(chan struct{})
-				err := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Handle(s.server, func(ctx context.Context, in *rpc.Receiver[[]byte]) (n int, err error) {
+				err := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Handle(s.Server, func(ctx context.Context, in *rpc.Receiver[[]byte]) (n int, err error) {
 					<-release
 					for _, err := range in.All(ctx) {
 						if err != nil {
@@ -206,12 +207,12 @@ func TestTypedStreamHoldsItsSenderUp(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx := testContext(t)
-				call := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Open(ctx, s.client, s.dest)
+				ctx := rig.Context(t)
+				call := rpc.NewClientStream[[]byte, int]("Svc", "Slow").Open(ctx, s.Client, s.Dest)
 				defer call.Close()
 				const most = 32 << 20
 				items := int64(2 * most / size)
-				done := inBackground(func() error {
+				done := rig.InBackground(func() error {
 					item := make([]byte, size)
 					for range items {
 						if err := call.Send(ctx, item); err != nil {
@@ -222,9 +223,9 @@ func TestTypedStreamHoldsItsSenderUp(t *testing.T) {
 					return nil
 				})
 				// Windows of the muxer's are at most 16 MiB.
-				restsBelow(t, "the sender waits", &sent, items/2+8)
+				rig.RestsBelow(t, "the sender waits", &sent, items/2+8)
 				close(release)
-				if err := take(t, "all is sent", done); err != nil {
+				if err := rig.Take(t, "all is sent", done); err != nil {
 					t.Fatal(err)
 				}
 				if n, err := call.Finish(ctx); err != nil || n != int(items) {
@@ -242,8 +243,8 @@ type wide struct{ Numbers [128]int64 }
 // parallel: it measures the memory of the whole process.
 func TestTypedStreamHoldsItemsByTheirMemory(t *testing.T) {
 	const nils = 16 << 10
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 	t.Cleanup(func() { _ = s.Close() })
 	began, release := make(chan struct{}), make(chan struct{})
 	ignore := rpc.NewDuplex[[]wide, int]("Svc", "Ignore")
@@ -255,12 +256,12 @@ func TestTypedStreamHoldsItemsByTheirMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := open(t, a, b, extended)
-	item := cat("\xdc\x40\x00", strings.Repeat("\xc0", nils))
+	st := rig.Open(t, a, b, rig.Extended)
+	item := rig.Cat("\xdc\x40\x00", strings.Repeat("\xc0", nils))
 	written := new(atomic.Int64)
-	allocates(t, 500<<20, func() {
-		write(t, st, cat("\x83", str("Name"), str("Svc"), str("Method"), str("Ignore"), str("Kind"), "\x02"))
-		take(t, "the method runs", began)
+	rig.Allocates(t, 500<<20, func() {
+		rig.Write(t, st, rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Ignore"), rig.Str("Kind"), "\x02"))
+		rig.Take(t, "the method runs", began)
 		go func() {
 			for range 1000 {
 				if _, err := st.Write(item); err != nil {
@@ -269,7 +270,7 @@ func TestTypedStreamHoldsItemsByTheirMemory(t *testing.T) {
 				written.Add(1)
 			}
 		}()
-		restsBelow(t, "the server takes no more", written, 1000)
+		rig.RestsBelow(t, "the server takes no more", written, 1000)
 	})
 	close(release)
 }

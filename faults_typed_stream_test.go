@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // typedStreaming has typed methods of every bad habit.
@@ -109,13 +110,13 @@ func (s *typedStreaming) handle(server *rpc.Server) error {
 }
 
 // overAllTyped runs f over every transport, with the methods of svc.
-func overAllTyped(t *testing.T, o options, f func(*testing.T, setup, *typedStreaming)) {
+func overAllTyped(t *testing.T, o rig.Options, f func(*testing.T, rig.Setup, *typedStreaming)) {
 	t.Helper()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s, svc := tr.setup(t, o), newTypedStreaming()
-			if err := svc.handle(s.server); err != nil {
+			s, svc := tr.Setup(t, o), newTypedStreaming()
+			if err := svc.handle(s.Server); err != nil {
 				t.Fatal(err)
 			}
 			f(t, s, svc)
@@ -123,30 +124,10 @@ func overAllTyped(t *testing.T, o options, f func(*testing.T, setup, *typedStrea
 	}
 }
 
-// received receives all there is.
-func received[A, R any](ctx context.Context, t testing.TB, call *rpc.DuplexCall[A, R]) ([]R, error) {
-	t.Helper()
-	type result struct {
-		all []R
-		err error
-	}
-	r := take(t, "the replies end", inBackground(func() (r result) {
-		for v, err := range call.All(ctx) {
-			if err != nil {
-				r.err = err
-				break
-			}
-			r.all = append(r.all, v)
-		}
-		return r
-	}))
-	return r.all, r.err
-}
-
 func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 	t.Parallel()
-	overAllTyped(t, options{}, func(t *testing.T, s setup, _ *typedStreaming) {
-		ctx := testContext(t)
+	overAllTyped(t, rig.Options{}, func(t *testing.T, s rig.Setup, _ *typedStreaming) {
+		ctx := rig.Context(t)
 		for _, c := range []struct {
 			method  string
 			code    rpc.Code
@@ -155,14 +136,14 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 			{"Missing", rpc.CodeUnimplemented, nil}, {"Fail", rpc.CodeAborted, nil}, {"Nothing", rpc.CodeOK, nil},
 			{"Three", rpc.CodeOK, []int{0, 1, 2}}, {"Panic", rpc.CodeInternal, []int{1}},
 		} {
-			call := typedDuplex(c.method).Open(ctx, s.client, s.dest)
-			replies, err := received(ctx, t, call)
+			call := typedDuplex(c.method).Open(ctx, s.Client, s.Dest)
+			replies, err := rig.Received(ctx, t, call)
 			if rpc.CodeOf(err) != c.code || !slices.Equal(replies, c.replies) {
 				t.Errorf("%s: %v, %v", c.method, replies, err)
 			}
 			// Sending comes to know, too.
-			call = typedDuplex(c.method).Open(ctx, s.client, s.dest)
-			sent := take(t, "Send is told", inBackground(func() error {
+			call = typedDuplex(c.method).Open(ctx, s.Client, s.Dest)
+			sent := rig.Take(t, "Send is told", rig.InBackground(func() error {
 				for {
 					if err := call.Send(ctx, 1); err != nil {
 						return err
@@ -172,7 +153,7 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 			if sent != io.EOF {
 				t.Errorf("%s: Send: %v", c.method, sent)
 			}
-			if replies, err := received(ctx, t, call); rpc.CodeOf(err) != c.code || !slices.Equal(replies, c.replies) {
+			if replies, err := rig.Received(ctx, t, call); rpc.CodeOf(err) != c.code || !slices.Equal(replies, c.replies) {
 				t.Errorf("%s, after that: %v, %v", c.method, replies, err)
 			}
 			if _, err := call.Receive(ctx); err != io.EOF && rpc.CodeOf(err) != c.code {
@@ -181,57 +162,57 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 			_ = call.Close()
 		}
 		if m := (rpc.NewMethod[int, int]("Svc", "Three")); true {
-			_, err := m.Call(ctx, s.client, s.dest, 1)
-			checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Svc.Three", "streaming")
+			_, err := m.Call(ctx, s.Client, s.Dest, 1)
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Svc.Three", "streaming")
 		}
 	})
 }
 
 func TestUnauthorizedTypedStream(t *testing.T) {
 	t.Parallel()
-	s, svc := transports[1].setup(t, options{server: []rpc.ServerOption{
+	s, svc := rig.Transports[1].Setup(t, rig.Options{Server: []rpc.ServerOption{
 		rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }),
 	}}), newTypedStreaming()
-	if err := svc.handle(s.server); err != nil {
+	if err := svc.handle(s.Server); err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
-	_, err := received(ctx, t, typedDuplex("Echo").Open(ctx, s.client, s.dest))
-	checkErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied, "Svc.Echo")
+	ctx := rig.Context(t)
+	_, err := rig.Received(ctx, t, typedDuplex("Echo").Open(ctx, s.Client, s.Dest))
+	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied, "Svc.Echo")
 }
 
 func TestTypedStreamWhoseItemCannotTravelSaysWhich(t *testing.T) {
 	t.Parallel()
-	s, svc := transports[1].setup(t, options{}), newTypedStreaming()
-	if err := svc.handle(s.server); err != nil {
+	s, svc := rig.Transports[1].Setup(t, rig.Options{}), newTypedStreaming()
+	if err := svc.handle(s.Server); err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
+	ctx := rig.Context(t)
 	anything := rpc.NewDuplex[any, int]("Svc", "Echo")
-	call := anything.Open(ctx, s.client, s.dest)
+	call := anything.Open(ctx, s.Client, s.Dest)
 	for _, a := range []any{1, 2, "three", 4} {
 		if err := call.Send(ctx, a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	replies, err := received(ctx, t, call)
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 3", "int", "string")
+	replies, err := rig.Received(ctx, t, call)
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 3", "int", "string")
 	if !slices.Equal(replies, []int{1, 2}) {
 		t.Errorf("replies %v", replies)
 	}
-	checkErr(t, take(t, "the method is told", svc.ended), rpc.ServerErr, rpc.CodeInvalidArgument, "argument 3")
+	rig.CheckErr(t, rig.Take(t, "the method is told", svc.ended), rpc.ServerErr, rpc.CodeInvalidArgument, "argument 3")
 
-	call = anything.Open(ctx, s.client, s.dest)
+	call = anything.Open(ctx, s.Client, s.Dest)
 	_, _ = call.Send(ctx, 1), call.Send(ctx, make(chan int))
-	_, err = received(ctx, t, call)
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 2", "chan int")
+	_, err = rig.Received(ctx, t, call)
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 2", "chan int")
 
-	texts := rpc.NewDuplex[int, string]("Svc", "Three").Open(ctx, s.client, s.dest)
-	_, err = received(ctx, t, texts)
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Three", "reply 1", "string")
+	texts := rpc.NewDuplex[int, string]("Svc", "Three").Open(ctx, s.Client, s.Dest)
+	_, err = rig.Received(ctx, t, texts)
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Three", "reply 1", "string")
 
-	untyped, err := received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Untyped").Open(ctx, s.client, s.dest))
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Untyped", "reply 3", "func")
+	untyped, err := rig.Received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Untyped").Open(ctx, s.Client, s.Dest))
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Untyped", "reply 3", "func")
 	if len(untyped) != 2 {
 		t.Errorf("replies %v", untyped)
 	}
@@ -239,17 +220,17 @@ func TestTypedStreamWhoseItemCannotTravelSaysWhich(t *testing.T) {
 
 func TestLocalTypedStreamOfOtherTypesNamesThem(t *testing.T) {
 	t.Parallel()
-	c, server := localOnly(t, options{})
+	c, server := rig.LocalOnly(t, rig.Options{})
 	if err := newTypedStreaming().handle(server); err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
-	_, err := received(ctx, t, rpc.NewDuplex[string, int]("Svc", "Echo").Open(ctx, c, ""))
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "takes int", "string")
-	_, err = received(ctx, t, rpc.NewDuplex[int, Args]("Svc", "Echo").Open(ctx, c, ""))
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "int", "rpc_test.Args")
+	ctx := rig.Context(t)
+	_, err := rig.Received(ctx, t, rpc.NewDuplex[string, int]("Svc", "Echo").Open(ctx, c, ""))
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "takes int", "string")
+	_, err = rig.Received(ctx, t, rpc.NewDuplex[int, rig.Args]("Svc", "Echo").Open(ctx, c, ""))
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "int", "rig.Args")
 	// What is assignable fits.
-	replies, err := received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Three").Open(ctx, c, ""))
+	replies, err := rig.Received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Three").Open(ctx, c, ""))
 	if err != nil || !slices.Equal(replies, []any{0, 1, 2}) {
 		t.Errorf("as any: %v, %v", replies, err)
 	}
@@ -257,17 +238,17 @@ func TestLocalTypedStreamOfOtherTypesNamesThem(t *testing.T) {
 
 func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 	t.Parallel()
-	forEachServing(t, byChannels{}, serveTypedStreams, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
+	forEachServing(t, rig.ByChannels{}, serveTypedStreams, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
 		// One reply is expected, and none or several come.
-		none := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.client, s.dest)
+		none := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.Client, s.Dest)
 		_ = none.Send(ctx, 0)
 		_, err := none.Finish(ctx)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "without a reply", "peer "+s.dest.String())
-		many := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.client, s.dest)
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "without a reply", "peer "+s.Dest.String())
+		many := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.Client, s.Dest)
 		_ = many.Send(ctx, 1000)
 		n, err := many.Finish(ctx)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "more than once")
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "more than once")
 		if n != 0 {
 			t.Errorf("the first reply is %d", n)
 		}
@@ -275,12 +256,12 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 			t.Errorf("Send after Finish: %v", err)
 		}
 	})
-	for _, tr := range transports {
-		t.Run("arguments/"+tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run("arguments/"+tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s, began := tr.setup(t, options{}), make(chan struct{}, 1)
+			s, began := tr.Setup(t, rig.Options{}), make(chan struct{}, 1)
 			one := rpc.NewServerStream[int, int]("Svc", "One")
-			err := one.Handle(s.server, func(ctx context.Context, _ int, _ *rpc.Sender[int]) error {
+			err := one.Handle(s.Server, func(ctx context.Context, _ int, _ *rpc.Sender[int]) error {
 				began <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()
@@ -288,21 +269,21 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx := testContext(t)
+			ctx := rig.Context(t)
 			args := make(chan int)
 			close(args)
-			_, err = stream(ctx, t, s, "One", args, 0)
-			checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "none was sent")
+			_, err = rig.Stream(ctx, t, s, "One", args, 0)
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "none was sent")
 			args = make(chan int, 2) // and open
 			args <- 1
-			result := inBackground(func() error {
-				_, err := stream(ctx, t, s, "One", args, 0)
+			result := rig.InBackground(func() error {
+				_, err := rig.Stream(ctx, t, s, "One", args, 0)
 				return err
 			})
-			take(t, "the method runs as soon as there is one", began)
+			rig.Take(t, "the method runs as soon as there is one", began)
 			args <- 2
-			err = take(t, "Stream returns", result)
-			checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "second")
+			err = rig.Take(t, "Stream returns", result)
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "second")
 		})
 	}
 }
@@ -313,13 +294,13 @@ func TestTypedStreamWhoseContextEndsThoughNobodyHelps(t *testing.T) {
 		for _, method := range []string{"Flood", "Wait", "Idle"} {
 			t.Run(what+"/"+method, func(t *testing.T) {
 				t.Parallel()
-				overAllTyped(t, options{}, func(t *testing.T, s setup, svc *typedStreaming) {
-					ctx, cancel := context.WithCancel(testContext(t))
+				overAllTyped(t, rig.Options{}, func(t *testing.T, s rig.Setup, svc *typedStreaming) {
+					ctx, cancel := context.WithCancel(rig.Context(t))
 					if what == "deadline" {
 						ctx, cancel = context.WithTimeout(ctx, time.Second)
 					}
 					defer cancel()
-					call := typedDuplex(method).Open(ctx, s.client, s.dest)
+					call := typedDuplex(method).Open(ctx, s.Client, s.Dest)
 					for range 1000 { // more than it holds, or not, as the method wills
 						if err := promptSend(call); err != nil {
 							break
@@ -329,9 +310,9 @@ func TestTypedStreamWhoseContextEndsThoughNobodyHelps(t *testing.T) {
 						if _, err := call.Receive(ctx); err != nil {
 							t.Fatal(err)
 						}
-						restsBelow(t, "the method waits for its caller", &svc.sent, 1<<40)
+						rig.RestsBelow(t, "the method waits for its caller", &svc.sent, 1<<40)
 					} else {
-						take(t, "the method runs", svc.began)
+						rig.Take(t, "the method runs", svc.began)
 					}
 					if what == "canceled" {
 						cancel()
@@ -347,7 +328,7 @@ func TestTypedStreamWhoseContextEndsThoughNobodyHelps(t *testing.T) {
 					if err := call.Send(context.Background(), 1); err != io.EOF {
 						t.Errorf("Send after the end: %v", err)
 					}
-					if err := take(t, "the method is told", svc.ended); !errors.Is(err, want) {
+					if err := rig.Take(t, "the method is told", svc.ended); !errors.Is(err, want) {
 						t.Errorf("the method got %v", err)
 					}
 				})

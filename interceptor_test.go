@@ -12,6 +12,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // journal notes what happens, in order.
@@ -64,16 +65,16 @@ func (n noted) Doubles(_ context.Context, in <-chan int, out chan<- int) error {
 }
 
 // doubling makes one unary and one streaming call that doubles 21.
-func doubling(t *testing.T, s setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
+func doubling(t *testing.T, s rig.Setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
 	t.Helper()
-	doublingContext(t, testContext(t), s, f)
+	doublingContext(t, rig.Context(t), s, f)
 }
 
-func doublingContext(t *testing.T, ctx context.Context, s setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
+func doublingContext(t *testing.T, ctx context.Context, s rig.Setup, f func(t *testing.T, kind rpc.Kind, replies []int, err error)) {
 	t.Helper()
 	t.Run("unary", func(t *testing.T) {
 		var r int
-		err := s.client.CallContext(ctx, s.dest, "Svc", "Double", 21, &r)
+		err := s.Client.CallContext(ctx, s.Dest, "Svc", "Double", 21, &r)
 		if r == 0 {
 			f(t, rpc.Unary, nil, err)
 		} else {
@@ -82,9 +83,9 @@ func doublingContext(t *testing.T, ctx context.Context, s setup, f func(t *testi
 	})
 	t.Run("streaming", func(t *testing.T) {
 		args, replies := make(chan int), make(chan int)
-		sendAll(testContext(t), args, 21)
-		got := collect(replies)
-		err := s.client.Stream(ctx, s.dest, "Svc", "Doubles", args, replies)
+		rig.SendAll(rig.Context(t), args, 21)
+		got := rig.Collect(replies)
+		err := s.Client.Stream(ctx, s.Dest, "Svc", "Doubles", args, replies)
 		f(t, rpc.Streaming, got(), err)
 	})
 }
@@ -98,13 +99,13 @@ func doubled(t *testing.T, replies []int, err error) {
 
 func TestInterceptorsRunInOrder(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		j := new(journal)
-		s := with(noted{j}, options{
-			client: []rpc.ClientOption{
+		s := with(noted{j}, rig.Options{
+			Client: []rpc.ClientOption{
 				rpc.WithClientInterceptors(j.noting("c1"), j.noting("c2")), rpc.WithClientInterceptors(j.noting("c3")),
 			},
-			server: []rpc.ServerOption{
+			Server: []rpc.ServerOption{
 				rpc.WithServerInterceptors(j.noting("s1"), j.noting("s2")), rpc.WithServerInterceptors(j.noting("s3")),
 			},
 		})
@@ -155,23 +156,23 @@ func looking(at *atomic.Pointer[sight]) rpc.Interceptor {
 
 func TestInterceptorsSeeTheCall(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var client, server atomic.Pointer[sight]
-		s := with(noted{new(journal)}, options{
-			client: []rpc.ClientOption{rpc.WithClientInterceptors(looking(&client))},
-			server: []rpc.ServerOption{rpc.WithServerInterceptors(looking(&server))},
+		s := with(noted{new(journal)}, rig.Options{
+			Client: []rpc.ClientOption{rpc.WithClientInterceptors(looking(&client))},
+			Server: []rpc.ServerOption{rpc.WithServerInterceptors(looking(&server))},
 		})
 		doubling(t, s, func(t *testing.T, kind rpc.Kind, replies []int, err error) {
 			doubled(t, replies, err)
-			want := sight{service: "Svc", method: "Double", kind: kind, local: s.dest == s.sender, args: 21, reply: 42, hasReply: true}
+			want := sight{service: "Svc", method: "Double", kind: kind, local: s.Dest == s.Sender, args: 21, reply: 42, hasReply: true}
 			if kind == rpc.Streaming {
 				want.method, want.args, want.reply, want.hasReply = "Doubles", nil, 0, false
 			}
-			want.peer, want.client = s.dest, true
+			want.peer, want.client = s.Dest, true
 			if got := *client.Load(); got != want {
 				t.Errorf("the client's sees %+v, not %+v", got, want)
 			}
-			want.peer, want.client = s.sender, false
+			want.peer, want.client = s.Sender, false
 			if got := *server.Load(); got != want {
 				t.Errorf("the server's sees %+v, not %+v", got, want)
 			}
@@ -181,10 +182,10 @@ func TestInterceptorsSeeTheCall(t *testing.T) {
 
 func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var sender atomic.Value
 		var reply atomic.Int64
-		s := with(Arith{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 			return func(ctx context.Context, call *rpc.CallInfo) error {
 				p, _ := rpc.GetRequestSender(ctx)
 				sender.Store(string(p) + rpc.MetadataFromContext(ctx)["k"])
@@ -193,9 +194,9 @@ func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) 
 				return err
 			}
 		})}})
-		ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"k": "v"})
-		err := s.client.CallContext(ctx, s.dest, "Svc", "ReplyAndError", 1, new(int))
-		if err == nil || sender.Load() != string(s.sender)+"v" || reply.Load() != 42 {
+		ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"k": "v"})
+		err := s.Client.CallContext(ctx, s.Dest, "Svc", "ReplyAndError", 1, new(int))
+		if err == nil || sender.Load() != string(s.Sender)+"v" || reply.Load() != 42 {
 			t.Fatalf("got %v; it saw %v, %v", err, sender.Load(), reply.Load())
 		}
 	})
@@ -203,12 +204,12 @@ func TestServerInterceptorSeesSenderMetadataAndReplyBesideAnError(t *testing.T) 
 
 // onSides makes a setup with the interceptor on one side, and then on the
 // other.
-func onSides(t *testing.T, i rpc.Interceptor, f func(t *testing.T, s setup, j *journal)) {
+func onSides(t *testing.T, i rpc.Interceptor, f func(t *testing.T, s rig.Setup, j *journal)) {
 	t.Helper()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		for side, o := range map[string]options{
-			"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(i)}},
-			"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}},
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		for side, o := range map[string]rig.Options{
+			"client": {Client: []rpc.ClientOption{rpc.WithClientInterceptors(i)}},
+			"server": {Server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}},
 		} {
 			t.Run(side, func(t *testing.T) {
 				j := new(journal)
@@ -225,7 +226,7 @@ func TestInterceptorMayRefuseACall(t *testing.T) {
 	refuse := func(rpc.Handler) rpc.Handler {
 		return func(context.Context, *rpc.CallInfo) error { return errRefused }
 	}
-	onSides(t, refuse, func(t *testing.T, s setup, j *journal) {
+	onSides(t, refuse, func(t *testing.T, s rig.Setup, j *journal) {
 		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) {
 			var e *rpc.Error
 			if !errors.As(err, &e) || e.Code != errRefused.Code || e.Message != "refused" || e.Details["why"] != "test" || len(replies) > 0 {
@@ -249,7 +250,7 @@ func TestInterceptorMayChangeTheError(t *testing.T) {
 				}
 				return errRefused
 			}
-		}, func(t *testing.T, s setup, _ *journal) {
+		}, func(t *testing.T, s rig.Setup, _ *journal) {
 			doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) {
 				if rpc.CodeOf(err) != errRefused.Code || err.Error() != "refused" {
 					t.Errorf("the error is %v", err)
@@ -268,17 +269,17 @@ func TestInterceptorMayChangeTheError(t *testing.T) {
 				return nil
 			}
 		}
-		forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-			for side, o := range map[string]options{
-				"client": {client: []rpc.ClientOption{rpc.WithClientInterceptors(swallow)}},
-				"server": {server: []rpc.ServerOption{rpc.WithServerInterceptors(swallow)}},
+		rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+			for side, o := range map[string]rig.Options{
+				"client": {Client: []rpc.ClientOption{rpc.WithClientInterceptors(swallow)}},
+				"server": {Server: []rpc.ServerOption{rpc.WithServerInterceptors(swallow)}},
 			} {
-				s := with(Arith{}, o)
+				s := with(rig.Arith{}, o)
 				var r int
-				if err := s.client.CallContext(testContext(t), s.dest, "Svc", "ReplyAndError", 1, &r); err != nil || r != 42 {
+				if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "ReplyAndError", 1, &r); err != nil || r != 42 {
 					t.Errorf("%s: got %d, %v", side, r, err)
 				}
-				if err := streamOnce[Quotient](t, s, "Divides", Args{1, 0}); err != nil {
+				if err := rig.StreamOnce[rig.Quotient](t, s, "Divides", rig.Args{A: 1, B: 0}); err != nil {
 					t.Errorf("%s: streaming: got %v", side, err)
 				}
 			}
@@ -311,7 +312,7 @@ func TestServerInterceptorMayChangeTheContext(t *testing.T) {
 			return next(context.WithValue(ctx, contextMark{}, 42), call)
 		}
 	}
-	overAll(t, marked{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(mark)}}, func(t *testing.T, s setup) {
+	rig.OverAll(t, marked{}, rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(mark)}}, func(t *testing.T, s rig.Setup) {
 		doubling(t, s, func(t *testing.T, _ rpc.Kind, replies []int, err error) { doubled(t, replies, err) })
 	})
 }
@@ -323,8 +324,8 @@ func TestClientInterceptorMayChangeTheContext(t *testing.T) {
 			return next(rpc.ContextWithMetadata(ctx, rpc.Metadata{"added": "1"}), call)
 		}
 	}
-	overAll(t, &seeing{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(mark)}}, func(t *testing.T, s setup) {
-		see(t, testContext(t), s, func(t *testing.T, seen seenContext) {
+	rig.OverAll(t, &seeing{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(mark)}}, func(t *testing.T, s rig.Setup) {
+		see(t, rig.Context(t), s, func(t *testing.T, seen seenContext) {
 			if seen.Metadata["added"] != "1" {
 				t.Errorf("the method sees %v", seen.Metadata)
 			}
@@ -337,8 +338,8 @@ func TestClientInterceptorMayChangeTheContext(t *testing.T) {
 			return next(ctx, call)
 		}
 	}
-	overAll(t, &seeing{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(ended)}}, func(t *testing.T, s setup) {
-		err := s.client.Call(s.dest, "Svc", "See", struct{}{}, new(seenContext))
+	rig.OverAll(t, &seeing{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(ended)}}, func(t *testing.T, s rig.Setup) {
+		err := s.Client.Call(s.Dest, "Svc", "See", struct{}{}, new(seenContext))
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
@@ -369,17 +370,17 @@ func TestClientInterceptorMayCallAgain(t *testing.T) {
 			return err
 		}
 	}
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		for _, ctx := range []context.Context{context.Background(), testContext(t)} {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		for _, ctx := range []context.Context{context.Background(), rig.Context(t)} {
 			svc := new(flaky)
-			s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(retry)}})
+			s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(retry)}})
 			var r int
-			if err := s.client.CallContext(ctx, s.dest, "Svc", "Try", 100, &r); err != nil || r != 103 || svc.calls.Load() != 3 {
+			if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Try", 100, &r); err != nil || r != 103 || svc.calls.Load() != 3 {
 				t.Errorf("got %d, %v after %d calls", r, err, svc.calls.Load())
 			}
 			// Of MultiCall too, which encodes once.
 			svc.calls.Store(0)
-			errs := s.client.MultiCall([]context.Context{ctx}, []peer.ID{s.dest}, "Svc", "Try", 200, []any{&r})
+			errs := s.Client.MultiCall([]context.Context{ctx}, []peer.ID{s.Dest}, "Svc", "Try", 200, []any{&r})
 			if errs[0] != nil || r != 203 {
 				t.Errorf("MultiCall: got %d, %v", r, errs)
 			}
@@ -422,12 +423,12 @@ func (f *firstEnd) HandleRPC(_ context.Context, s stats.RPCStats) {
 
 func TestCallMadeAgainIsNotTouchedByTheOneGivenUp(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		end := &firstEnd{ch: make(chan struct{})}
 		svc := &outlived{started: make(chan struct{}), release: make(chan struct{}), firstEnd: end.ch}
-		s := with(svc, options{
-			server: []rpc.ServerOption{rpc.WithServerStatsHandler(end)},
-			client: []rpc.ClientOption{rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
+		s := with(svc, rig.Options{
+			Server: []rpc.ServerOption{rpc.WithServerStatsHandler(end)},
+			Client: []rpc.ClientOption{rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
 				return func(ctx context.Context, call *rpc.CallInfo) error {
 					impatient, cancel := context.WithCancel(ctx)
 					go func() {
@@ -442,7 +443,7 @@ func TestCallMadeAgainIsNotTouchedByTheOneGivenUp(t *testing.T) {
 			})},
 		})
 		var r int
-		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Try", 1, &r); err != nil || r != 2 {
+		if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Try", 1, &r); err != nil || r != 2 {
 			t.Fatalf("got %d, %v", r, err)
 		}
 	})
@@ -463,13 +464,13 @@ func TestPanicOfAServerInterceptorIsInternal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			overAll(t, noted{new(journal)}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}}, func(t *testing.T, s setup) {
+			rig.OverAll(t, noted{new(journal)}, rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}}, func(t *testing.T, s rig.Setup) {
 				doubling(t, s, func(t *testing.T, _ rpc.Kind, _ []int, err error) {
 					if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
 						t.Fatalf("got %v", err)
 					}
 					const text = ": panicked while serving the call; see the log of the server"
-					if msg := err.Error(); msg != "rpc: Svc.Double: peer "+s.dest.String()+text && msg != "rpc: Svc.Doubles: peer "+s.dest.String()+text {
+					if msg := err.Error(); msg != "rpc: Svc.Double: peer "+s.Dest.String()+text && msg != "rpc: Svc.Doubles: peer "+s.Dest.String()+text {
 						t.Fatalf("the text is %q", msg)
 					}
 				})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // refusedByServer reports whether err says that a server takes no calls: it
@@ -19,42 +20,42 @@ func refusedByServer(err error) bool {
 
 func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		s := tr.setup(t, options{})
-		svc := &blocker{make(chan struct{}), make(chan error, 20)}
-		if err := s.server.RegisterName("Svc", svc); err != nil {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 20)}
+		if err := s.Server.RegisterName("Svc", svc); err != nil {
 			t.Fatal(err)
 		}
 		var results []<-chan error
 		for range 5 {
 			results = append(results,
-				inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
-				inBackground(func() error {
-					return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
+				rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int)) }),
+				rig.InBackground(func() error {
+					return s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Wait", make(chan int), make(chan int))
 				}))
 		}
 		for range results {
-			take(t, "the methods run", svc.started)
+			rig.Take(t, "the methods run", svc.Started)
 		}
-		if err := s.server.Close(); err != nil {
+		if err := s.Server.Close(); err != nil {
 			t.Fatal(err)
 		}
 		for _, result := range results {
-			err := take(t, "the call ends", result)
-			checkErr(t, err, errKind(err), rpc.CodeUnavailable)
-			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			err := rig.Take(t, "the call ends", result)
+			rig.CheckErr(t, err, rig.ErrKind(err), rpc.CodeUnavailable)
+			if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
 		}
 		for range 3 {
-			if err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)); !refusedByServer(err) {
+			if err := s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int)); !refusedByServer(err) {
 				t.Errorf("a later call: %v", err)
 			}
-			if _, err := stream(testContext(t), t, s, "Wait", make(chan int), 0); !refusedByServer(err) {
+			if _, err := rig.Stream(rig.Context(t), t, s, "Wait", make(chan int), 0); !refusedByServer(err) {
 				t.Errorf("a later stream: %v", err)
 			}
 		}
-		if err := errors.Join(s.server.Close(), s.server.Shutdown(testContext(t)), s.server.Close()); err != nil {
+		if err := errors.Join(s.Server.Close(), s.Server.Shutdown(rig.Context(t)), s.Server.Close()); err != nil {
 			t.Errorf("again: %v", err)
 		}
 	})
@@ -63,63 +64,63 @@ func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 // A method that a client of the process calls has its caller's context.
 func TestCloseLeavesLocalCallsToTheirContextsAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
-	s := transports[0].setup(t, options{})
-	svc := newLingering()
-	if err := s.server.RegisterName("Svc", svc); err != nil {
+	s := rig.Transports[0].Setup(t, rig.Options{})
+	svc := rig.NewLingering()
+	if err := s.Server.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	var reply []int
-	result := inBackground(func() error { return s.client.Call(s.dest, "Svc", "Linger", struct{}{}, &reply) })
-	take(t, "the method runs", svc.started)
-	if err := s.server.Close(); err != nil {
+	result := rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Linger", struct{}{}, &reply) })
+	rig.Take(t, "the method runs", svc.Started)
+	if err := s.Server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, ctx := range []context.Context{context.Background(), testContext(t)} {
-		err := s.client.CallContext(ctx, s.dest, "Svc", "Quick", 1, new(int))
-		checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Quick")
+	for _, ctx := range []context.Context{context.Background(), rig.Context(t)} {
+		err := s.Client.CallContext(ctx, s.Dest, "Svc", "Quick", 1, new(int))
+		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Quick")
 	}
-	_, err := stream(testContext(t), t, s, "Any", make(chan int), 0)
-	checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Any")
-	close(svc.release)
-	if err := take(t, "the call ends", result); err != nil || !slices.Equal(reply, []int{42}) {
+	_, err := rig.Stream(rig.Context(t), t, s, "Any", make(chan int), 0)
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Any")
+	close(svc.Release)
+	if err := rig.Take(t, "the call ends", result); err != nil || !slices.Equal(reply, []int{42}) {
 		t.Errorf("got %v, %v", reply, err)
 	}
 }
 
 func TestShutdownLetsCallsFinishAndRefusesOthers(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.setup(t, options{})
-			svc := newPatient()
-			if err := s.server.RegisterName("Svc", svc); err != nil {
+			s := tr.Setup(t, rig.Options{})
+			svc := rig.NewPatient()
+			if err := s.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
 			var n int
-			unary := inBackground(func() error { return s.client.Call(s.dest, "Svc", "Unary", 7, &n) })
-			take(t, "the unary method runs", svc.started)
+			unary := rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Unary", 7, &n) })
+			rig.Take(t, "the unary method runs", svc.Started)
 			args, replies := make(chan int), make(chan int)
-			got := inBackground(collect(replies))
-			streamed := inBackground(func() error { return s.client.Stream(testContext(t), s.dest, "Svc", "Echo", args, replies) })
+			got := rig.InBackground(rig.Collect(replies))
+			streamed := rig.InBackground(func() error { return s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Echo", args, replies) })
 			args <- 1
-			take(t, "the streaming method runs", svc.started)
+			rig.Take(t, "the streaming method runs", svc.Started)
 
-			down := inBackground(func() error { return s.server.Shutdown(testContext(t)) })
-			eventually(t, "calls are refused", func() bool {
-				return rpc.CodeOf(s.client.Call(s.dest, "Svc", "Missing", 1, new(int))) == rpc.CodeUnavailable
+			down := rig.InBackground(func() error { return s.Server.Shutdown(rig.Context(t)) })
+			rig.Eventually(t, "calls are refused", func() bool {
+				return rpc.CodeOf(s.Client.Call(s.Dest, "Svc", "Missing", 1, new(int))) == rpc.CodeUnavailable
 			})
-			err := s.client.Call(s.dest, "Svc", "Unary", 8, new(int))
-			checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
-			_, err = stream(testContext(t), t, s, "Echo", make(chan int), 0)
-			checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
+			err := s.Client.Call(s.Dest, "Svc", "Unary", 8, new(int))
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
+			_, err = rig.Stream(rig.Context(t), t, s, "Echo", make(chan int), 0)
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
 
 			args <- 2 // the stream lives on
 			close(args)
-			if err := take(t, "the stream finishes", streamed); err != nil {
+			if err := rig.Take(t, "the stream finishes", streamed); err != nil {
 				t.Errorf("the stream: %v", err)
 			}
-			if all := take(t, "its replies end", got); !slices.Equal(all, []int{1, 2}) {
+			if all := rig.Take(t, "its replies end", got); !slices.Equal(all, []int{1, 2}) {
 				t.Errorf("replies %v", all)
 			}
 			select {
@@ -127,98 +128,54 @@ func TestShutdownLetsCallsFinishAndRefusesOthers(t *testing.T) {
 				t.Errorf("Shutdown returned %v before the last call was over", err)
 			default:
 			}
-			close(svc.release)
-			if err := take(t, "the call finishes", unary); err != nil || n != 7 {
+			close(svc.Release)
+			if err := rig.Take(t, "the call finishes", unary); err != nil || n != 7 {
 				t.Errorf("the call: %d, %v", n, err)
 			}
-			if err := take(t, "Shutdown returns", down); err != nil {
+			if err := rig.Take(t, "Shutdown returns", down); err != nil {
 				t.Error(err)
 			}
-			if err := s.client.Call(s.dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
+			if err := s.Client.Call(s.Dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
 				t.Errorf("a call after it: %v", err)
 			}
-			if err := errors.Join(s.server.Shutdown(testContext(t)), s.server.Close(), s.server.Close()); err != nil {
+			if err := errors.Join(s.Server.Shutdown(rig.Context(t)), s.Server.Close(), s.Server.Close()); err != nil {
 				t.Errorf("again: %v", err)
 			}
 		})
 	}
 }
 
-// patient waits for the test, or for its context.
-type patient struct {
-	started, release chan struct{}
-	ended            chan error
-}
-
-func newPatient() *patient {
-	return &patient{make(chan struct{}, 10), make(chan struct{}), make(chan error, 10)}
-}
-
-func (p *patient) Unary(ctx context.Context, n int, reply *int) error {
-	p.started <- struct{}{}
-	select {
-	case <-p.release:
-		*reply = n
-		return nil
-	case <-ctx.Done():
-		p.ended <- ctx.Err()
-		return ctx.Err()
-	}
-}
-
-func (p *patient) Echo(_ context.Context, in <-chan int, out chan<- int) error {
-	p.started <- struct{}{}
-	for n := range in {
-		out <- n
-	}
-	return nil
-}
-
 func TestShutdownCancelsTheRestWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		s := tr.setup(t, options{})
-		svc := newPatient()
-		if err := s.server.RegisterName("Svc", svc); err != nil {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		svc := rig.NewPatient()
+		if err := s.Server.RegisterName("Svc", svc); err != nil {
 			t.Fatal(err)
 		}
-		unary := inBackground(func() error { return s.client.Call(s.dest, "Svc", "Unary", 7, new(int)) })
-		streamed := inBackground(func() error {
-			return s.client.Stream(testContext(t), s.dest, "Svc", "Echo", make(chan int), make(chan int))
+		unary := rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Unary", 7, new(int)) })
+		streamed := rig.InBackground(func() error {
+			return s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Echo", make(chan int), make(chan int))
 		})
-		take(t, "a method runs", svc.started)
-		take(t, "both run", svc.started)
+		rig.Take(t, "a method runs", svc.Started)
+		rig.Take(t, "both run", svc.Started)
 		ctx, cancel := context.WithCancel(context.Background())
-		down := inBackground(func() error { return s.server.Shutdown(ctx) })
+		down := rig.InBackground(func() error { return s.Server.Shutdown(ctx) })
 		cancel()
-		if err := take(t, "Shutdown returns", down); err != context.Canceled {
+		if err := rig.Take(t, "Shutdown returns", down); err != context.Canceled {
 			t.Errorf("Shutdown returned %v", err)
 		}
-		if err := take(t, "the method is told", svc.ended); err != context.Canceled {
+		if err := rig.Take(t, "the method is told", svc.Ended); err != context.Canceled {
 			t.Errorf("the method got %v", err)
 		}
 		for _, result := range []<-chan error{unary, streamed} {
-			err := take(t, "the call ends", result)
-			checkErr(t, err, errKind(err), rpc.CodeUnavailable)
+			err := rig.Take(t, "the call ends", result)
+			rig.CheckErr(t, err, rig.ErrKind(err), rpc.CodeUnavailable)
 		}
-		if err := s.client.Call(s.dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
+		if err := s.Client.Call(s.Dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
 			t.Errorf("a later call: %v", err)
 		}
 	})
-}
-
-// ledger notes which calls ran.
-type ledger struct {
-	mu  sync.Mutex
-	ran map[int]int
-}
-
-func (l *ledger) Note(_ context.Context, id int, reply *int) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ran[id]++
-	*reply = id
-	return nil
 }
 
 func TestShutdownLosesNoCall(t *testing.T) {
@@ -228,13 +185,13 @@ func TestShutdownLosesNoCall(t *testing.T) {
 	if testing.Short() {
 		many = 500
 	}
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			for range rounds {
-				s := tr.setup(t, options{})
-				svc := &ledger{ran: make(map[int]int)}
-				if err := s.server.RegisterName("Svc", svc); err != nil {
+				s := tr.Setup(t, rig.Options{})
+				svc := &rig.Ledger{Ran: make(map[int]int)}
+				if err := s.Server.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)
 				}
 				var made, answered atomic.Int64
@@ -246,7 +203,7 @@ func TestShutdownLosesNoCall(t *testing.T) {
 						mine := make(map[int]bool)
 						for refusals := 0; refusals < 3; {
 							id, reply := int(made.Add(1)), 0
-							err := s.client.Call(s.dest, "Svc", "Note", id, &reply)
+							err := s.Client.Call(s.Dest, "Svc", "Note", id, &reply)
 							switch {
 							case err == nil && reply == id:
 								mine[id] = true
@@ -263,8 +220,8 @@ func TestShutdownLosesNoCall(t *testing.T) {
 						succeeded <- mine
 					})
 				}
-				take(t, "many calls were answered", enough)
-				if err := s.server.Shutdown(testContext(t)); err != nil {
+				rig.Take(t, "many calls were answered", enough)
+				if err := s.Server.Shutdown(rig.Context(t)); err != nil {
 					t.Error(err)
 				}
 				callers.Wait()
@@ -273,13 +230,13 @@ func TestShutdownLosesNoCall(t *testing.T) {
 				for mine := range succeeded {
 					n += len(mine)
 					for id := range mine {
-						if svc.ran[id] != 1 {
-							t.Errorf("call %d succeeded and ran %d times", id, svc.ran[id])
+						if svc.Ran[id] != 1 {
+							t.Errorf("call %d succeeded and ran %d times", id, svc.Ran[id])
 						}
 					}
 				}
-				if len(svc.ran) != n {
-					t.Errorf("%d calls ran, and %d succeeded", len(svc.ran), n)
+				if len(svc.Ran) != n {
+					t.Errorf("%d calls ran, and %d succeeded", len(svc.Ran), n)
 				}
 			}
 		})
@@ -288,45 +245,45 @@ func TestShutdownLosesNoCall(t *testing.T) {
 
 func TestClientCloseEndsItsCallsToPeersAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		s := tr.setup(t, options{})
-		svc := &blocker{make(chan struct{}), make(chan error, 10)}
-		if err := s.server.RegisterName("Svc", svc); err != nil {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 10)}
+		if err := s.Server.RegisterName("Svc", svc); err != nil {
 			t.Fatal(err)
 		}
 		results := []<-chan error{
-			inBackground(func() error { return s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int)) }),
-			inBackground(func() error {
-				return s.client.Stream(testContext(t), s.dest, "Svc", "Wait", make(chan int), make(chan int))
+			rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int)) }),
+			rig.InBackground(func() error {
+				return s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Wait", make(chan int), make(chan int))
 			}),
 		}
 		for range results {
-			take(t, "the methods run", svc.started)
+			rig.Take(t, "the methods run", svc.Started)
 		}
-		if err := errors.Join(s.client.Close(), s.client.Close()); err != nil {
+		if err := errors.Join(s.Client.Close(), s.Client.Close()); err != nil {
 			t.Fatal(err)
 		}
 		for _, result := range results {
-			checkErr(t, take(t, "the call ends", result), rpc.ClientErr, rpc.CodeUnavailable, "Svc.", "client was closed")
-			if err := take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
+			rig.CheckErr(t, rig.Take(t, "the call ends", result), rpc.ClientErr, rpc.CodeUnavailable, "Svc.", "client was closed")
+			if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
 		}
-		err := s.client.Call(s.dest, "Svc", "Block", struct{}{}, new(int))
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Block", "client was closed")
+		err := s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int))
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Block", "client was closed")
 	})
 }
 
 func TestClosedClientMakesNoCalls(t *testing.T) {
 	t.Parallel()
-	svc := new(ranCount)
-	overAll(t, svc, options{}, func(t *testing.T, s setup) {
-		_ = s.client.Close()
-		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Unary", 1, new(string))
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Unary", "client was closed")
-		_, err = stream(testContext(t), t, s, "Streaming", make(chan int), "")
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Streaming", "client was closed")
-		if n := svc.ran.Load(); n != 0 {
+	svc := new(rig.RanCount)
+	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		_ = s.Client.Close()
+		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Unary", 1, new(string))
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Unary", "client was closed")
+		_, err = rig.Stream(rig.Context(t), t, s, "Streaming", make(chan int), "")
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Streaming", "client was closed")
+		if n := svc.Ran.Load(); n != 0 {
 			t.Errorf("%d methods ran", n)
 		}
 	})

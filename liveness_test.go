@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // proxy carries TCP connections to a host until it is frozen: then they stay
@@ -92,23 +93,23 @@ func (p *proxy) copy(from, to net.Conn) {
 
 func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 	t.Parallel()
-	a, b := newHost(t), newHost(t)
+	a, b := rig.NewHost(t), rig.NewHost(t)
 	p := newProxy(t, b)
-	if err := a.Connect(testContext(t), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{p.addr}}); err != nil {
+	if err := a.Connect(rig.Context(t), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{p.addr}}); err != nil {
 		t.Fatal(err)
 	}
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 3 * time.Second}))
-	closeAfter(t, c, s)
-	svc := &blocker{started: make(chan struct{}), ended: make(chan error, 2)}
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 3 * time.Second}))
+	rig.CloseAfter(t, c, s)
+	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 2)}
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	unary, streaming := make(chan error, 1), make(chan error, 1)
 	go func() { unary <- c.Call(b.ID(), "Svc", "Block", struct{}{}, new(int)) }()
-	take(t, "the method begins", svc.started)
-	go func() { streaming <- c.Stream(testContext(t), b.ID(), "Svc", "Wait", make(chan int), make(chan int)) }()
-	take(t, "the method begins", svc.started)
+	rig.Take(t, "the method begins", svc.Started)
+	go func() { streaming <- c.Stream(rig.Context(t), b.ID(), "Svc", "Wait", make(chan int), make(chan int)) }()
+	rig.Take(t, "the method begins", svc.Started)
 	close(p.frozen)
 	for what, result := range map[string]chan error{"unary": unary, "streaming": streaming} {
 		select {
@@ -125,10 +126,10 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 // A peer that answers pings keeps its calls, however long they take.
 func TestSlowCallsOfALivingPeerGoOn(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 150 * time.Millisecond}))
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 150 * time.Millisecond}))
+	rig.CloseAfter(t, c, s)
 	pings := make(chan struct{})
 	slow := &slowMethod{pings}
 	if err := s.RegisterName("Svc", slow); err != nil {

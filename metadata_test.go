@@ -13,6 +13,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // seenContext is what a method finds in its context.
@@ -62,20 +63,20 @@ func (s *seeing) Onward(ctx context.Context, pass bool, seen *seenContext) error
 }
 
 // see returns what a unary and a streaming method see of ctx.
-func see(t *testing.T, ctx context.Context, s setup, f func(*testing.T, seenContext)) {
+func see(t *testing.T, ctx context.Context, s rig.Setup, f func(*testing.T, seenContext)) {
 	t.Helper()
 	t.Run("unary", func(t *testing.T) {
 		var seen seenContext
-		if err := s.client.CallContext(ctx, s.dest, "Svc", "See", struct{}{}, &seen); err != nil {
+		if err := s.Client.CallContext(ctx, s.Dest, "Svc", "See", struct{}{}, &seen); err != nil {
 			t.Fatal(err)
 		}
 		f(t, seen)
 	})
 	t.Run("streaming", func(t *testing.T) {
 		args, replies := make(chan struct{}), make(chan seenContext)
-		sendAll(testContext(t), args, struct{}{}, struct{}{})
-		got := collect(replies)
-		err := s.client.Stream(ctx, s.dest, "Svc", "SeeAll", args, replies)
+		rig.SendAll(rig.Context(t), args, struct{}{}, struct{}{})
+		got := rig.Collect(replies)
+		err := s.Client.Stream(ctx, s.Dest, "Svc", "SeeAll", args, replies)
 		all := got()
 		if err != nil || len(all) != 2 {
 			t.Fatalf("%d replies, %v", len(all), err)
@@ -92,14 +93,14 @@ const metadataOverhead = 11
 
 func TestMetadataTravels(t *testing.T) {
 	t.Parallel()
-	overAll(t, &seeing{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, &seeing{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for name, md := range map[string]rpc.Metadata{
 			"none": nil, "empty": {}, "one": {"trace": "1"},
 			"odd":  {"": "empty key", "empty": "", "Trace": "a", "trace": "b", "bytes": "\x00\xff\xc1", "ключ": "значение"},
 			"most": {"k": strings.Repeat("v", 8<<10-metadataOverhead)},
 		} {
 			t.Run(name, func(t *testing.T) {
-				see(t, rpc.ContextWithMetadata(testContext(t), md), s, func(t *testing.T, seen seenContext) {
+				see(t, rpc.ContextWithMetadata(rig.Context(t), md), s, func(t *testing.T, seen seenContext) {
 					if !maps.Equal(seen.Metadata, md) {
 						t.Fatalf("%v arrives as %v", md, seen.Metadata)
 					}
@@ -111,8 +112,8 @@ func TestMetadataTravels(t *testing.T) {
 
 func TestLaterMetadataTakesThePlaceOfTheFirst(t *testing.T) {
 	t.Parallel()
-	overAll(t, &seeing{}, options{}, func(t *testing.T, s setup) {
-		ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"a": "1"})
+	rig.OverAll(t, &seeing{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"a": "1"})
 		see(t, rpc.ContextWithMetadata(ctx, rpc.Metadata{"b": "2"}), s, func(t *testing.T, seen seenContext) {
 			if !maps.Equal(seen.Metadata, rpc.Metadata{"b": "2"}) {
 				t.Fatalf("got %v", seen.Metadata)
@@ -128,7 +129,7 @@ func TestLaterMetadataTakesThePlaceOfTheFirst(t *testing.T) {
 
 func TestDeadlineTravels(t *testing.T) {
 	t.Parallel()
-	overAll(t, &seeing{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, &seeing{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		see(t, context.Background(), s, func(t *testing.T, seen seenContext) {
 			if seen.HasTime {
 				t.Errorf("a call without deadline has %v", seen.Deadline)
@@ -149,31 +150,31 @@ func TestDeadlineTravels(t *testing.T) {
 func TestMetadataIsNotInheritedUnlessPassedOn(t *testing.T) {
 	t.Parallel()
 	md := rpc.Metadata{"trace": "1"}
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			svc := &seeing{}
-			overOne := tr.setup(t, options{})
-			if err := overOne.server.RegisterName("Svc", svc); err != nil {
+			overOne := tr.Setup(t, rig.Options{})
+			if err := overOne.Server.RegisterName("Svc", svc); err != nil {
 				t.Fatal(err)
 			}
-			for _, next := range transports {
-				t.Run("and "+next.name, func(t *testing.T) {
-					second := next.setup(t, options{})
-					if err := second.server.RegisterName("Svc", &seeing{}); err != nil {
+			for _, next := range rig.Transports {
+				t.Run("and "+next.Name, func(t *testing.T) {
+					second := next.Setup(t, rig.Options{})
+					if err := second.Server.RegisterName("Svc", &seeing{}); err != nil {
 						t.Fatal(err)
 					}
-					svc.onward, svc.dest = second.client, second.dest
-					ctx := rpc.ContextWithMetadata(testContext(t), md)
+					svc.onward, svc.dest = second.Client, second.Dest
+					ctx := rpc.ContextWithMetadata(rig.Context(t), md)
 					for _, pass := range []bool{false, true} {
 						var seen seenContext
-						if err := overOne.client.CallContext(ctx, overOne.dest, "Svc", "Onward", pass, &seen); err != nil {
+						if err := overOne.Client.CallContext(ctx, overOne.Dest, "Svc", "Onward", pass, &seen); err != nil {
 							t.Fatal(err)
 						}
 						if pass != maps.Equal(seen.Metadata, md) || !pass && len(seen.Metadata) > 0 {
 							t.Errorf("passed on: %v; the second method sees %v", pass, seen.Metadata)
 						}
-						if seen.Sender != string(second.sender) {
+						if seen.Sender != string(second.Sender) {
 							t.Errorf("the second method sees another sender")
 						}
 						if !seen.HasTime {
@@ -188,9 +189,9 @@ func TestMetadataIsNotInheritedUnlessPassedOn(t *testing.T) {
 
 func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	served := make(chan struct{}, 10)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithServerStatsHandler(tagCounter(served)))
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerStatsHandler(tagCounter(served)))
 	t.Cleanup(func() { _ = s.Close() })
 	if err := s.RegisterName("Svc", &seeing{}); err != nil {
 		t.Fatal(err)
@@ -208,9 +209,9 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 		{"none allowed", -1, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := rpc.NewClient(a, testProtocol, rpc.WithClientLimits(rpc.Limits{MetadataSize: c.limit}))
+			client := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{MetadataSize: c.limit}))
 			t.Cleanup(func() { _ = client.Close() })
-			ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"k": strings.Repeat("v", c.size)})
+			ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"k": strings.Repeat("v", c.size)})
 			errs := []error{client.CallContext(ctx, b.ID(), "Svc", "See", struct{}{}, new(seenContext))}
 			args, replies := make(chan struct{}), make(chan seenContext)
 			close(args)
@@ -220,7 +221,7 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					take(t, "the method has run", served)
+					rig.Take(t, "the method has run", served)
 				} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize") {
 					t.Errorf("got %v", err)
 				}
@@ -244,15 +245,15 @@ func (tagCounter) HandleRPC(context.Context, stats.RPCStats) {}
 
 func TestMetadataOverTheServersLimitIsRefusedByIt(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithServerLimits(rpc.Limits{MetadataSize: 100}))
-	client := rpc.NewClient(a, testProtocol)
-	closeAfter(t, client, s)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerLimits(rpc.Limits{MetadataSize: 100}))
+	client := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, client, s)
 	if err := s.RegisterName("Svc", &seeing{}); err != nil {
 		t.Fatal(err)
 	}
 	for size, ok := range map[int]bool{100 - metadataOverhead: true, 100: false, 200: false, 4000: false, 8000: false} {
-		ctx := rpc.ContextWithMetadata(testContext(t), rpc.Metadata{"k": strings.Repeat("v", size)})
+		ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"k": strings.Repeat("v", size)})
 		args, replies := make(chan struct{}), make(chan seenContext)
 		close(args)
 		for kind, err := range []error{
@@ -271,10 +272,10 @@ func TestMetadataOverTheServersLimitIsRefusedByIt(t *testing.T) {
 
 func TestRequestSender(t *testing.T) {
 	t.Parallel()
-	overAll(t, &seeing{}, options{}, func(t *testing.T, s setup) {
-		see(t, testContext(t), s, func(t *testing.T, seen seenContext) {
-			if seen.Sender != string(s.sender) {
-				t.Fatalf("the sender is %q, not %q", seen.Sender, s.sender)
+	rig.OverAll(t, &seeing{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		see(t, rig.Context(t), s, func(t *testing.T, seen seenContext) {
+			if seen.Sender != string(s.Sender) {
+				t.Fatalf("the sender is %q, not %q", seen.Sender, s.Sender)
 			}
 		})
 	})
@@ -317,10 +318,10 @@ func (changing) Change(ctx context.Context, _ struct{}, left *[]string) error {
 
 func TestMetadataFromContextIsACopy(t *testing.T) {
 	t.Parallel()
-	overAll(t, changing{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, changing{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		md := rpc.Metadata{"a": "1", "b": "2"}
 		var left []string
-		if err := s.client.CallContext(rpc.ContextWithMetadata(testContext(t), md), s.dest, "Svc", "Change", struct{}{}, &left); err != nil {
+		if err := s.Client.CallContext(rpc.ContextWithMetadata(rig.Context(t), md), s.Dest, "Svc", "Change", struct{}{}, &left); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(left, []string{"a", "b"}) {

@@ -14,13 +14,10 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
-	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // carried has methods that are called over all kinds of network.
@@ -65,9 +62,9 @@ func (c carried) Waits(ctx context.Context, _ <-chan struct{}, _ chan<- struct{}
 func callsWork(t *testing.T, base context.Context, a, b host.Host, parts ...string) {
 	t.Helper()
 	svc := newCarried()
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +83,8 @@ func callsWork(t *testing.T, base context.Context, a, b host.Host, parts ...stri
 			items = append(items, bytes.Repeat([]byte{byte(i)}, 1+i*200))
 		}
 		args, replies := make(chan []byte), make(chan []byte)
-		sendAll(base, args, items...)
-		got := collect(replies)
+		rig.SendAll(base, args, items...)
+		got := rig.Collect(replies)
 		err := c.Stream(base, b.ID(), "Svc", "Echoes", args, replies)
 		if all := got(); err != nil || !slices.EqualFunc(all, items, bytes.Equal) {
 			t.Fatalf("%d replies, %v", len(all), err)
@@ -139,31 +136,20 @@ func callsWork(t *testing.T, base context.Context, a, b host.Host, parts ...stri
 
 func TestCallsWorkOverTCP(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	callsWork(t, testContext(t), a, b, "/tcp/")
-}
-
-// lonely bounds the wait for a connection that will not come.
-const lonely = time.Second
-
-// newHostsOn returns two connected hosts with addresses of a kind.
-func newHostsOn(t *testing.T, addr string) (a, b host.Host) {
-	t.Helper()
-	a, b = newHostOn(t, addr), newHostOn(t, addr)
-	connect(t, a, b)
-	return a, b
+	a, b := rig.NewHosts(t)
+	callsWork(t, rig.Context(t), a, b, "/tcp/")
 }
 
 func TestCallsWorkOverQUIC(t *testing.T) {
 	t.Parallel()
-	a, b := newHostsOn(t, "/ip4/127.0.0.1/udp/0/quic-v1")
-	callsWork(t, testContext(t), a, b, "/quic-v1")
+	a, b := rig.NewHostsOn(t, "/ip4/127.0.0.1/udp/0/quic-v1")
+	callsWork(t, rig.Context(t), a, b, "/quic-v1")
 }
 
 func TestCallsWorkOverWebSocket(t *testing.T) {
 	t.Parallel()
-	a, b := newHostsOn(t, "/ip4/127.0.0.1/tcp/0/ws")
-	callsWork(t, testContext(t), a, b, "/tcp/", "/ws")
+	a, b := rig.NewHostsOn(t, "/ip4/127.0.0.1/tcp/0/ws")
+	callsWork(t, rig.Context(t), a, b, "/tcp/", "/ws")
 }
 
 func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
@@ -171,11 +157,11 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 	key, other := make(pnet.PSK, 32), make(pnet.PSK, 32)
 	_, _ = rand.Read(key)
 	_, _ = rand.Read(other)
-	a, b := newHosts(t, libp2p.PrivateNetwork(key))
-	callsWork(t, testContext(t), a, b, "/tcp/")
+	a, b := rig.NewHosts(t, libp2p.PrivateNetwork(key))
+	callsWork(t, rig.Context(t), a, b, "/tcp/")
 
 	svc := newCarried()
-	s := rpc.NewServer(b, testProtocol, quiet)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 	t.Cleanup(func() { _ = s.Close() })
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
@@ -186,13 +172,13 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			outsider := newHost(t, opts...)
-			know(outsider, b)
-			c := rpc.NewClient(outsider, testProtocol)
+			outsider := rig.NewHost(t, opts...)
+			rig.Know(outsider, b)
+			c := rpc.NewClient(outsider, rig.Protocol)
 			t.Cleanup(func() { _ = c.Close() })
 			// What the one says is noise to the other, which may wait for the
 			// rest of it.
-			ctx, cancel := context.WithTimeout(testContext(t), lonely)
+			ctx, cancel := context.WithTimeout(rig.Context(t), rig.Lonely)
 			defer cancel()
 			err := c.CallContext(ctx, b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
 			if code := rpc.CodeOf(err); !rpc.IsClientError(err) || code != rpc.CodeUnavailable && code != rpc.CodeDeadlineExceeded {
@@ -205,95 +191,54 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 	}
 }
 
-// relayed returns two hosts with a limited connection, through a third.
-func relayed(t *testing.T) (a, b host.Host) {
-	t.Helper()
-	ctx := testContext(t)
-	limits := relay.DefaultResources()
-	limits.Limit.Data = 64 << 20
-	middle, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
-		libp2p.EnableRelayService(relay.WithResources(limits)), libp2p.ForceReachabilityPublic())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = middle.Close() })
-	hosts := make([]host.Host, 2)
-	for i := range hosts { // they listen nowhere, so there is no direct way
-		h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.EnableRelay(), libp2p.DisableMetrics())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = h.Close() })
-		hosts[i] = h
-		if err := h.Connect(ctx, peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a, b = hosts[0], hosts[1]
-	if _, err := client.Reserve(ctx, b, peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}); err != nil {
-		t.Fatal(err)
-	}
-	through := multiaddr.StringCast("/p2p/" + middle.ID().String() + "/p2p-circuit")
-	err = a.Connect(network.WithAllowLimitedConn(ctx, "test"), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{through}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, conn := range a.Network().ConnsToPeer(b.ID()) {
-		if !conn.Stat().Limited {
-			t.Fatalf("%v is not limited", conn.RemoteMultiaddr())
-		}
-	}
-	return a, b
-}
-
 func TestCallsWorkOverALimitedConnectionThatIsAllowed(t *testing.T) {
 	t.Parallel()
-	a, b := relayed(t)
-	callsWork(t, network.WithAllowLimitedConn(testContext(t), "test"), a, b, "/p2p-circuit")
+	a, b := rig.Relayed(t)
+	callsWork(t, network.WithAllowLimitedConn(rig.Context(t), "test"), a, b, "/p2p-circuit")
 }
 
 func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	t.Parallel()
-	a, b := relayed(t)
+	a, b := rig.Relayed(t)
 	svc := newCarried()
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	// libp2p waits for a direct connection, which may be on its way.
-	waiting := network.WithDialPeerTimeout(testContext(t), lonely)
+	waiting := network.WithDialPeerTimeout(rig.Context(t), rig.Lonely)
 	errs := make(chan error, 2)
 	go func() { errs <- c.CallContext(waiting, b.ID(), "Svc", "Echo", []byte("x"), new([]byte)) }()
 	go func() { errs <- c.Stream(waiting, b.ID(), "Svc", "Echoes", make(chan []byte), make(chan []byte)) }()
 	for range 2 {
-		err := take(t, "the call ends", errs)
+		err := rig.Take(t, "the call ends", errs)
 		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
 			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
 		}
 		if errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, network.ErrLimitedConn) {
 			t.Errorf("%v is another error too", err)
 		}
-		checkNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
+		rig.CheckNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
 	}
 	// The caller's own end is that, and tells why there was a wait.
 	for want, code := range map[error]rpc.Code{context.DeadlineExceeded: rpc.CodeDeadlineExceeded, context.Canceled: rpc.CodeCanceled} {
-		ctx, cancel := context.WithTimeout(testContext(t), lonely)
+		ctx, cancel := context.WithTimeout(rig.Context(t), rig.Lonely)
 		if want == context.Canceled {
-			time.AfterFunc(lonely/2, cancel)
+			time.AfterFunc(rig.Lonely/2, cancel)
 		}
 		err := c.CallContext(ctx, b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
 		cancel()
 		if !errors.Is(err, want) || rpc.CodeOf(err) != code || !rpc.IsClientError(err) {
 			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
 		}
-		checkNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
+		rig.CheckNames(t, err, "Svc.Echo", "relayed (limited)", "network.WithAllowLimitedConn")
 	}
 	// Without a word on that from the caller it waits no longer than a hole
 	// punch may take.
 	start := time.Now()
-	err := c.CallContext(testContext(t), b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
+	err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
 	if took := time.Since(start); rpc.CodeOf(err) != rpc.CodeUnavailable || took > 20*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}

@@ -10,6 +10,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestPolicyRules(t *testing.T) {
@@ -18,7 +19,7 @@ func TestPolicyRules(t *testing.T) {
 	p := rpc.Policy{
 		{Name: "Open"}:                  rpc.AllowEveryone(),
 		{Name: "Open", Method: "Close"}: rpc.AllowNobody(),
-		multiply.ID():                   rpc.AllowPeers(friend),
+		rig.MultiplyMethod.ID():         rpc.AllowPeers(friend),
 		{Name: "Some"}:                  rpc.AllowTrusted(func(p peer.ID) bool { return p == friend }),
 		{Name: "Some", Method: "All"}:   rpc.AllowEveryone(),
 		{Name: "Zero"}:                  {},
@@ -74,31 +75,31 @@ func TestPolicyRules(t *testing.T) {
 // A server asks its policy of remote calls, of both kinds, and of no others.
 func TestPolicyOfAServer(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var trusted atomic.Bool
 		p := rpc.Policy{
-			multiply.ID():                    rpc.AllowTrusted(func(peer.ID) bool { return trusted.Load() }),
+			rig.MultiplyMethod.ID():          rpc.AllowTrusted(func(peer.ID) bool { return trusted.Load() }),
 			{Name: "Svc", Method: "Divides"}: rpc.AllowEveryone(),
 		}
-		s := with(Arith{}, options{server: []rpc.ServerOption{rpc.WithPolicy(p)}})
-		p[divide.ID()] = rpc.AllowEveryone() // too late
-		local := s.dest == s.sender
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{rpc.WithPolicy(p)}})
+		p[rig.DivideMethod.ID()] = rpc.AllowEveryone() // too late
+		local := s.Dest == s.Sender
 		check := func(method string, err error, allowed bool) {
 			t.Helper()
 			if denied := rpc.IsAuthorizationError(err); denied == (allowed || local) || !denied && err != nil {
 				t.Errorf("%s: got %v", method, err)
 			}
 		}
-		ctx := testContext(t)
-		_, err := multiply.Call(ctx, s.client, s.dest, &Args{6, 7})
+		ctx := rig.Context(t)
+		_, err := rig.MultiplyMethod.Call(ctx, s.Client, s.Dest, &rig.Args{A: 6, B: 7})
 		check("of a peer that is not trusted", err, false)
 		trusted.Store(true)
-		_, err = multiply.Call(ctx, s.client, s.dest, &Args{6, 7})
+		_, err = rig.MultiplyMethod.Call(ctx, s.Client, s.Dest, &rig.Args{A: 6, B: 7})
 		check("of a peer that is trusted", err, true)
-		_, err = divide.Call(ctx, s.client, s.dest, Args{7, 2})
+		_, err = rig.DivideMethod.Call(ctx, s.Client, s.Dest, rig.Args{A: 7, B: 2})
 		check("not stated", err, false)
-		_, err = stream(ctx, t, s, "Divides", opened(ctx, Args{6, 0}), Quotient{})
-		if err == nil || err.Error() != errDivide.Error() {
+		_, err = rig.Stream(ctx, t, s, "Divides", rig.Opened(ctx, rig.Args{A: 6, B: 0}), rig.Quotient{})
+		if err == nil || err.Error() != rig.ErrDivide.Error() {
 			t.Errorf("a stream: got %v", err)
 		}
 	})
@@ -107,17 +108,17 @@ func TestPolicyOfAServer(t *testing.T) {
 // A function that panics allows nothing.
 func TestPolicyThatPanicsRefuses(t *testing.T) {
 	t.Parallel()
-	svc := new(counted)
-	o := options{server: []rpc.ServerOption{rpc.WithPolicy(rpc.Policy{
+	svc := new(rig.Counted)
+	o := rig.Options{Server: []rpc.ServerOption{rpc.WithPolicy(rpc.Policy{
 		{Name: "Svc"}: rpc.AllowTrusted(func(peer.ID) bool { panic("who knows") }),
 	})}}
-	overAll(t, svc, o, func(t *testing.T, s setup) {
-		if s.dest == s.sender {
+	rig.OverAll(t, svc, o, func(t *testing.T, s rig.Setup) {
+		if s.Dest == s.Sender {
 			return
 		}
-		err := s.client.CallContext(context.Background(), s.dest, "Svc", "Unary", 1, new(any))
-		checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, "Svc.Unary")
-		if svc.calls.Load() > 0 {
+		err := s.Client.CallContext(context.Background(), s.Dest, "Svc", "Unary", 1, new(any))
+		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "Svc.Unary")
+		if svc.Calls.Load() > 0 {
 			t.Error("the method ran")
 		}
 	})
@@ -125,18 +126,18 @@ func TestPolicyThatPanicsRefuses(t *testing.T) {
 
 func TestPolicyReport(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", Arith{}); err != nil {
+	if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RegisterName("Failing", failing{}); err != nil {
+	if err := s.RegisterName("Failing", rig.Failing{}); err != nil {
 		t.Fatal(err)
 	}
 	p := rpc.Policy{
 		{Name: "Failing"}:            rpc.AllowNobody(),
-		multiply.ID():                rpc.AllowEveryone(),
-		divide.ID():                  rpc.AllowEveryone(),
+		rig.MultiplyMethod.ID():      rpc.AllowEveryone(),
+		rig.DivideMethod.ID():        rpc.AllowEveryone(),
 		{Name: "Svc", Method: "Gon"}: rpc.AllowEveryone(),
 		{Name: "Old"}:                rpc.AllowNobody(),
 	}
@@ -159,7 +160,7 @@ Svc.ReplyAndError: nobody (not stated)
 	if n := strings.Count(err.Error(), "\n") + 1; n != 5 {
 		t.Errorf("%d things were forgotten: %v", n, err)
 	}
-	checkNames(t, err, "nothing of Svc.Block", "nothing of Svc.Divides", "nothing of Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
+	rig.CheckNames(t, err, "nothing of Svc.Block", "nothing of Svc.Divides", "nothing of Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
 
 	full := rpc.Policy{{Name: "Failing"}: rpc.AllowNobody(), {Name: "Svc"}: rpc.AllowNobody()}
 	if err := full.Report(s).Err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // refusedCall is what WithRefusedFunc's function was told.
@@ -17,9 +18,9 @@ type refusedCall struct {
 
 func TestRefusedCallsAreTold(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		told := make(chan refusedCall, 1)
-		s := with(Arith{}, options{server: []rpc.ServerOption{
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{
 			rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, err error) { told <- refusedCall{*call, err} }),
 			rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 				return func(ctx context.Context, call *rpc.CallInfo) error {
@@ -31,9 +32,9 @@ func TestRefusedCallsAreTold(t *testing.T) {
 			}),
 		}})
 		stream := func(method string) error {
-			args, replies := make(chan Args), make(chan int)
+			args, replies := make(chan rig.Args), make(chan int)
 			close(args)
-			return s.client.Stream(testContext(t), s.dest, "Svc", method, args, replies)
+			return s.Client.Stream(rig.Context(t), s.Dest, "Svc", method, args, replies)
 		}
 		var n int
 		for _, c := range []struct {
@@ -43,26 +44,26 @@ func TestRefusedCallsAreTold(t *testing.T) {
 			kind              rpc.Kind
 		}{
 			{"no such method", "Nothing", "can't find method Nothing", func(m string) error {
-				return s.client.Call(s.dest, "Svc", m, Args{6, 7}, &n)
+				return s.Client.Call(s.Dest, "Svc", m, rig.Args{A: 6, B: 7}, &n)
 			}, func(args any) bool {
-				if args == (Args{6, 7}) {
-					return s.dest == s.sender // the argument itself
+				if args == (rig.Args{A: 6, B: 7}) {
+					return s.Dest == s.Sender // the argument itself
 				}
 				m, ok := args.(map[any]any)
 				return ok && len(m) == 2 && fmt.Sprint(m["A"], m["B"]) == "6 7"
 			}, rpc.Unary},
 			{"an argument that cannot be decoded", "Nothing", "can't find method Nothing", func(m string) error {
-				return s.client.Call(s.dest, "Svc", m, nil, &n)
+				return s.Client.Call(s.Dest, "Svc", m, nil, &n)
 			}, func(args any) bool { return args == nil }, rpc.Unary},
 			{"no such streaming method", "Nothings", "can't find method Nothings", stream, func(args any) bool { return args == nil }, rpc.Streaming},
 			{"the other kind", "Multiply", "the method is unary", stream, func(args any) bool { return args == nil }, rpc.Streaming},
-			{"another argument", "Multiply", "the method takes *rpc_test.Args", func(m string) error {
-				return s.client.Call(s.dest, "Svc", m, "word", &n)
-			}, func(args any) bool { return args == nil || args == "word" && s.dest == s.sender }, rpc.Unary},
+			{"another argument", "Multiply", "the method takes *rig.Args", func(m string) error {
+				return s.Client.Call(s.Dest, "Svc", m, "word", &n)
+			}, func(args any) bool { return args == nil || args == "word" && s.Dest == s.Sender }, rpc.Unary},
 		} {
 			err := c.call(c.method)
-			r := take(t, c.what, told)
-			if r.call.Service != "Svc" || r.call.Method != c.method || r.call.Peer != s.sender || r.call.Kind != c.kind ||
+			r := rig.Take(t, c.what, told)
+			if r.call.Service != "Svc" || r.call.Method != c.method || r.call.Peer != s.Sender || r.call.Kind != c.kind ||
 				!strings.Contains(r.err.Error(), c.err) {
 				t.Errorf("%s: told %v from %v, %v: %v", c.what, r.call.ID(), r.call.Peer, r.call.Kind, r.err)
 			}
@@ -73,8 +74,8 @@ func TestRefusedCallsAreTold(t *testing.T) {
 				t.Errorf("%s: %v", c.what, err)
 			}
 		}
-		var q Quotient
-		if err := s.client.Call(s.dest, "Svc", "Divide", Args{7, 0}, &q); err == nil || err.Error() != errDivide.Error() {
+		var q rig.Quotient
+		if err := s.Client.Call(s.Dest, "Svc", "Divide", rig.Args{A: 7, B: 0}, &q); err == nil || err.Error() != rig.ErrDivide.Error() {
 			t.Errorf("a method's own error: %v", err)
 		}
 		if len(told) != 0 {
@@ -85,25 +86,25 @@ func TestRefusedCallsAreTold(t *testing.T) {
 
 func TestCallsThatAreNotAllowedAreNotToldAsRefused(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	_ = serve(t, b, Arith{},
+	a, b := rig.NewHosts(t)
+	_ = rig.Serve(t, b, rig.Arith{},
 		rpc.WithAuthorizeFunc(rpc.AuthorizeWithMap(nil)),
 		rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, _ error) {
 			t.Errorf("told of %v", call.ID())
 		}))
 	var n int
-	err := newClientOf(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
-	checkErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied)
+	err := rig.Client(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
+	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied)
 }
 
 func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{server: []rpc.ServerOption{
+	rig.OverAll(t, rig.Arith{}, rig.Options{Server: []rpc.ServerOption{
 		rpc.WithRefusedFunc(func(context.Context, *rpc.CallInfo, error) { panic("in the function") }),
-	}}, func(t *testing.T, s setup) {
+	}}, func(t *testing.T, s rig.Setup) {
 		var n int
-		checkErr(t, s.client.Call(s.dest, "Svc", "Nothing", Args{}, &n), rpc.ServerErr, rpc.CodeInternal, "panicked")
-		if err := s.client.Call(s.dest, "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, rpc.CodeInternal, "panicked")
+		if err := s.Client.Call(s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Errorf("the next call: %d, %v", n, err)
 		}
 	})

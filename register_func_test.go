@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestFunctionsAreMethods(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		factor := 3 // functions have state of their own, methods by value do not
 		times := func(_ context.Context, a int, r *int) error {
 			*r = a * factor
@@ -22,21 +23,21 @@ func TestFunctionsAreMethods(t *testing.T) {
 			}
 			return nil
 		}
-		split := func(_ context.Context, in <-chan Args, out chan<- int) error {
+		split := func(_ context.Context, in <-chan rig.Args, out chan<- int) error {
 			for a := range in {
 				out <- a.A
 				out <- a.B
 			}
 			return nil
 		}
-		pointers := func(_ context.Context, a *Args, r **Args) error {
-			*r = &Args{a.B, a.A}
+		pointers := func(_ context.Context, a *rig.Args, r **rig.Args) error {
+			*r = &rig.Args{A: a.B, B: a.A}
 			return nil
 		}
 		for what, err := range map[string]error{
-			"added to a service": s.server.RegisterFunc("Svc", "Times", times),
-			"of a new service":   s.server.RegisterFunc("Other", "Split", split),
-			"added to that":      s.server.RegisterFunc("Other", "Pointers", pointers),
+			"added to a service": s.Server.RegisterFunc("Svc", "Times", times),
+			"of a new service":   s.Server.RegisterFunc("Other", "Split", split),
+			"added to that":      s.Server.RegisterFunc("Other", "Pointers", pointers),
 		} {
 			if err != nil {
 				t.Fatalf("%s: %v", what, err)
@@ -44,25 +45,25 @@ func TestFunctionsAreMethods(t *testing.T) {
 		}
 
 		var n int
-		if err := s.client.Call(s.dest, "Svc", "Times", 14, &n); err != nil || n != 42 {
+		if err := s.Client.Call(s.Dest, "Svc", "Times", 14, &n); err != nil || n != 42 {
 			t.Errorf("Times: %d, %v", n, err)
 		}
-		if err := s.client.Call(s.dest, "Svc", "Times", -1, &n); err == nil || err.Error() != "negative" || n != -3 {
+		if err := s.Client.Call(s.Dest, "Svc", "Times", -1, &n); err == nil || err.Error() != "negative" || n != -3 {
 			t.Errorf("Times, with an error beside its reply: %d, %v", n, err)
 		}
-		if err := s.client.Call(s.dest, "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+		if err := s.Client.Call(s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Errorf("the receiver's method: %d, %v", n, err)
 		}
-		var swapped *Args
-		if err := s.client.Call(s.dest, "Other", "Pointers", Args{1, 2}, &swapped); err != nil || *swapped != (Args{2, 1}) {
+		var swapped *rig.Args
+		if err := s.Client.Call(s.Dest, "Other", "Pointers", rig.Args{A: 1, B: 2}, &swapped); err != nil || *swapped != (rig.Args{A: 2, B: 1}) {
 			t.Errorf("Pointers: %v, %v", swapped, err)
 		}
-		checkErr(t, s.client.Call(s.dest, "Other", "Pointers", "word", &swapped), rpc.ServerErr, rpc.CodeInvalidArgument, "Other.Pointers", "*rpc_test.Args")
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Other", "Pointers", "word", &swapped), rpc.ServerErr, rpc.CodeInvalidArgument, "Other.Pointers", "*rig.Args")
 
-		args, replies := make(chan Args), make(chan int)
-		got := collect(replies)
-		sendAll(testContext(t), args, Args{1, 2}, Args{3, 4})
-		if err := s.client.Stream(testContext(t), s.dest, "Other", "Split", args, replies); err != nil {
+		args, replies := make(chan rig.Args), make(chan int)
+		got := rig.Collect(replies)
+		rig.SendAll(rig.Context(t), args, rig.Args{A: 1, B: 2}, rig.Args{A: 3, B: 4})
+		if err := s.Client.Stream(rig.Context(t), s.Dest, "Other", "Split", args, replies); err != nil {
 			t.Errorf("Split: %v", err)
 		}
 		if all := got(); !slices.Equal(all, []int{1, 2, 3, 4}) {
@@ -73,7 +74,7 @@ func TestFunctionsAreMethods(t *testing.T) {
 
 func TestFunctionsAreListed(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	if err := s.Register(&Crooked{}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestFunctionsAreListed(t *testing.T) {
 
 func TestRegisterFuncRefusesWhatIsNoMethod(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	good := func(context.Context, int, *int) error { return nil }
 	if err := s.RegisterFunc("Svc", "Good", good); err != nil {
 		t.Fatal(err)
@@ -101,7 +102,7 @@ func TestRegisterFuncRefusesWhatIsNoMethod(t *testing.T) {
 		says string
 	}{
 		"nil":               {s.RegisterFunc("Svc", "A", nil), "Svc.A: it is nil, not a function"},
-		"no function":       {s.RegisterFunc("Svc", "A", Arith{}), "Svc.A: it is rpc_test.Arith, not a function"},
+		"no function":       {s.RegisterFunc("Svc", "A", rig.Arith{}), "Svc.A: it is rig.Arith, not a function"},
 		"a nil function":    {s.RegisterFunc("Svc", "A", (func(context.Context, int, *int) error)(nil)), "Svc.A: it is a nil func("},
 		"another form":      {s.RegisterFunc("Svc", "A", func(context.Context, int) (int, error) { return 0, nil }), "takes 2 arguments, not 3"},
 		"no pointer":        {s.RegisterFunc("Svc", "A", func(context.Context, int, int) error { return nil }), "reply is a int, not a pointer"},
@@ -109,7 +110,7 @@ func TestRegisterFuncRefusesWhatIsNoMethod(t *testing.T) {
 		"no service's name": {s.RegisterFunc("", "A", good), "must have a name"},
 		"no method's name":  {s.RegisterFunc("Svc", "", good), "must have a name"},
 		"a long name":       {s.RegisterFunc("Svc", long, good), "use a shorter one"},
-		"a taken service":   {s.RegisterName("Svc", Arith{}), "already defined: Svc"},
+		"a taken service":   {s.RegisterName("Svc", rig.Arith{}), "already defined: Svc"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.says) {
 			t.Errorf("%s: %v", what, c.err)
@@ -123,12 +124,12 @@ func TestRegisterFuncRefusesWhatIsNoMethod(t *testing.T) {
 // A nil function would only be found by whoever calls it.
 func TestHandleRefusesNil(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	for what, err := range map[string]error{
-		"Svc.Multiply: it is a nil func(context.Context, *rpc_test.Args) (int, error)": multiply.Handle(s, nil),
-		"Svc.CountTo: it is a nil func(context.Context, int, *rpc.Sender[int]) error":  countTo.Handle(s, nil),
-		"Svc.Sum: it is a nil func(context.Context, *rpc.Receiver[int]) (int, error)":  sum.Handle(s, nil),
-		"Svc.Divides: it is a nil func(context.Context, *rpc.Receiver[":                divides.Handle(s, nil),
+		"Svc.Multiply: it is a nil func(context.Context, *rig.Args) (int, error)":     rig.MultiplyMethod.Handle(s, nil),
+		"Svc.CountTo: it is a nil func(context.Context, int, *rpc.Sender[int]) error": rig.CountTo.Handle(s, nil),
+		"Svc.Sum: it is a nil func(context.Context, *rpc.Receiver[int]) (int, error)": rig.Sum.Handle(s, nil),
+		"Svc.Divides: it is a nil func(context.Context, *rpc.Receiver[":               rig.Divides.Handle(s, nil),
 	} {
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("not %q: %v", what, err)

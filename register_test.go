@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestRegisterWhileServing(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		const callers, services = 64, 15
 		stop := make(chan struct{})
 		var wg sync.WaitGroup
@@ -33,7 +34,7 @@ func TestRegisterWhileServing(t *testing.T) {
 						service = fmt.Sprint("Svc", (int64(i+n))%known)
 					}
 					var product int
-					if err := s.client.Call(s.dest, service, "Multiply", Args{2, 3}, &product); err != nil || product != 6 {
+					if err := s.Client.Call(s.Dest, service, "Multiply", rig.Args{A: 2, B: 3}, &product); err != nil || product != 6 {
 						t.Errorf("%s: %d, %v", service, product, err)
 						return
 					}
@@ -42,14 +43,14 @@ func TestRegisterWhileServing(t *testing.T) {
 		}
 		for i := range services {
 			name := fmt.Sprint("Svc", i)
-			if err := s.server.RegisterName(name, Arith{}); err != nil {
+			if err := s.Server.RegisterName(name, rig.Arith{}); err != nil {
 				t.Error(err)
 			}
 			var product int
-			if err := s.client.Call(s.dest, name, "Multiply", Args{2, 3}, &product); err != nil || product != 6 {
+			if err := s.Client.Call(s.Dest, name, "Multiply", rig.Args{A: 2, B: 3}, &product); err != nil || product != 6 {
 				t.Errorf("%s: %d, %v", name, product, err)
 			}
-			if n := len(s.server.Services()); n != i+2 {
+			if n := len(s.Server.Services()); n != i+2 {
 				t.Errorf("%d services are listed", n)
 			}
 			registered.Store(int64(i + 1))
@@ -62,28 +63,44 @@ func TestRegisterWhileServing(t *testing.T) {
 // Crooked has one good method.
 type Crooked struct{}
 
-func (Crooked) Good(context.Context, int, *string) error                       { return nil }
-func (Crooked) GoodStream(context.Context, <-chan int, chan<- string) error    { return nil }
-func (Crooked) TwoArguments(context.Context, int) error                        { return nil }
-func (Crooked) FourArguments(context.Context, int, *int, *int) error           { return nil }
-func (Crooked) Variadic(context.Context, int, ...*int) error                   { return nil }
-func (Crooked) NoContext(int, int, *int) error                                 { return nil }
-func (Crooked) ReplyNoPointer(context.Context, int, int) error                 { return nil }
-func (Crooked) NoError(context.Context, int, *int)                             {}
-func (Crooked) OtherResult(context.Context, int, *int) int                     { return 0 }
-func (Crooked) TwoResults(context.Context, int, *int) (int, error)             { return 0, nil }
-func (Crooked) ArgumentsBothWays(context.Context, chan int, chan<- int) error  { return nil }
-func (Crooked) RepliesWrongWay(context.Context, <-chan int, <-chan int) error  { return nil }
-func (Crooked) OneChannel(context.Context, <-chan int, *int) error             { return nil }
-func (Crooked) TypedSender(context.Context, int, *rpc.Sender[int]) error       { return nil }
-func (Crooked) TypedReceiver(context.Context, *rpc.Receiver[int], *int) error  { return nil }
-func (*Crooked) PointerReceiver(context.Context, int, *int) error              { return nil }
+func (Crooked) Good(context.Context, int, *string) error { return nil }
+
+func (Crooked) GoodStream(context.Context, <-chan int, chan<- string) error { return nil }
+
+func (Crooked) TwoArguments(context.Context, int) error { return nil }
+
+func (Crooked) FourArguments(context.Context, int, *int, *int) error { return nil }
+
+func (Crooked) Variadic(context.Context, int, ...*int) error { return nil }
+
+func (Crooked) NoContext(int, int, *int) error { return nil }
+
+func (Crooked) ReplyNoPointer(context.Context, int, int) error { return nil }
+
+func (Crooked) NoError(context.Context, int, *int) {}
+
+func (Crooked) OtherResult(context.Context, int, *int) int { return 0 }
+
+func (Crooked) TwoResults(context.Context, int, *int) (int, error) { return 0, nil }
+
+func (Crooked) ArgumentsBothWays(context.Context, chan int, chan<- int) error { return nil }
+
+func (Crooked) RepliesWrongWay(context.Context, <-chan int, <-chan int) error { return nil }
+
+func (Crooked) OneChannel(context.Context, <-chan int, *int) error { return nil }
+
+func (Crooked) TypedSender(context.Context, int, *rpc.Sender[int]) error { return nil }
+
+func (Crooked) TypedReceiver(context.Context, *rpc.Receiver[int], *int) error { return nil }
+
+func (*Crooked) PointerReceiver(context.Context, int, *int) error { return nil }
+
 func (Crooked) LocalOnly(context.Context, struct{ F func() }, *struct{}) error { return nil }
 
 func TestRegisterTellsWhichMethodsItLeftOutAndWhy(t *testing.T) {
 	t.Parallel()
-	var buf syncBuffer
-	s := rpc.NewServer(nil, testProtocol, rpc.WithServerLogger(slog.New(slog.NewTextHandler(&buf, nil))))
+	var buf rig.SyncBuffer
+	s := rpc.NewServer(nil, rig.Protocol, rpc.WithServerLogger(slog.New(slog.NewTextHandler(&buf, nil))))
 	if err := s.Register(Crooked{}); err != nil {
 		t.Fatal(err)
 	}
@@ -150,10 +167,10 @@ func TestRegisterTellsWhichMethodsItLeftOutAndWhy(t *testing.T) {
 
 func TestMethodWithTooLongANameIsLeftOut(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	// "Multiply" fits, by one byte; "ReplyAndError" does not.
 	name := strings.Repeat("s", rpc.MaxServiceIDLength-len(".Multiply"))
-	if err := s.RegisterName(name, Arith{}); err != nil {
+	if err := s.RegisterName(name, rig.Arith{}); err != nil {
 		t.Fatal(err)
 	}
 	info := s.Services()[0]
@@ -163,7 +180,7 @@ func TestMethodWithTooLongANameIsLeftOut(t *testing.T) {
 		}) {
 		t.Errorf("got %+v", info)
 	}
-	if err := s.RegisterName(name+"s.much.longer", Arith{}); err == nil || !strings.Contains(err.Error(), "shorter") {
+	if err := s.RegisterName(name+"s.much.longer", rig.Arith{}); err == nil || !strings.Contains(err.Error(), "shorter") {
 		t.Errorf("none of the methods fits: %v", err)
 	}
 }
@@ -174,15 +191,15 @@ type BadMethods struct{}
 
 func (BadMethods) Bad() {}
 
-type unseen struct{ Arith }
+type unseen struct{ rig.Arith }
 
 func TestRegisterRefusesWhatIsNoService(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	if err := s.Register(&Crooked{}); err != nil {
 		t.Fatal(err)
 	}
-	unnamed := struct{ Arith }{}
+	unnamed := struct{ rig.Arith }{}
 	for what, c := range map[string]struct {
 		err  error
 		says string
@@ -195,8 +212,8 @@ func TestRegisterRefusesWhatIsNoService(t *testing.T) {
 		"no methods":         {s.Register(NoMethods{}), "rpc_test.NoMethods has no exported methods"},
 		"no good methods":    {s.Register(BadMethods{}), "Bad: it takes 0 arguments"},
 		"a duplicate":        {s.Register(&Crooked{}), "already defined: Crooked"},
-		"a taken name":       {s.RegisterName("Crooked", Arith{}), "already defined: Crooked"},
-		"an empty name":      {s.RegisterName("", Arith{}), "empty name"},
+		"a taken name":       {s.RegisterName("Crooked", rig.Arith{}), "already defined: Crooked"},
+		"an empty name":      {s.RegisterName("", rig.Arith{}), "empty name"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.says) {
 			t.Errorf("%s: %v", what, c.err)

@@ -10,51 +10,52 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestNoRetryOutlastsTheDeadline(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		s := with(Arith{}, options{})
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(1)
-		try := f.method(t, s.server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
-		err := promptly(t, func(context.Context) error {
-			_, err := try.Call(testContext(t), s.client, s.dest, 1)
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		s := with(rig.Arith{}, rig.Options{})
+		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.Times.Store(1)
+		try := f.Method(t, s.Server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
+		err := rig.Promptly(t, func(context.Context) error {
+			_, err := try.Call(rig.Context(t), s.Client, s.Dest, 1)
 			return err
 		})
-		if rpc.CodeOf(err) != rpc.CodeUnavailable || f.calls.Load() != 1 {
-			t.Errorf("%v after %d calls", err, f.calls.Load())
+		if rpc.CodeOf(err) != rpc.CodeUnavailable || f.Calls.Load() != 1 {
+			t.Errorf("%v after %d calls", err, f.Calls.Load())
 		}
 	})
 }
 
 func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		for _, closing := range []bool{false, true} {
 			failed := make(chan struct{}, 1)
 			seen := &attempts{after: func(_ int, err error) error { failed <- struct{}{}; return err }}
-			f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-			f.times.Store(1)
-			s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(seen.intercept)}})
-			try := f.method(t, s.server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
+			f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+			f.Times.Store(1)
+			s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(seen.intercept)}})
+			try := f.Method(t, s.Server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			result := inBackground(func() error {
-				_, err := try.Call(ctx, s.client, s.dest, 1)
+			result := rig.InBackground(func() error {
+				_, err := try.Call(ctx, s.Client, s.Dest, 1)
 				return err
 			})
-			take(t, "the first attempt fails", failed)
+			rig.Take(t, "the first attempt fails", failed)
 			code := rpc.CodeCanceled
 			if closing {
 				code = rpc.CodeUnavailable
-				_ = s.client.Close()
+				_ = s.Client.Close()
 			} else {
 				cancel()
 			}
-			err := take(t, "the call ends", result)
-			checkErr(t, err, rpc.ClientErr, code, "Svc.Try", "not now")
+			err := rig.Take(t, "the call ends", result)
+			rig.CheckErr(t, err, rpc.ClientErr, code, "Svc.Try", "not now")
 			if e := new(rpc.Error); !closing && !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Unsent() {
 				t.Errorf("%v is not canceled, or unsent", err)
 			}
@@ -67,9 +68,9 @@ func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
 	policy := rpc.RetryPolicy{Attempts: 6, Backoff: time.Second, MaxBackoff: 4 * time.Second}
 	for code, times := range map[rpc.Code]time.Duration{rpc.CodeUnavailable: 1, rpc.CodeResourceExhausted: 2} {
 		synctest.Test(t, func(t *testing.T) {
-			c, s := localOnly(t, options{})
+			c, s := rig.LocalOnly(t, rig.Options{})
 			var at []time.Time
-			try := mustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true), rpc.CallRetry(policy)), func(context.Context, int) (int, error) {
+			try := rig.MustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true), rpc.CallRetry(policy)), func(context.Context, int) (int, error) {
 				at = append(at, time.Now())
 				return 0, &rpc.Error{Code: code, Message: "not now"}
 			})
@@ -94,22 +95,22 @@ func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
 func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {
 	t.Parallel()
 	policy := rpc.CallRetry(rpc.RetryPolicy{Backoff: time.Millisecond, AttemptTimeout: 300 * time.Millisecond})
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var calls atomic.Int32
-		s := with(Arith{}, options{})
-		slow := mustHandle(t, s.server, rpc.NewMethod[int, int]("Svc", "Slow", policy), func(ctx context.Context, n int) (int, error) {
+		s := with(rig.Arith{}, rig.Options{})
+		slow := rig.MustHandle(t, s.Server, rpc.NewMethod[int, int]("Svc", "Slow", policy), func(ctx context.Context, n int) (int, error) {
 			if calls.Add(1) == 1 {
 				<-ctx.Done()
 				return 0, ctx.Err()
 			}
 			return n, nil
 		})
-		_, err := slow.Call(context.Background(), s.client, s.dest, 42)
+		_, err := slow.Call(context.Background(), s.Client, s.Dest, 42)
 		if !errors.Is(err, context.DeadlineExceeded) || calls.Load() != 1 {
 			t.Errorf("not idempotent: %v after %d calls", err, calls.Load())
 		}
 		calls.Store(0)
-		if r, err := slow.Call(context.Background(), s.client, s.dest, 42, rpc.CallIdempotent(true)); err != nil || r != 42 || calls.Load() != 2 {
+		if r, err := slow.Call(context.Background(), s.Client, s.Dest, 42, rpc.CallIdempotent(true)); err != nil || r != 42 || calls.Load() != 2 {
 			t.Errorf("idempotent: %d, %v after %d calls", r, err, calls.Load())
 		}
 	})

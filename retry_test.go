@@ -9,36 +9,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// quickly retries without much of a pause.
-func quickly(attempts int) rpc.CallOption {
-	return rpc.CallRetry(rpc.RetryPolicy{Attempts: attempts, Backoff: time.Millisecond})
-}
-
-// unsteady is a method that fails a number of times.
-type unsteady struct {
-	times atomic.Int32 // to fail
-	calls atomic.Int32
-	err   error
-}
-
-func (f *unsteady) call(context.Context, int) (int, error) {
-	if f.calls.Add(1) <= f.times.Load() {
-		return 0, f.err
-	}
-	return 42, nil
-}
-
-func (f *unsteady) method(t testing.TB, s *rpc.Server, opts ...rpc.MethodOption) *rpc.Method[int, int] {
-	return mustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", opts...), f.call)
-}
 
 func TestRetriesOfWhatHasReachedTheMethod(t *testing.T) {
 	t.Parallel()
@@ -54,29 +31,29 @@ func TestRetriesOfWhatHasReachedTheMethod(t *testing.T) {
 	}{
 		{"not asked for", nil, nil, rpc.CodeUnavailable, 1, 1},
 		{"not asked for, idempotent", []rpc.MethodOption{idempotent}, nil, rpc.CodeUnavailable, 1, 1},
-		{"not idempotent", []rpc.MethodOption{quickly(5)}, nil, rpc.CodeUnavailable, 1, 1},
-		{"succeeds", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnavailable, 4, 5},
-		{"gives up", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnavailable, many, 5},
-		{"aborted", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeAborted, 1, 2},
-		{"the method's deadline", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeDeadlineExceeded, 1, 2},
-		{"the method's quota", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeResourceExhausted, 1, 2},
-		{"its own error", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeUnknown, 1, 1},
-		{"internal", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeInternal, 1, 1},
-		{"canceled there", []rpc.MethodOption{quickly(5), idempotent}, nil, rpc.CodeCanceled, 1, 1},
+		{"not idempotent", []rpc.MethodOption{rig.Quickly(5)}, nil, rpc.CodeUnavailable, 1, 1},
+		{"succeeds", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnavailable, 4, 5},
+		{"gives up", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnavailable, many, 5},
+		{"aborted", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeAborted, 1, 2},
+		{"the method's deadline", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeDeadlineExceeded, 1, 2},
+		{"the method's quota", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeResourceExhausted, 1, 2},
+		{"its own error", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnknown, 1, 1},
+		{"internal", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeInternal, 1, 1},
+		{"canceled there", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeCanceled, 1, 1},
 		{"as many as by default", []rpc.MethodOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, rpc.CodeUnavailable, many, 3},
-		{"by the call", nil, []rpc.CallOption{quickly(5), idempotent}, rpc.CodeUnavailable, 4, 5},
-		{"turned off by the call", []rpc.MethodOption{quickly(5), idempotent}, []rpc.CallOption{quickly(1)}, rpc.CodeUnavailable, 1, 1},
-		{"not idempotent by the call", []rpc.MethodOption{quickly(5), idempotent}, []rpc.CallOption{once}, rpc.CodeUnavailable, 1, 1},
+		{"by the call", nil, []rpc.CallOption{rig.Quickly(5), idempotent}, rpc.CodeUnavailable, 4, 5},
+		{"turned off by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{rig.Quickly(1)}, rpc.CodeUnavailable, 1, 1},
+		{"not idempotent by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{once}, rpc.CodeUnavailable, 1, 1},
 	} {
-		for _, tr := range transports {
-			t.Run(tr.name+"/"+c.what, func(t *testing.T) {
+		for _, tr := range rig.Transports {
+			t.Run(tr.Name+"/"+c.what, func(t *testing.T) {
 				t.Parallel()
-				s := tr.setup(t, options{})
-				f := &unsteady{err: &rpc.Error{Code: c.code, Message: "not now"}}
-				f.times.Store(c.times)
-				r, err := f.method(t, s.server, c.opts...).Call(testContext(t), s.client, s.dest, 1, c.own...)
-				if succeeds := c.calls > c.times; succeeds != (err == nil) || succeeds != (r == 42) || f.calls.Load() != c.calls {
-					t.Errorf("%d, %v after %d calls, and %d were due", r, err, f.calls.Load(), c.calls)
+				s := tr.Setup(t, rig.Options{})
+				f := &rig.Unsteady{Err: &rpc.Error{Code: c.code, Message: "not now"}}
+				f.Times.Store(c.times)
+				r, err := f.Method(t, s.Server, c.opts...).Call(rig.Context(t), s.Client, s.Dest, 1, c.own...)
+				if succeeds := c.calls > c.times; succeeds != (err == nil) || succeeds != (r == 42) || f.Calls.Load() != c.calls {
+					t.Errorf("%d, %v after %d calls, and %d were due", r, err, f.Calls.Load(), c.calls)
 				}
 				if err != nil && (err.Error() != "not now" || rpc.CodeOf(err) != c.code) {
 					t.Errorf("not the last attempt's error: %v", err)
@@ -117,12 +94,12 @@ func (a *attempts) intercept(next rpc.Handler) rpc.Handler {
 
 func TestInterceptorsAndStatsSeeEachAttempt(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		a, told := new(attempts), &beginsAndEnds{}
-		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithClientInterceptors(a.intercept), rpc.WithClientStatsHandler(told)}})
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(2)
-		if r, err := f.method(t, s.server, quickly(5), rpc.CallIdempotent(true)).Call(testContext(t), s.client, s.dest, 1); err != nil || r != 42 {
+		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(a.intercept), rpc.WithClientStatsHandler(told)}})
+		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.Times.Store(2)
+		if r, err := f.Method(t, s.Server, rig.Quickly(5), rpc.CallIdempotent(true)).Call(rig.Context(t), s.Client, s.Dest, 1); err != nil || r != 42 {
 			t.Fatalf("%d, %v", r, err)
 		}
 		if !slices.Equal(a.seen, []int{0, 1, 2}) || len(a.infos) != 3 {
@@ -163,36 +140,36 @@ func (b *beginsAndEnds) lines() []string {
 // when it has.
 func TestRefusedCallsAreRetried(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		b, svc := newHost(t), newHolder()
-		serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		b, svc := rig.NewHost(t), rig.NewHolder()
+		rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
 		hold := rpc.NewMethod[struct{}, struct{}]("Svc", "Hold")
-		other := newHost(t)
-		connect(t, other, b)
-		first := inBackground(func() error {
-			_, err := hold.Call(testContext(t), newClient(t, other), b.ID(), struct{}{})
+		other := rig.NewHost(t)
+		rig.Connect(t, other, b)
+		first := rig.InBackground(func() error {
+			_, err := hold.Call(rig.Context(t), rig.WireClient(t, other), b.ID(), struct{}{})
 			return err
 		})
-		take(t, "the other's call begins", svc.started)
+		rig.Take(t, "the other's call begins", svc.Started)
 
-		a := newHost(t)
-		connect(t, a, b)
+		a := rig.NewHost(t)
+		rig.Connect(t, a, b)
 		refused := make(chan error, 100)
 		seen := &attempts{after: func(_ int, err error) error { refused <- err; return err }}
-		c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(quickly(1000)))
+		c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(1000)))
 		t.Cleanup(func() { _ = c.Close() })
-		product := inBackground(func() error {
-			_, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7})
+		product := rig.InBackground(func() error {
+			_, err := rig.MultiplyMethod.Call(rig.Context(t), c, b.ID(), &rig.Args{A: 6, B: 7})
 			return err
 		})
 		for range 2 {
-			checkErr(t, take(t, "it is refused", refused), rpc.ServerErr, rpc.CodeResourceExhausted, "Limits.Calls")
+			rig.CheckErr(t, rig.Take(t, "it is refused", refused), rpc.ServerErr, rpc.CodeResourceExhausted, "Limits.Calls")
 		}
-		svc.release <- struct{}{}
-		if err := take(t, "the call ends", product); err != nil {
+		svc.Release <- struct{}{}
+		if err := rig.Take(t, "the call ends", product); err != nil {
 			t.Error(err)
 		}
-		if err := take(t, "the other's call ends", first); err != nil {
+		if err := rig.Take(t, "the other's call ends", first); err != nil {
 			t.Error(err)
 		}
 	})
@@ -200,26 +177,26 @@ func TestRefusedCallsAreRetried(t *testing.T) {
 
 func TestCallsOfAPeerThatIsThereAtLastAreRetried(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		for _, streaming := range []bool{false, true} {
-			a, b := newHost(t), newHost(t)
-			serve(t, b, Arith{})
+			a, b := rig.NewHost(t), rig.NewHost(t)
+			rig.Serve(t, b, rig.Arith{})
 			seen := &attempts{before: func(attempt int) {
 				if attempt == 2 {
-					know(a, b)
+					rig.Know(a, b)
 				}
 			}}
-			c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(quickly(5)))
+			c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(5)))
 			t.Cleanup(func() { _ = c.Close() })
 			if streaming {
-				args, replies := make(chan Args), make(chan Quotient)
-				sendAll(testContext(t), args, Args{7, 2}, Args{9, 3})
-				got := collect(replies)
-				err := c.Stream(testContext(t), b.ID(), "Svc", "Divides", args, replies)
-				if all := got(); err != nil || !slices.Equal(all, []Quotient{{3, 1}, {3, 0}}) {
+				args, replies := make(chan rig.Args), make(chan rig.Quotient)
+				rig.SendAll(rig.Context(t), args, rig.Args{A: 7, B: 2}, rig.Args{A: 9, B: 3})
+				got := rig.Collect(replies)
+				err := c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
+				if all := got(); err != nil || !slices.Equal(all, []rig.Quotient{{Quo: 3, Rem: 1}, {Quo: 3, Rem: 0}}) {
 					t.Errorf("%v, %v", all, err)
 				}
-			} else if product, err := multiply.Call(testContext(t), c, b.ID(), &Args{6, 7}); err != nil || product != 42 {
+			} else if product, err := rig.MultiplyMethod.Call(rig.Context(t), c, b.ID(), &rig.Args{A: 6, B: 7}); err != nil || product != 42 {
 				t.Errorf("%v, %v", product, err)
 			}
 			if !slices.Equal(seen.seen, []int{0, 1, 2}) {
@@ -232,24 +209,24 @@ func TestCallsOfAPeerThatIsThereAtLastAreRetried(t *testing.T) {
 // A stream that has begun may have taken arguments, and is not made again.
 func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 	t.Parallel()
-	failStream := rpc.NewDuplex[int, int]("Svc", "Fails", quickly(5), rpc.CallIdempotent(true))
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	failStream := rpc.NewDuplex[int, int]("Svc", "Fails", rig.Quickly(5), rpc.CallIdempotent(true))
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var calls atomic.Int32
-		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(5), rpc.CallIdempotent(true))}})
-		err := failStream.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
+		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rig.Quickly(5), rpc.CallIdempotent(true))}})
+		err := failStream.Handle(s.Server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
 			calls.Add(1)
 			return &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = stream(testContext(t), t, s, "Fails", make(chan int), 0)
+		_, err = rig.Stream(rig.Context(t), t, s, "Fails", make(chan int), 0)
 		if rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 1 {
 			t.Errorf("%v after %d calls", err, calls.Load())
 		}
-		call := failStream.Open(testContext(t), s.client, s.dest)
+		call := failStream.Open(rig.Context(t), s.Client, s.Dest)
 		defer call.Close()
-		if _, err := call.Receive(testContext(t)); rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 2 {
+		if _, err := call.Receive(rig.Context(t)); rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 2 {
 			t.Errorf("typed: %v after %d calls", err, calls.Load())
 		}
 	})
@@ -257,10 +234,10 @@ func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 
 func TestNothingOfAFailedAttemptIsInTheReply(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var calls atomic.Int32
-		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(5), rpc.CallIdempotent(true))}})
-		note := mustHandle(t, s.server, rpc.NewMethod[int, map[string]int]("Svc", "Note"), func(context.Context, int) (map[string]int, error) {
+		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rig.Quickly(5), rpc.CallIdempotent(true))}})
+		note := rig.MustHandle(t, s.Server, rpc.NewMethod[int, map[string]int]("Svc", "Note"), func(context.Context, int) (map[string]int, error) {
 			n := calls.Add(1)
 			if n%2 == 1 {
 				return map[string]int{"failed": int(n)}, &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
@@ -268,12 +245,12 @@ func TestNothingOfAFailedAttemptIsInTheReply(t *testing.T) {
 			return map[string]int{"succeeded": int(n)}, nil
 		})
 		want := map[string]int{"succeeded": 2}
-		if r, err := note.Call(testContext(t), s.client, s.dest, 1); err != nil || !maps.Equal(r, want) {
+		if r, err := note.Call(rig.Context(t), s.Client, s.Dest, 1); err != nil || !maps.Equal(r, want) {
 			t.Errorf("typed: %v, %v", r, err)
 		}
 		calls.Store(0)
 		var r map[string]int
-		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Note", 1, &r); err != nil || !maps.Equal(r, want) {
+		if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Note", 1, &r); err != nil || !maps.Equal(r, want) {
 			t.Errorf("by name: %v, %v", r, err)
 		}
 	})
@@ -282,33 +259,33 @@ func TestNothingOfAFailedAttemptIsInTheReply(t *testing.T) {
 // That the last attempt was not sent is no news of those before it.
 func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		b, svc := newHost(t), newHolder()
-		other := newHost(t)
-		connect(t, other, b)
-		s := serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(1)
-		try := f.method(t, s, rpc.CallIdempotent(true), quickly(2))
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		b, svc := rig.NewHost(t), rig.NewHolder()
+		other := rig.NewHost(t)
+		rig.Connect(t, other, b)
+		s := rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
+		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.Times.Store(1)
+		try := f.Method(t, s, rpc.CallIdempotent(true), rig.Quickly(2))
 
 		// Between the two attempts another call takes the only slot.
 		var occupied <-chan error
 		seen := &attempts{before: func(attempt int) {
 			if attempt == 1 {
-				occupied = inBackground(func() error { return newClient(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
-				take(t, "the method begins", svc.started)
+				occupied = rig.InBackground(func() error { return rig.WireClient(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
+				rig.Take(t, "the method begins", svc.Started)
 			}
 		}}
-		a := newHost(t)
-		connect(t, a, b)
-		c := tr.newClient(a, nil, rpc.WithClientInterceptors(seen.intercept))
+		a := rig.NewHost(t)
+		rig.Connect(t, a, b)
+		c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept))
 		t.Cleanup(func() { _ = c.Close() })
-		_, err := try.Call(testContext(t), c, b.ID(), 1)
-		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != rpc.CodeResourceExhausted || e.Unsent() || f.calls.Load() != 1 {
-			t.Errorf("%v is unsent, after %d calls", err, f.calls.Load())
+		_, err := try.Call(rig.Context(t), c, b.ID(), 1)
+		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != rpc.CodeResourceExhausted || e.Unsent() || f.Calls.Load() != 1 {
+			t.Errorf("%v is unsent, after %d calls", err, f.Calls.Load())
 		}
-		svc.release <- struct{}{}
-		if err := take(t, "the other call ends", occupied); err != nil {
+		svc.Release <- struct{}{}
+		if err := rig.Take(t, "the other call ends", occupied); err != nil {
 			t.Error(err)
 		}
 	})
@@ -316,15 +293,15 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 
 func TestRetriesOfOneDestinationOfManyLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		s := with(Arith{}, options{client: []rpc.ClientOption{rpc.WithCallOptions(quickly(3), rpc.CallIdempotent(true))}})
-		f := &unsteady{err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
-		f.times.Store(1)
-		f.method(t, s.server)
-		values, replies := replyPointers[int](2)
-		errs := s.client.MultiCall(backgrounds(2), []peer.ID{s.dest, s.dest}, "Svc", "Try", 1, replies)
-		if err := errors.Join(errs...); err != nil || *values[0] != 42 || *values[1] != 42 || f.calls.Load() != 3 {
-			t.Errorf("%v, %v after %d calls", fmt.Sprint(*values[0], *values[1]), err, f.calls.Load())
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rig.Quickly(3), rpc.CallIdempotent(true))}})
+		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f.Times.Store(1)
+		f.Method(t, s.Server)
+		values, replies := rig.ReplyPointers[int](2)
+		errs := s.Client.MultiCall(rig.Backgrounds(2), []peer.ID{s.Dest, s.Dest}, "Svc", "Try", 1, replies)
+		if err := errors.Join(errs...); err != nil || *values[0] != 42 || *values[1] != 42 || f.Calls.Load() != 3 {
+			t.Errorf("%v, %v after %d calls", fmt.Sprint(*values[0], *values[1]), err, f.Calls.Load())
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 var (
@@ -36,24 +37,24 @@ var sentinelErrs = map[string]error{
 func returnsSentinel(_ context.Context, what string) (int, error) { return 7, sentinelErrs[what] }
 
 // sentinelCalls makes a call of each kind; all fail in the same way.
-func sentinelCalls(t *testing.T, s setup, declared ...rpc.MethodOption) map[string]func(what string) error {
+func sentinelCalls(t *testing.T, s rig.Setup, declared ...rpc.MethodOption) map[string]func(what string) error {
 	t.Helper()
-	ctx := testContext(t)
+	ctx := rig.Context(t)
 	unary := rpc.NewMethod[string, int]("Typed", "Unary", declared...)
 	server := rpc.NewServerStream[string, int]("Typed", "Server", declared...)
 	client := rpc.NewClientStream[string, int]("Typed", "Client", declared...)
 	duplex := rpc.NewDuplex[string, int]("Typed", "Duplex", declared...)
 	if err := errors.Join(
-		unary.Handle(s.server, returnsSentinel),
-		server.Handle(s.server, func(ctx context.Context, what string, _ *rpc.Sender[int]) error { return sentinelErrs[what] }),
-		client.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[string]) (int, error) {
+		unary.Handle(s.Server, returnsSentinel),
+		server.Handle(s.Server, func(ctx context.Context, what string, _ *rpc.Sender[int]) error { return sentinelErrs[what] }),
+		client.Handle(s.Server, func(ctx context.Context, in *rpc.Receiver[string]) (int, error) {
 			what, err := in.Receive(ctx)
 			if err != nil {
 				return 0, err
 			}
 			return returnsSentinel(ctx, what)
 		}),
-		duplex.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[string], _ *rpc.Sender[int]) error {
+		duplex.Handle(s.Server, func(ctx context.Context, in *rpc.Receiver[string], _ *rpc.Sender[int]) error {
 			what, err := in.Receive(ctx)
 			if err != nil {
 				return err
@@ -65,23 +66,23 @@ func sentinelCalls(t *testing.T, s setup, declared ...rpc.MethodOption) map[stri
 	}
 	return map[string]func(string) error{
 		"Method": func(what string) error {
-			_, err := unary.Call(ctx, s.client, s.dest, what)
+			_, err := unary.Call(ctx, s.Client, s.Dest, what)
 			return err
 		},
 		"ServerStream": func(what string) (err error) {
-			for _, err = range server.Call(ctx, s.client, s.dest, what) {
+			for _, err = range server.Call(ctx, s.Client, s.Dest, what) {
 			}
 			return err
 		},
 		"ClientStream": func(what string) error {
-			call := client.Open(ctx, s.client, s.dest)
+			call := client.Open(ctx, s.Client, s.Dest)
 			defer call.Close()
 			_ = call.Send(ctx, what)
 			_, err := call.Finish(ctx)
 			return err
 		},
 		"Duplex": func(what string) error {
-			call := duplex.Open(ctx, s.client, s.dest)
+			call := duplex.Open(ctx, s.Client, s.Dest)
 			defer call.Close()
 			_ = call.Send(ctx, what)
 			for _, err := range call.All(ctx) {
@@ -89,28 +90,28 @@ func sentinelCalls(t *testing.T, s setup, declared ...rpc.MethodOption) map[stri
 			}
 			return nil
 		},
-		"by name":            func(what string) error { return s.client.CallContext(ctx, s.dest, "Svc", "Unary", what, new(int)) },
-		"by name, streaming": func(what string) error { return streamOnce[int](t, s, "Streaming", what) },
+		"by name":            func(what string) error { return s.Client.CallContext(ctx, s.Dest, "Svc", "Unary", what, new(int)) },
+		"by name, streaming": func(what string) error { return rig.StreamOnce[int](t, s, "Streaming", what) },
 	}
 }
 
 // receiverErrs returns the errors by a receiver's methods.
-var receiverErrs = func() failing {
-	f := failing{make(map[string]func(context.Context) error)}
+var receiverErrs = func() rig.Failing {
+	f := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	for what, err := range sentinelErrs {
-		f.errs[what] = alwaysErr(err)
+		f.Errs[what] = rig.AlwaysErr(err)
 	}
 	return f
 }()
 
 func TestDeclaredErrorsAreFoundByTheCaller(t *testing.T) {
 	t.Parallel()
-	o := options{
-		server: []rpc.ServerOption{rpc.WithServerErrors(map[string]error{"no-pin": errNoPin}), rpc.WithServerErrors(map[string]error{"locked": errLocked})},
-		client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))},
+	o := rig.Options{
+		Server: []rpc.ServerOption{rpc.WithServerErrors(map[string]error{"no-pin": errNoPin}), rpc.WithServerErrors(map[string]error{"locked": errLocked})},
+		Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))},
 	}
-	overAll(t, receiverErrs, o, func(t *testing.T, s setup) {
-		local := s.dest == s.sender
+	rig.OverAll(t, receiverErrs, o, func(t *testing.T, s rig.Setup) {
+		local := s.Dest == s.Sender
 		// The typed ones are declared by their values, the others by the options
 		// of server and client.
 		for kind, call := range sentinelCalls(t, s, rpc.CallErrors(pinErrors)) {
@@ -151,18 +152,18 @@ func ownDetails(e *rpc.Error) map[string]string {
 
 func TestErrorsThatOneSideDeclaresAreNotFound(t *testing.T) {
 	t.Parallel()
-	atServer := options{server: []rpc.ServerOption{rpc.WithServerErrors(pinErrors)}}
-	atClient := options{client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))}}
-	for side, o := range map[string]options{"server": atServer, "client": atClient} {
+	atServer := rig.Options{Server: []rpc.ServerOption{rpc.WithServerErrors(pinErrors)}}
+	atClient := rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))}}
+	for side, o := range map[string]rig.Options{"server": atServer, "client": atClient} {
 		t.Run(side, func(t *testing.T) {
 			t.Parallel()
-			overAll(t, receiverErrs, o, func(t *testing.T, s setup) {
+			rig.OverAll(t, receiverErrs, o, func(t *testing.T, s rig.Setup) {
 				for kind, call := range sentinelCalls(t, s) {
 					err := call("wrapped")
 					if err == nil || err.Error() != sentinelErrs["wrapped"].Error() {
 						t.Errorf("%s: got %v", kind, err)
 					}
-					if local := s.dest == s.sender; errors.Is(err, errNoPin) != local {
+					if local := s.Dest == s.Sender; errors.Is(err, errNoPin) != local {
 						t.Errorf("%s: errors.Is is %v", kind, !local)
 					}
 				}
@@ -176,12 +177,12 @@ func TestErrorsThatOneSideDeclaresAreNotFound(t *testing.T) {
 func TestNamesOfErrorsAreWhatTravels(t *testing.T) {
 	t.Parallel()
 	errTheirs, errSame := errors.New("the client's own"), errors.New("the same")
-	o := options{
-		server: []rpc.ServerOption{rpc.WithServerErrors(map[string]error{"no-pin": errNoPin, "gone": errNoPin, "unused": errLocked})},
-		client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(map[string]error{"no-pin": errTheirs, "gone": errSame, "unused": errLocked}))},
+	o := rig.Options{
+		Server: []rpc.ServerOption{rpc.WithServerErrors(map[string]error{"no-pin": errNoPin, "gone": errNoPin, "unused": errLocked})},
+		Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(map[string]error{"no-pin": errTheirs, "gone": errSame, "unused": errLocked}))},
 	}
-	overAll(t, receiverErrs, o, func(t *testing.T, s setup) {
-		if s.dest == s.sender {
+	rig.OverAll(t, receiverErrs, o, func(t *testing.T, s rig.Setup) {
+		if s.Dest == s.Sender {
 			return // the error itself
 		}
 		calls := sentinelCalls(t, s)
@@ -206,33 +207,33 @@ func (m middle) Streaming(_ context.Context, in <-chan string, _ chan<- int) err
 // A server that has not declared an error does not pass its name on.
 func TestNamesOfErrorsAreNotPassedOn(t *testing.T) {
 	t.Parallel()
-	near := transports[1].setup(t, options{
-		server: []rpc.ServerOption{rpc.WithServerErrors(pinErrors)},
-		client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))},
+	near := rig.Transports[1].Setup(t, rig.Options{
+		Server: []rpc.ServerOption{rpc.WithServerErrors(pinErrors)},
+		Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))},
 	})
-	if err := near.server.RegisterName("Svc", receiverErrs); err != nil {
+	if err := near.Server.RegisterName("Svc", receiverErrs); err != nil {
 		t.Fatal(err)
 	}
-	undeclared := newClient(t, near.host)
+	undeclared := rig.WireClient(t, near.Host)
 	for name, c := range map[string]struct {
 		client *rpc.Client
 		server []rpc.ServerOption
 		found  bool
 	}{
-		"recognized and declared": {near.client, []rpc.ServerOption{rpc.WithServerErrors(pinErrors)}, true},
-		"recognized only":         {near.client, nil, false},
+		"recognized and declared": {near.Client, []rpc.ServerOption{rpc.WithServerErrors(pinErrors)}, true},
+		"recognized only":         {near.Client, nil, false},
 		"declared only":           {undeclared, []rpc.ServerOption{rpc.WithServerErrors(pinErrors)}, false},
 		"neither":                 {undeclared, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := middle{func(what string) error {
-				return c.client.Call(near.dest, "Svc", "Unary", what, new(int))
+				return c.client.Call(near.Dest, "Svc", "Unary", what, new(int))
 			}}
-			o := options{server: c.server, client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))}}
-			overAll(t, m, o, func(t *testing.T, s setup) {
-				failBoth(t, s, "itself", func(t *testing.T, err error) {
-					found := c.found || s.dest == s.sender && c.client == near.client
+			o := rig.Options{Server: c.server, Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))}}
+			rig.OverAll(t, m, o, func(t *testing.T, s rig.Setup) {
+				rig.FailBoth(t, s, "itself", func(t *testing.T, err error) {
+					found := c.found || s.Dest == s.Sender && c.client == near.Client
 					if err == nil || err.Error() != errNoPin.Error() || errors.Is(err, errNoPin) != found {
 						t.Errorf("got %v, found: %v", err, errors.Is(err, errNoPin))
 					}
@@ -245,10 +246,10 @@ func TestNamesOfErrorsAreNotPassedOn(t *testing.T) {
 // A v0.6 peer sees what it always has.
 func TestV06SeesDeclaredErrorsAsBefore(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, receiverErrs, rpc.WithServerErrors(pinErrors))
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, receiverErrs, rpc.WithServerErrors(pinErrors))
 	for _, method := range []string{"Unary", "Streaming"} {
-		if r := callAsV06(t, a, b.ID(), method, method == "Streaming", "wrapped"); r.Error != "unpin x: no such pin" || r.ErrType != rpc.NonRPCErr {
+		if r := rig.CallAsV06(t, a, b.ID(), method, method == "Streaming", "wrapped"); r.Error != "unpin x: no such pin" || r.ErrType != rpc.NonRPCErr {
 			t.Errorf("v0.6 sees %+v", r)
 		}
 	}

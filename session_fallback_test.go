@@ -19,56 +19,25 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// sessionsAt returns how many sessions there are at h.
-func sessionsAt(h host.Host) (n int) {
-	_ = h.Network().ResourceManager().ViewProtocol(sessions, func(s network.ProtocolScope) error {
-		stat := s.Stat()
-		n = stat.NumStreamsInbound + stat.NumStreamsOutbound
-		return nil
-	})
-	return n
-}
-
-// multipliesAlways has many callers at once, each of whom makes a few calls, and
-// none of them fails.
-func multipliesAlways(t *testing.T, c *rpc.Client, b host.Host) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context()) // without a deadline, which v06 does not expect
-	defer cancel()
-	late := time.AfterFunc(time.Minute, cancel)
-	defer late.Stop()
-	var wg sync.WaitGroup
-	for i := range 20 {
-		wg.Go(func() {
-			for j := range 5 {
-				var n int
-				if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{i, j}, &n); err != nil || n != i*j {
-					t.Errorf("%d * %d is %d, %v", i, j, n, err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-}
 
 func TestCallsShareASession(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, Arith{})
-	c, other := newClientOf(t, a), newClientOf(t, a)
-	multipliesAlways(t, c, b)
-	if n := sessionsAt(b); n != 1 || streams(b) != 1 {
-		t.Errorf("%d sessions in %d streams", n, streams(b))
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, rig.Arith{})
+	c, other := rig.Client(t, a), rig.Client(t, a)
+	rig.MultipliesAlways(t, c, b)
+	if n := rig.SessionsAt(b); n != 1 || rig.Streams(b) != 1 {
+		t.Errorf("%d sessions in %d streams", n, rig.Streams(b))
 	}
-	multipliesAlways(t, other, b)
-	if n := sessionsAt(b); n != 2 {
+	rig.MultipliesAlways(t, other, b)
+	if n := rig.SessionsAt(b); n != 2 {
 		t.Errorf("%d sessions of two clients", n)
 	}
 	_ = c.Close()
 	_ = other.Close()
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 // Where either side has no sessions every call has a stream, and works.
@@ -79,14 +48,14 @@ func TestSessionsCanBeTurnedOff(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			serve(t, b, Arith{}, rpc.WithServerSessions(on.server))
-			c := newClientOf(t, a, rpc.WithClientSessions(on.client))
-			multipliesAlways(t, c, b)
-			if n := sessionsAt(b); n != 0 {
+			a, b := rig.NewHosts(t)
+			rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(on.server))
+			c := rig.Client(t, a, rpc.WithClientSessions(on.client))
+			rig.MultipliesAlways(t, c, b)
+			if n := rig.SessionsAt(b); n != 0 {
 				t.Errorf("%d sessions", n)
 			}
-			released(t, a, b) // though the client is open
+			rig.Released(t, a, b) // though the client is open
 		})
 	}
 }
@@ -94,10 +63,10 @@ func TestSessionsCanBeTurnedOff(t *testing.T) {
 // v06 makes b a v0.6 server of Multiply, by hand.
 func v06(b host.Host) *atomic.Int32 {
 	requests := new(atomic.Int32)
-	b.SetStreamHandler(testProtocol, func(st network.Stream) {
+	b.SetStreamHandler(rig.Protocol, func(st network.Stream) {
 		defer st.Close()
 		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
-		req := make([]byte, len(header("Svc", "Multiply"))+7)
+		req := make([]byte, len(rig.Header("Svc", "Multiply"))+7)
 		if _, err := io.ReadFull(st, req); err == nil {
 			requests.Add(1)
 			_, _ = st.Write([]byte{0x80, req[len(req)-4] * req[len(req)-1]})
@@ -113,26 +82,26 @@ func TestRestartedPeerWithoutSessions(t *testing.T) {
 	for _, what := range []string{"sessions turned off", "v0.6"} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			a, b := newHosts(t)
-			serve(t, b, Arith{})
-			c := newClientOf(t, a)
-			multipliesAlways(t, c, b)
-			b = restart(t, a, b)
+			a, b := rig.NewHosts(t)
+			rig.Serve(t, b, rig.Arith{})
+			c := rig.Client(t, a)
+			rig.MultipliesAlways(t, c, b)
+			b = rig.Restart(t, a, b)
 			if what == "v0.6" {
 				v06(b)
 			} else {
-				serve(t, b, Arith{}, rpc.WithServerSessions(false))
+				rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(false))
 			}
-			multipliesAlways(t, c, b)
-			if n := sessionsAt(b); n != 0 {
+			rig.MultipliesAlways(t, c, b)
+			if n := rig.SessionsAt(b); n != 0 {
 				t.Errorf("%d sessions", n)
 			}
-			b = restart(t, a, b)
-			serve(t, b, Arith{})
-			multipliesAlways(t, c, b)
-			eventually(t, "there is a session again", func() bool {
-				multiplies(t, c, b.ID())
-				return sessionsAt(b) == 1
+			b = rig.Restart(t, a, b)
+			rig.Serve(t, b, rig.Arith{})
+			rig.MultipliesAlways(t, c, b)
+			rig.Eventually(t, "there is a session again", func() bool {
+				rig.Multiplies(t, c, b.ID())
+				return rig.SessionsAt(b) == 1
 			})
 		})
 	}
@@ -142,30 +111,30 @@ func TestRestartedPeerWithoutSessions(t *testing.T) {
 // turned down while they are on the way, and made otherwise.
 func TestPeerThatIsWronglyTakenForOneWithSessions(t *testing.T) {
 	t.Parallel()
-	for mux, addr := range muxers {
+	for mux, addr := range rig.Muxers {
 		for _, what := range []string{"this library", "v0.6"} {
 			t.Run(mux+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostsOn(t, addr)
-				known := sessions
+				a, b := rig.NewHostsOn(t, addr)
+				known := rig.Sessions
 				if what == "v0.6" {
 					v06(b)
 				} else {
-					serve(t, b, Arith{}, rpc.WithServerSessions(false))
+					rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(false))
 				}
-				eventually(t, "the peers know each other's protocols", func() bool {
-					known, err := a.Peerstore().SupportsProtocols(b.ID(), testProtocol)
+				rig.Eventually(t, "the peers know each other's protocols", func() bool {
+					known, err := a.Peerstore().SupportsProtocols(b.ID(), rig.Protocol)
 					return err == nil && len(known) == 1
 				})
-				c := newClientOf(t, a)
+				c := rig.Client(t, a)
 				for range 5 {
 					if err := a.Peerstore().AddProtocols(b.ID(), known); err != nil {
 						t.Fatal(err)
 					}
-					multipliesAlways(t, c, b)
+					rig.MultipliesAlways(t, c, b)
 				}
 				_ = c.Close()
-				released(t, a, b)
+				rig.Released(t, a, b)
 			})
 		}
 	}
@@ -175,50 +144,50 @@ func TestPeerThatIsWronglyTakenForOneWithSessions(t *testing.T) {
 // no sessions: what fails is what may have been served, and nothing later.
 func TestServerThatIsReplacedByOneWithoutSessions(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := serve(t, b, Arith{})
-	c := newClientOf(t, a)
-	multipliesAlways(t, c, b)
-	if err := s.Shutdown(testContext(t)); err != nil {
+	a, b := rig.NewHosts(t)
+	s := rig.Serve(t, b, rig.Arith{})
+	c := rig.Client(t, a)
+	rig.MultipliesAlways(t, c, b)
+	if err := s.Shutdown(rig.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, b, Arith{}, rpc.WithServerSessions(false))
-	multipliesAlways(t, c, b)
+	rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(false))
+	rig.MultipliesAlways(t, c, b)
 }
 
 // A session goes on over a relay only until there is a direct connection.
 func TestSessionMovesFromARelayToADirectConnection(t *testing.T) {
 	t.Parallel()
-	a, b := relayed(t)
-	serve(t, b, Arith{})
-	c := newClientOf(t, a)
-	allowed := network.WithAllowLimitedConn(testContext(t), "test")
+	a, b := rig.Relayed(t)
+	rig.Serve(t, b, rig.Arith{})
+	c := rig.Client(t, a)
+	allowed := network.WithAllowLimitedConn(rig.Context(t), "test")
 	call := func(ctx context.Context) {
 		t.Helper()
 		var n int
-		if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+		if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Fatalf("got %d, %v", n, err)
 		}
 	}
 	call(allowed)
-	if n := sessionsAt(b); n != 1 {
+	if n := rig.SessionsAt(b); n != 1 {
 		t.Fatalf("%d sessions over the relay", n)
 	}
 	// A caller that has not allowed it does not get it, though it is there.
-	short, cancel := context.WithTimeout(testContext(t), lonely)
+	short, cancel := context.WithTimeout(rig.Context(t), rig.Lonely)
 	defer cancel()
-	if err := c.CallContext(short, b.ID(), "Svc", "Multiply", Args{2, 3}, new(int)); err == nil {
+	if err := c.CallContext(short, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); err == nil {
 		t.Error("a call over a relay that was not allowed")
 	}
 	direct(t, a, b)
 	for range 3 {
-		call(testContext(t))
+		call(rig.Context(t))
 	}
-	eventually(t, "one session, on the direct connection", func() bool {
+	rig.Eventually(t, "one session, on the direct connection", func() bool {
 		var limited, unlimited int
 		for _, conn := range a.Network().ConnsToPeer(b.ID()) {
 			for _, st := range conn.GetStreams() {
-				if st.Protocol() != sessions {
+				if st.Protocol() != rig.Sessions {
 					continue
 				}
 				if conn.Stat().Limited {
@@ -238,7 +207,7 @@ func direct(t *testing.T, a, b host.Host) {
 	if err := b.Network().Listen(multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")); err != nil {
 		t.Fatal(err)
 	}
-	ctx := network.WithForceDirectDial(testContext(t), "test")
+	ctx := network.WithForceDirectDial(rig.Context(t), "test")
 	if err := a.Connect(ctx, peer.AddrInfo{ID: b.ID(), Addrs: b.Network().ListenAddresses()}); err != nil {
 		t.Fatal(err)
 	}
@@ -280,19 +249,19 @@ func twiceConnected(t *testing.T) (a, b host.Host) {
 	var begun, dialled sync.WaitGroup
 	begun.Add(2)
 	// Of one transport they could meet halfway, and be one.
-	a = newHostOn(t, muxers["tcp"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
-	b = newHostOn(t, muxers["quic"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
-	know(a, b)
-	know(b, a)
+	a = rig.NewHostOn(t, rig.Muxers["tcp"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
+	b = rig.NewHostOn(t, rig.Muxers["quic"], libp2p.ConnectionGater(&dialsTogether{begun: &begun}))
+	rig.Know(a, b)
+	rig.Know(b, a)
 	for _, d := range [][2]host.Host{{a, b}, {b, a}} {
 		dialled.Go(func() {
-			if _, err := d[0].Network().DialPeer(testContext(t), d[1].ID()); err != nil {
+			if _, err := d[0].Network().DialPeer(rig.Context(t), d[1].ID()); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	dialled.Wait()
-	eventually(t, "two connections", func() bool {
+	rig.Eventually(t, "two connections", func() bool {
 		return len(a.Network().ConnsToPeer(b.ID())) > 1 && len(b.Network().ConnsToPeer(a.ID())) > 1
 	})
 	return a, b
@@ -303,13 +272,13 @@ func twiceConnected(t *testing.T) (a, b host.Host) {
 func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 	t.Parallel()
 	a, b := twiceConnected(t)
-	serve(t, b, Arith{})
-	c := newClientOf(t, a)
-	multipliesAlways(t, c, b)
+	rig.Serve(t, b, rig.Arith{})
+	c := rig.Client(t, a)
+	rig.MultipliesAlways(t, c, b)
 	var on network.Conn
 	for _, conn := range a.Network().ConnsToPeer(b.ID()) {
 		for _, st := range conn.GetStreams() {
-			if st.Protocol() == sessions {
+			if st.Protocol() == rig.Sessions {
 				on = conn
 			}
 		}
@@ -318,12 +287,12 @@ func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 		t.Fatal("no session")
 	}
 	_ = on.Close()
-	eventually(t, "the session is gone", func() bool { return sessionsAt(a) == 0 })
+	rig.Eventually(t, "the session is gone", func() bool { return rig.SessionsAt(a) == 0 })
 	if len(a.Network().ConnsToPeer(b.ID())) == 0 {
 		t.Fatal("no connection is left")
 	}
-	multipliesAlways(t, c, b)
-	if n := sessionsAt(a); n != 1 {
+	rig.MultipliesAlways(t, c, b)
+	if n := rig.SessionsAt(a); n != 1 {
 		t.Errorf("%d sessions", n)
 	}
 }
@@ -346,33 +315,33 @@ func (h refusingHost) NewStream(context.Context, peer.ID, ...protocol.ID) (netwo
 func TestCallersThatWaitedForASessionInVain(t *testing.T) {
 	t.Parallel()
 	const calls = 20
-	h := refusingHost{newHost(t), make(chan struct{}, calls), make(chan struct{}, calls)}
-	c := newClientOf(t, h)
+	h := refusingHost{rig.NewHost(t), make(chan struct{}, calls), make(chan struct{}, calls)}
+	c := rig.Client(t, h)
 	dest := coretest.RandPeerIDFatal(t)
 	results := make(chan error, calls)
 	waiting := new(atomic.Int64)
 	for range calls {
 		go func() {
 			waiting.Add(1)
-			results <- c.Call(dest, "Svc", "Multiply", Args{2, 3}, new(int))
+			results <- c.Call(dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		}()
 	}
 	const tries = 2
 	for range tries {
-		take(t, "one asks for a session", h.asked)
-		restsBelow(t, "all callers wait", waiting, calls+1)
+		rig.Take(t, "one asks for a session", h.asked)
+		rig.RestsBelow(t, "all callers wait", waiting, calls+1)
 		h.refuse <- struct{}{}
 	}
 	for range calls - tries {
-		take(t, "each of the others asks for a stream", h.asked)
+		rig.Take(t, "each of the others asks for a stream", h.asked)
 	}
 	for range calls - tries {
 		h.refuse <- struct{}{}
 	}
 	for range calls {
-		err := take(t, "the calls fail", results)
-		checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", dest.String(), "no stream")
-		if !unsent(err) {
+		err := rig.Take(t, "the calls fail", results)
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", dest.String(), "no stream")
+		if !rig.Unsent(err) {
 			t.Errorf("it may have been sent: %v", err)
 		}
 	}

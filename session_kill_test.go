@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 var killTime = flag.Duration("kills", 3*time.Second, "how long TestKillsLoseAndDoubleNoCall runs, for each way to kill")
@@ -48,7 +49,7 @@ func TestKillsLoseAndDoubleNoCall(t *testing.T) {
 	if testing.Short() {
 		d = min(d, time.Second)
 	}
-	for name, addr := range muxers {
+	for name, addr := range rig.Muxers {
 		for how, kill := range map[string]func(*killed){
 			"connection": (*killed).killConnection, "server": (*killed).killServer, "shutdown": (*killed).shutdown, "host": (*killed).killHost,
 		} {
@@ -73,16 +74,16 @@ type killed struct {
 }
 
 func newKilled(t *testing.T, addr string) *killed {
-	k := &killed{t: t, a: newHostOn(t, addr), b: newHostOn(t, addr)}
+	k := &killed{t: t, a: rig.NewHostOn(t, addr), b: rig.NewHostOn(t, addr)}
 	k.addr = k.b.Addrs()[0].String()
-	know(k.a, k.b)
+	rig.Know(k.a, k.b)
 	k.serve()
-	k.client = rpc.NewClient(k.a, testProtocol)
+	k.client = rpc.NewClient(k.a, rig.Protocol)
 	return k
 }
 
 func (k *killed) serve() {
-	k.server = rpc.NewServer(k.b, testProtocol, quiet)
+	k.server = rpc.NewServer(k.b, rig.Protocol, rig.Quiet)
 	if err := k.server.RegisterName("Svc", &k.tally); err != nil {
 		k.t.Error(err)
 	}
@@ -138,7 +139,7 @@ func (k *killed) run(d time.Duration, kill func(*killed)) {
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
-			for n := 0; n%8 != 0 || !isClosed(over); n++ {
+			for n := 0; n%8 != 0 || !rig.IsClosed(over); n++ {
 				id, reply := numbers.Add(1), int64(0)
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 				err := k.client.CallContext(ctx, dest, "Svc", "Run", id, &reply)
@@ -193,13 +194,13 @@ func (k *killed) run(d time.Duration, kill func(*killed)) {
 // stream takes for a moment what is written to it then.
 func TestCallsAfterTheConnectionWasClosedHereAreMadeOnAnother(t *testing.T) {
 	t.Parallel()
-	a, b := newHostOn(t, muxers["quic"]), newHostOn(t, muxers["quic"])
-	connect(t, a, b)
-	serve(t, b, Arith{})
-	c := newClientOf(t, a)
+	a, b := rig.NewHostOn(t, rig.Muxers["quic"]), rig.NewHostOn(t, rig.Muxers["quic"])
+	rig.Connect(t, a, b)
+	rig.Serve(t, b, rig.Arith{})
+	c := rig.Client(t, a)
 	for i := range 200 {
 		var n int
-		if err := c.Call(b.ID(), "Svc", "Multiply", Args{2, 3}, &n); err != nil || n != 6 {
+		if err := c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Fatalf("after %d connections: %d, %v", i, n, err)
 		}
 		if err := a.Network().ClosePeer(b.ID()); err != nil {

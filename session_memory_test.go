@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 type Echo struct{}
@@ -25,9 +26,9 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ calls, size int }{{128, 256 << 10}, {48, 1 << 20}, {6, 8 << 20}} {
 		t.Run(fmt.Sprintf("%d x %d KiB", c.calls, c.size>>10), func(t *testing.T) {
-			a, b := newHosts(t)
-			s := rpc.NewServer(b, testProtocol, quiet)
-			client := rpc.NewClient(a, testProtocol)
+			a, b := rig.NewHosts(t)
+			s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+			client := rpc.NewClient(a, rig.Protocol)
 			if err := s.Register(Echo{}); err != nil {
 				t.Fatal(err)
 			}
@@ -36,7 +37,7 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 				wg.Go(func() {
 					in := bytes.Repeat([]byte{byte(i)}, c.size)
 					var out []byte
-					if err := client.CallContext(testContext(t), b.ID(), "Echo", "Bytes", in, &out); err != nil {
+					if err := client.CallContext(rig.Context(t), b.ID(), "Echo", "Bytes", in, &out); err != nil {
 						t.Error(err)
 					} else if !bytes.Equal(in, out) {
 						t.Error("another's reply")
@@ -46,7 +47,7 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 			wg.Wait()
 			_ = client.Close()
 			_ = s.Close()
-			released(t, a, b)
+			rig.Released(t, a, b)
 		})
 	}
 }
@@ -56,13 +57,13 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 // goroutines.
 func TestCallsWithoutASlotDoNotWait(t *testing.T) {
 	const most = 40
-	a, b := newHosts(t)
-	svc := newHolder()
-	serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
-	request := cat("\x83", str("Name"), str("Svc"), str("Method"), str("Hold"), str("Kind"), "\x01\x80")
+	a, b := rig.NewHosts(t)
+	svc := rig.NewHolder()
+	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
+	request := rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Hold"), rig.Str("Kind"), "\x01\x80")
 	session := func() (call func(n int) error) {
-		st, id := open(t, a, b, sessions), uint64(0)
-		write(t, st, []byte{1, 1}) // settings
+		st, id := rig.Open(t, a, b, rig.Sessions), uint64(0)
+		rig.Write(t, st, []byte{1, 1}) // settings
 		return func(n int) error {
 			var frames []byte
 			for range n {
@@ -79,16 +80,16 @@ func TestCallsWithoutASlotDoNotWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range most {
-		take(t, "the peer has all its calls", svc.started)
+		rig.Take(t, "the peer has all its calls", svc.Started)
 	}
 	call := session()
 	for n := 0; call(most/2) == nil; n++ {
 		if n == 1000 {
 			t.Fatal("there was no end to it")
 		}
-		eventually(t, "the refused calls are over", func() bool {
+		rig.Eventually(t, "the refused calls are over", func() bool {
 			serving := 0
-			for _, stack := range libraryGoroutines() {
+			for _, stack := range rig.LibraryGoroutines() {
 				if strings.Contains(stack, "(*serverSession).serve(") {
 					serving++
 				}
@@ -97,7 +98,7 @@ func TestCallsWithoutASlotDoNotWait(t *testing.T) {
 		})
 	}
 	for range most {
-		svc.release <- struct{}{}
+		svc.Release <- struct{}{}
 	}
-	multiplies(t, newClientOf(t, a), b.ID())
+	rig.Multiplies(t, rig.Client(t, a), b.ID())
 }

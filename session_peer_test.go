@@ -12,10 +12,11 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // muxLimits are those of a session whose other side the test plays.
@@ -23,7 +24,7 @@ var muxLimits = mux.Limits{Calls: 100, Message: 32 << 20}
 
 // saySession makes b a server of sessions that replies so to everything.
 func saySession(b host.Host, reply string) {
-	b.SetStreamHandler(sessions, func(st network.Stream) {
+	b.SetStreamHandler(rig.Sessions, func(st network.Stream) {
 		mux.NewServer(st, st.Scope(), muxLimits, func(in *mux.Incoming) {
 			if _, _, err := in.Whole(context.Background(), false); err == nil {
 				_ = in.Reply(nil, []byte(reply))
@@ -34,7 +35,7 @@ func saySession(b host.Host, reply string) {
 
 // Not parallel: it measures the memory of the whole process.
 func TestHostileRepliesOnASessionAreErrorsAndTakeLittle(t *testing.T) {
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	replies := map[string]string{"no header": "\x07", "two replies": "\xc0\x07\x07", "nil and more": "\xc0\xc0\xc0\xc0", "no reply": "\xc0"}
 	for name, reply := range hostile {
 		if name == "nils" {
@@ -48,21 +49,21 @@ func TestHostileRepliesOnASessionAreErrorsAndTakeLittle(t *testing.T) {
 	for name, reply := range replies {
 		t.Run(name, func(t *testing.T) {
 			saySession(b, reply)
-			c := newClientOf(t, a)
-			allocates(t, 64<<20, func() {
-				var q Quotient
-				err := promptly(t, func(ctx context.Context) error {
-					return c.CallContext(ctx, b.ID(), "Svc", "Divide", Args{7, 2}, &q)
+			c := rig.Client(t, a)
+			rig.Allocates(t, 64<<20, func() {
+				var q rig.Quotient
+				err := rig.Promptly(t, func(ctx context.Context) error {
+					return c.CallContext(ctx, b.ID(), "Svc", "Divide", rig.Args{A: 7, B: 2}, &q)
 				})
 				if err == nil {
 					t.Errorf("no error, and %+v", q)
 				}
 			})
-			if sessionsAt(a) == 0 {
+			if rig.SessionsAt(a) == 0 {
 				t.Error("the session has not survived, or there was none")
 			}
 			_ = c.Close()
-			released(t, a)
+			rig.Released(t, a)
 		})
 	}
 }
@@ -70,21 +71,21 @@ func TestHostileRepliesOnASessionAreErrorsAndTakeLittle(t *testing.T) {
 // Requests that no client sends get one error each, and nothing runs.
 func TestHostileRequestsOnASession(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	svc := new(counted)
-	serve(t, b, svc)
-	st := open(t, a, b, sessions)
+	a, b := rig.NewHosts(t)
+	svc := new(rig.Counted)
+	rig.Serve(t, b, svc)
+	st := rig.Open(t, a, b, rig.Sessions)
 	c := mux.NewClient(st, st.Scope(), muxLimits, func(error) {})
-	call := func(request string) []answer {
+	call := func(request string) []rig.Answer {
 		t.Helper()
-		reply, err := c.Call(testContext(t), &mux.Request{Body: []byte(request), Owned: len(request), Code: func(error) uint64 { return 1 }})
+		reply, err := c.Call(rig.Context(t), &mux.Request{Body: []byte(request), Owned: len(request), Code: func(error) uint64 { return 1 }})
 		if err != nil {
 			t.Fatalf("%.40q: %v", request, err)
 		}
 		defer reply.Release()
-		return answers(t, reply.Bytes())
+		return rig.Answers(t, reply.Bytes())
 	}
-	unary := string(cat("\x83", str("Name"), str("Svc"), str("Method"), str("Unary"), str("Kind"), "\x01"))
+	unary := string(rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Unary"), rig.Str("Kind"), "\x01"))
 	for name, request := range map[string]string{
 		"nothing":              "",
 		"nil":                  "\xc0",
@@ -92,71 +93,71 @@ func TestHostileRequestsOnASession(t *testing.T) {
 		"a number":             "\x07\x07",
 		"half a header":        unary[:20],
 		"a deep header":        strings.Repeat("\x91", 30<<10),
-		"a huge header":        string(cat("\x81", str("Name"), str(strings.Repeat("x", 20<<10)))),
-		"a header of 1 MiB":    string(cat("\x81", str("Name"), str(strings.Repeat("x", 1<<20)))),
-		"a streaming call":     string(cat("\x83", str("Name"), str("Svc"), str("Method"), str("Streaming"), str("Kind"), "\x02\x01")),
-		"no kind":              string(header("Svc", "Unary")) + "\x01",
+		"a huge header":        string(rig.Cat("\x81", rig.Str("Name"), rig.Str(strings.Repeat("x", 20<<10)))),
+		"a header of 1 MiB":    string(rig.Cat("\x81", rig.Str("Name"), rig.Str(strings.Repeat("x", 1<<20)))),
+		"a streaming call":     string(rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Streaming"), rig.Str("Kind"), "\x02\x01")),
+		"no kind":              string(rig.Header("Svc", "Unary")) + "\x01",
 		"no argument":          unary,
 		"half an argument":     unary + "\xda\x00\x10x",
 		"an argument and more": unary + "\x01\x01",
 		"a deep argument":      unary + strings.Repeat("\x91", 1<<20),
-		"an unknown method":    string(cat("\x83", str("Name"), str("Svc"), str("Method"), str("Nothing"), str("Kind"), "\x01\x01")),
+		"an unknown method":    string(rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Nothing"), rig.Str("Kind"), "\x01\x01")),
 	} {
 		if all := call(request); len(all) != 1 || all[0].Error == "" || all[0].Value != nil {
 			t.Errorf("%s: %+v", name, all)
 		}
 	}
-	if n := svc.calls.Load(); n != 0 {
+	if n := svc.Calls.Load(); n != 0 {
 		t.Errorf("%d calls ran", n)
 	}
-	if all := call(unary + "\x01"); len(all) != 1 || svc.calls.Load() != 1 { // and the session lives
+	if all := call(unary + "\x01"); len(all) != 1 || svc.Calls.Load() != 1 { // and the session lives
 		t.Errorf("an honest call: %+v", all)
 	}
 	c.Close(mux.ErrIdle)
-	released(t, a, b)
+	rig.Released(t, a, b)
 }
 
 // Streams on which no session begins are gone in the header's time. A peer has
 // few of them, and an honest one is served.
 func TestSessionsThatAreNone(t *testing.T) {
 	t.Parallel()
-	a, b := limitedHost(t, rcmgr.PartialLimitConfig{}), limitedHost(t, rcmgr.PartialLimitConfig{})
-	connect(t, a, b)
-	serve(t, b, Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: 4 * time.Second}))
+	a, b := rig.LimitedHost(t, rcmgr.PartialLimitConfig{}), rig.LimitedHost(t, rcmgr.PartialLimitConfig{})
+	rig.Connect(t, a, b)
+	rig.Serve(t, b, rig.Arith{}, rpc.WithServerLimits(rpc.Limits{HeaderTimeout: 4 * time.Second}))
 	ends := make(chan error, 200)
 	for range cap(ends) {
-		st := open(t, a, b, sessions)
+		st := rig.Open(t, a, b, rig.Sessions)
 		_, _ = st.Write([]byte{5}) // the length of a frame, and no more
 		go func() {
 			_, err := io.Copy(io.Discard, st)
 			ends <- err
 		}()
 	}
-	honest := newHost(t)
-	connect(t, honest, b)
-	multipliesAlways(t, newClientOf(t, honest), b)
+	honest := rig.NewHost(t)
+	rig.Connect(t, honest, b)
+	rig.MultipliesAlways(t, rig.Client(t, honest), b)
 	refused := 0
 	for range cap(ends) {
 		var reset *network.StreamError
-		if errors.As(take(t, "a stream is gone", ends), &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed {
+		if errors.As(rig.Take(t, "a stream is gone", ends), &reset) && reset.ErrorCode == network.StreamProtocolNegotiationFailed {
 			refused++
 		}
 	}
 	if refused < 100 {
 		t.Errorf("%d sessions were refused", refused)
 	}
-	eventually(t, "only the honest one is left", func() bool { return sessionsAt(b) == 1 })
+	rig.Eventually(t, "only the honest one is left", func() bool { return rig.SessionsAt(b) == 1 })
 }
 
 // A client that has too many sessions makes its calls on streams of their own.
 func TestCallsBeyondTheLastSession(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, Arith{})
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, rig.Arith{})
 	for range 70 {
-		multiplies(t, newClientOf(t, a), b.ID())
+		rig.Multiplies(t, rig.Client(t, a), b.ID())
 	}
-	if n := sessionsAt(b); n != 64 {
+	if n := rig.SessionsAt(b); n != 64 {
 		t.Errorf("%d sessions", n)
 	}
 }
@@ -166,36 +167,36 @@ func TestCallsBeyondTheLastSession(t *testing.T) {
 func TestCallsAboveTheServersLimitWait(t *testing.T) {
 	t.Parallel()
 	const most = 2
-	a, b := newHosts(t)
-	svc := newHolder()
-	serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
-	c := newClientOf(t, a)
-	multiplies(t, c, b.ID()) // the client knows the limit
+	a, b := rig.NewHosts(t)
+	svc := rig.NewHolder()
+	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
+	c := rig.Client(t, a)
+	rig.Multiplies(t, c, b.ID()) // the client knows the limit
 	results := make(chan error, 20)
 	for range cap(results) {
-		go func() { results <- c.CallContext(testContext(t), b.ID(), "Svc", "Hold", struct{}{}, new(struct{})) }()
+		go func() { results <- c.CallContext(rig.Context(t), b.ID(), "Svc", "Hold", struct{}{}, new(struct{})) }()
 	}
 	for range most {
-		take(t, "as many as may run", svc.started)
+		rig.Take(t, "as many as may run", svc.Started)
 	}
 	// One more waits, and ends with its context.
-	ctx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(rig.Context(t), 100*time.Millisecond)
 	defer cancel()
 	if err := c.CallContext(ctx, b.ID(), "Svc", "Hold", struct{}{}, new(struct{})); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	for range cap(results) {
-		svc.release <- struct{}{}
+		svc.Release <- struct{}{}
 	}
 	for range cap(results) {
-		if err := take(t, "a call ends", results); err != nil {
+		if err := rig.Take(t, "a call ends", results); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := svc.most.Load(); n != most {
+	if n := svc.Most.Load(); n != most {
 		t.Errorf("%d at once", n)
 	}
-	if n := len(svc.started); n != cap(results)-most {
+	if n := len(svc.Started); n != cap(results)-most {
 		t.Errorf("%d more have run", n)
 	}
 }
@@ -204,16 +205,16 @@ func TestCallsAboveTheServersLimitWait(t *testing.T) {
 // arrives its call is over.
 func TestOneCallAfterTheOtherIsOneAtATime(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	serve(t, b, giver{}, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: 1}))
-	c := newClientOf(t, a)
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, rig.Giver{}, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: 1}))
+	c := rig.Client(t, a)
 	for i := range 2000 {
 		var reply []byte
 		size := i % 100
 		if i%50 == 0 {
 			size = 100 << 10
 		}
-		if err := c.CallContext(testContext(t), b.ID(), "Svc", "Give", size, &reply); err != nil || len(reply) != size {
+		if err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Give", size, &reply); err != nil || len(reply) != size {
 			t.Fatalf("call %d: %d bytes, %v", i, len(reply), err)
 		}
 	}
@@ -223,15 +224,15 @@ func TestOneCallAfterTheOtherIsOneAtATime(t *testing.T) {
 func TestCancelledCallsKeepTheirPlacesOnASession(t *testing.T) {
 	t.Parallel()
 	const most = 4
-	a, b := newHosts(t)
-	svc := newHolder()
-	serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
-	c := newClientOf(t, a)
-	multiplies(t, c, b.ID())
+	a, b := rig.NewHosts(t)
+	svc := rig.NewHolder()
+	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
+	c := rig.Client(t, a)
+	rig.Multiplies(t, c, b.ID())
 	var wg sync.WaitGroup
 	for range 500 {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+			ctx, cancel := context.WithTimeout(rig.Context(t), 50*time.Millisecond)
 			defer cancel()
 			if err := c.CallContext(ctx, b.ID(), "Svc", "Hold", struct{}{}, new(struct{})); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
@@ -239,14 +240,14 @@ func TestCancelledCallsKeepTheirPlacesOnASession(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := svc.running.Load(); n != most {
+	if n := svc.Running.Load(); n != most {
 		t.Errorf("%d run", n)
 	}
 	for range most {
-		svc.release <- struct{}{}
+		svc.Release <- struct{}{}
 	}
-	multiplies(t, c, b.ID())
-	if n := len(svc.started); n != most {
+	rig.Multiplies(t, c, b.ID())
+	if n := len(svc.Started); n != most {
 		t.Errorf("%d have run", n)
 	}
 }
@@ -255,19 +256,19 @@ func TestCancelledCallsKeepTheirPlacesOnASession(t *testing.T) {
 // and every call that ran is answered.
 func TestHostMayBeClosedAfterShutdown(t *testing.T) {
 	t.Parallel()
-	for name, addr := range muxers {
+	for name, addr := range rig.Muxers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for range 5 {
-				a, b := newHostsOn(t, addr)
-				svc := &ledger{ran: make(map[int]int)}
-				s := serve(t, b, svc)
-				c := newClientOf(t, a)
+				a, b := rig.NewHostsOn(t, addr)
+				svc := &rig.Ledger{Ran: make(map[int]int)}
+				s := rig.Serve(t, b, svc)
+				c := rig.Client(t, a)
 				var made, answered atomic.Int64
 				enough := make(chan struct{})
 				var once sync.Once
 				var wg sync.WaitGroup
-				ctx, cancel := context.WithCancel(testContext(t))
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				for range 32 {
 					wg.Go(func() {
 						for {
@@ -281,18 +282,18 @@ func TestHostMayBeClosedAfterShutdown(t *testing.T) {
 						}
 					})
 				}
-				take(t, "many calls were answered", enough)
-				if err := s.Shutdown(testContext(t)); err != nil {
+				rig.Take(t, "many calls were answered", enough)
+				if err := s.Shutdown(rig.Context(t)); err != nil {
 					t.Error(err)
 				}
 				_ = b.Close()
 				cancel() // of dialling
 				wg.Wait()
-				svc.mu.Lock()
-				if n := int64(len(svc.ran)); n != answered.Load() {
+				svc.Mu.Lock()
+				if n := int64(len(svc.Ran)); n != answered.Load() {
 					t.Errorf("%d calls ran, and %d were answered", n, answered.Load())
 				}
-				svc.mu.Unlock()
+				svc.Mu.Unlock()
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // echoOf returns what it is called with, after the stack has grown and the
@@ -26,14 +27,14 @@ func (echoOf[A]) Echo(_ context.Context, arg A, reply *A) error {
 	return nil
 }
 
-func (echoOf[A]) echo(c *rpc.Client, ctx context.Context, s setup, svc string, arg any) (any, error) {
+func (echoOf[A]) echo(c *rpc.Client, ctx context.Context, s rig.Setup, svc string, arg any) (any, error) {
 	reply := new(A)
-	err := c.CallContext(ctx, s.dest, svc, "Echo", arg, reply)
+	err := c.CallContext(ctx, s.Dest, svc, "Echo", arg, reply)
 	return *reply, err
 }
 
 type echoer interface {
-	echo(c *rpc.Client, ctx context.Context, s setup, svc string, arg any) (any, error)
+	echo(c *rpc.Client, ctx context.Context, s rig.Setup, svc string, arg any) (any, error)
 }
 
 func deepen(n int) int {
@@ -99,17 +100,17 @@ func TestArgumentsOfEveryShapeArrive(t *testing.T) {
 		shapeOf(struct{}{}), shapeOf(7), shapeOf(-7), shapeOf(uint32(7)), shapeOf(int64(1) << 40), shapeOf(true), shapeOf(1.5), shapeOf(int8(-3)),
 		shapeOf(text), shapeOf(namedString(text)), shapeOf([]byte(text)), shapeOf(namedBytes(text)), shapeOf([]string{text, "b"}),
 		shapeOf(map[string]int{text: 1}), shapeOf(&seven), shapeOf(pointerOnly{&seven}), shapeOf([3]int{1, 2, 3}), shapeOf([1]string{text}),
-		shapeOf(Args{6, 7}), shapeOf(&Args{6, 7}), shapeOf(small{-1, true, 3}), shapeOf(fiveWords{text, []byte(text)}), shapeOf(&fiveWords{text, nil}),
+		shapeOf(rig.Args{A: 6, B: 7}), shapeOf(&rig.Args{A: 6, B: 7}), shapeOf(small{-1, true, 3}), shapeOf(fiveWords{text, []byte(text)}), shapeOf(&fiveWords{text, nil}),
 		shapeOf(sixWords{text, "b", text}), shapeOf(holder3{int64(3), map[string]int{"a": 1}, &text}), shapeOf(floats{1, 2.5}),
 		shapeOf(nestedWords{struct{ A, B int }{1, 2}, text, &seven}), shapeOf(withArray{[1]int{1}, [2]string{text, "b"}}),
 		shapeOf[any](int64(7)), shapeOf[any]([]any{int64(1), []byte(text)}),
 	}
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.setup(t, options{})
+			s := tr.Setup(t, rig.Options{})
 			for i, sh := range shapes {
-				if err := s.server.RegisterName(fmt.Sprint("Svc", i), sh.svc); err != nil {
+				if err := s.Server.RegisterName(fmt.Sprint("Svc", i), sh.svc); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -119,7 +120,7 @@ func TestArgumentsOfEveryShapeArrive(t *testing.T) {
 				var wg sync.WaitGroup
 				for i, sh := range shapes {
 					wg.Go(func() {
-						got, err := sh.svc.echo(s.client, ctx, s, fmt.Sprint("Svc", i), sh.arg)
+						got, err := sh.svc.echo(s.Client, ctx, s, fmt.Sprint("Svc", i), sh.arg)
 						if err != nil || !reflect.DeepEqual(got, sh.arg) {
 							t.Errorf("%T: sent %v, got %v, %v", sh.arg, sh.arg, got, err)
 						}
@@ -143,18 +144,18 @@ func TestArgumentsExchangedByAnInterceptorAreChecked(t *testing.T) {
 		for _, method := range []string{"Multiply", "Divide"} {
 			t.Run(what+" of "+method, func(t *testing.T) {
 				t.Parallel()
-				o := options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+				o := rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 					return func(ctx context.Context, call *rpc.CallInfo) error {
 						change(call)
 						return next(ctx, call)
 					}
 				})}}
-				overAll(t, Arith{}, o, func(t *testing.T, s setup) {
+				rig.OverAll(t, rig.Arith{}, o, func(t *testing.T, s rig.Setup) {
 					var reply any = new(int)
 					if method == "Divide" {
-						reply = new(Quotient)
+						reply = new(rig.Quotient)
 					}
-					err := s.client.Call(s.dest, "Svc", method, &Args{6, 7}, reply)
+					err := s.Client.Call(s.Dest, "Svc", method, &rig.Args{A: 6, B: 7}, reply)
 					if rpc.CodeOf(err) != rpc.CodeInternal {
 						t.Errorf("got %v", err)
 					}
@@ -168,8 +169,8 @@ func TestArgumentsExchangedByAnInterceptorAreChecked(t *testing.T) {
 // a v0.6 peer cannot tell.
 func TestBytesAndStringsAreWrittenAsTheCodecWritesThem(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 	t.Cleanup(func() { _ = s.Close() })
 	for name, svc := range map[string]any{"Bytes": echoOf[[]byte]{}, "String": echoOf[string]{}, "Named": echoOf[namedString]{}} {
 		if err := s.RegisterName(name, svc); err != nil {
@@ -180,7 +181,7 @@ func TestBytesAndStringsAreWrittenAsTheCodecWritesThem(t *testing.T) {
 		t.Helper()
 		var arg, head, body []byte
 		codec.NewEncoderBytes(&arg, new(codec.MsgpackHandle)).MustEncode(v)
-		st, err := a.NewStream(testContext(t), b.ID(), testProtocol)
+		st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -212,26 +213,26 @@ func TestBytesAndStringsAreWrittenAsTheCodecWritesThem(t *testing.T) {
 // nil, empty and named bytes stay what they are.
 func TestBytesAndStringsArrive(t *testing.T) {
 	t.Parallel()
-	overAll(t, echoOf[[]byte]{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, echoOf[[]byte]{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, arg := range []any{[]byte{}, []byte("some"), &[]byte{1, 2}, namedBytes("named"), bytes.Repeat([]byte("large"), 1<<18)} {
 			want := reflect.Indirect(reflect.ValueOf(arg)).Bytes()
 			reply := make([]byte, 3)
-			if err := s.client.Call(s.dest, "Svc", "Echo", arg, &reply); err != nil || !bytes.Equal(reply, want) || reply == nil {
+			if err := s.Client.Call(s.Dest, "Svc", "Echo", arg, &reply); err != nil || !bytes.Equal(reply, want) || reply == nil {
 				t.Errorf("%T of %d bytes: %d bytes, nil: %v, %v", arg, len(want), len(reply), reply == nil, err)
 			}
 		}
 		var named namedBytes
-		if err := s.client.Call(s.dest, "Svc", "Echo", []byte("x"), &named); err != nil || string(named) != "x" {
+		if err := s.Client.Call(s.Dest, "Svc", "Echo", []byte("x"), &named); err != nil || string(named) != "x" {
 			t.Errorf("%q, %v", named, err)
 		}
 	})
-	overAll(t, echoOf[string]{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, echoOf[string]{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		text := "text"
 		for _, arg := range []any{"", text, &text, namedString(text), strings.Repeat(text, 1<<18)} {
 			want := reflect.Indirect(reflect.ValueOf(arg)).String()
 			reply := "before"
-			err := s.client.Call(s.dest, "Svc", "Echo", arg, &reply)
-			if _, named := arg.(namedString); named && s.dest == s.client.ID() {
+			err := s.Client.Call(s.Dest, "Svc", "Echo", arg, &reply)
+			if _, named := arg.(namedString); named && s.Dest == s.Client.ID() {
 				if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 					t.Errorf("another type, locally: %v", err)
 				}

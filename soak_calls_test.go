@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // SoakArg is the argument, or one of them, of a numbered call, and SoakReply
@@ -105,7 +106,7 @@ const soakRing = 1 << 16
 type soakCaller struct {
 	soak   *soak
 	id, at int
-	tr     transport
+	tr     rig.Transport
 	client *soakClient
 
 	n         uint64 // the last call's number
@@ -123,10 +124,10 @@ func (c *soakCaller) ran(t testing.TB, n uint64) {
 		next := n<<8 | 1
 		switch m := old >> 8; {
 		case m == n:
-			t.Errorf("%s: call %d ran again", c.tr.name, n)
+			t.Errorf("%s: call %d ran again", c.tr.Name, n)
 			return
 		case m > n: // given up by its caller, 65,536 calls ago
-			t.Errorf("%s: call %d ran when %d had", c.tr.name, n, m)
+			t.Errorf("%s: call %d ran when %d had", c.tr.Name, n, m)
 			return
 		}
 		if slot.CompareAndSwap(old, next) {
@@ -146,7 +147,7 @@ func (c *soakCaller) call(t *testing.T) {
 		defer timer.Stop()
 	}
 	at := c.at
-	for !c.tr.local && at == c.at {
+	for !c.tr.Local && at == c.at {
 		at = rand.N(soakHosts)
 	}
 	dest := c.soak.hosts[at].ID()
@@ -163,21 +164,21 @@ func (c *soakCaller) call(t *testing.T) {
 	var wrong *soakError
 	switch {
 	case errors.As(err, &wrong):
-		t.Errorf("%s: call %d: %v", c.tr.name, c.n, err)
+		t.Errorf("%s: call %d: %v", c.tr.Name, c.n, err)
 	case err == nil:
 		c.good++
 		if got := c.runs[c.n%soakRing].Load(); got != c.n<<8|1 {
-			t.Errorf("%s: call %d succeeded, and did not run", c.tr.name, c.n)
+			t.Errorf("%s: call %d succeeded, and did not run", c.tr.Name, c.n)
 		}
 	case gaveUp && errors.Is(err, context.Canceled):
 		c.cancelled++
-	case rpc.CodeOf(err) == rpc.CodeUnavailable && (!c.tr.local || changedHere()):
+	case rpc.CodeOf(err) == rpc.CodeUnavailable && (!c.tr.Local || changedHere()):
 		c.failed[rpc.CodeUnavailable]++ // its connection was closed, or its client or server
-	case rpc.CodeOf(err) == rpc.CodeUnimplemented && !c.tr.local && changedThere():
+	case rpc.CodeOf(err) == rpc.CodeUnimplemented && !c.tr.Local && changedThere():
 		c.failed[rpc.CodeUnimplemented]++ // one server was gone, and the next not yet complete
 	default:
 		c.failed[rpc.CodeOf(err)]++
-		t.Errorf("%s: call %d, cancelled %v: %v", c.tr.name, c.n, gaveUp, err)
+		t.Errorf("%s: call %d, cancelled %v: %v", c.tr.Name, c.n, gaveUp, err)
 	}
 }
 
@@ -225,8 +226,8 @@ func (c *soakCaller) stream(ctx context.Context, dest peer.ID) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of the sending
 	args, replies := make(chan SoakArg), make(chan SoakReply)
-	sendAll(ctx, args, items...)
-	all := collect(replies)
+	rig.SendAll(ctx, args, items...)
+	all := rig.Collect(replies)
 	err := c.client.current.Load().Stream(ctx, dest, "Svc", "Streaming", args, replies)
 	return checkSoaked(items, all(), err)
 }

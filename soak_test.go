@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 var soakTime = flag.Duration("soak", 5*time.Second, "how long TestSoak runs")
@@ -41,7 +42,7 @@ func TestSoak(t *testing.T) {
 	before := s.rest(t)
 	s.run(t, d)
 	after := s.rest(t)
-	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before.goroutines+10 })
+	rig.Eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before.goroutines+10 })
 	if s.newServers == 0 || s.others == 0 {
 		t.Errorf("%d servers and %d clients were replaced", s.newServers, s.others)
 	}
@@ -50,7 +51,7 @@ func TestSoak(t *testing.T) {
 		t.Errorf("the heap grew by %d MiB", (after.heap-before.heap)>>20)
 	}
 	s.close()
-	released(t, s.hosts...)
+	rig.Released(t, s.hosts...)
 }
 
 type soak struct {
@@ -68,7 +69,7 @@ type soak struct {
 // soakClient is where a host's client of one transport is.
 type soakClient struct {
 	at      int
-	tr      transport
+	tr      rig.Transport
 	current atomic.Pointer[rpc.Client]
 }
 
@@ -76,16 +77,16 @@ func newSoak(t *testing.T) *soak {
 	s := new(soak)
 	s.svc = &soaked{t: t, soak: s}
 	for range soakHosts {
-		s.hosts = append(s.hosts, newHost(t))
+		s.hosts = append(s.hosts, rig.NewHost(t))
 	}
 	for i, a := range s.hosts {
 		for _, b := range s.hosts {
-			know(a, b)
+			rig.Know(a, b)
 		}
 		s.servers = append(s.servers, s.serve(t, i))
-		for _, tr := range transports {
+		for _, tr := range rig.Transports {
 			c := &soakClient{at: i, tr: tr}
-			c.current.Store(tr.newClient(a, s.servers[i]))
+			c.current.Store(tr.NewClient(a, s.servers[i]))
 			s.clients = append(s.clients, c)
 			for range soakWorkers {
 				s.callers = append(s.callers, &soakCaller{
@@ -100,7 +101,7 @@ func newSoak(t *testing.T) *soak {
 
 // serve returns a host's new server.
 func (s *soak) serve(t *testing.T, at int) *rpc.Server {
-	server := rpc.NewServer(s.hosts[at], testProtocol, quiet)
+	server := rpc.NewServer(s.hosts[at], rig.Protocol, rig.Quiet)
 	if err := server.RegisterName("Svc", s.svc); err != nil {
 		t.Error(err)
 	}
@@ -117,7 +118,7 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	var wg sync.WaitGroup
 	for _, c := range s.callers {
 		wg.Go(func() {
-			for n := 0; n%64 != 0 || !isClosed(over); n++ {
+			for n := 0; n%64 != 0 || !rig.IsClosed(over); n++ {
 				c.call(t)
 			}
 		})
@@ -126,10 +127,10 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	timer := time.AfterFunc(d, func() { close(over) })
 	defer timer.Stop()
 	wg.Wait()
-	for _, tr := range transports {
+	for _, tr := range rig.Transports {
 		calls, good, cancelled, failed := uint64(0), uint64(0), 0, make(map[rpc.Code]int)
 		for _, c := range s.callers {
-			if c.tr.name != tr.name {
+			if c.tr.Name != tr.Name {
 				continue
 			}
 			calls += c.n
@@ -139,9 +140,9 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 				failed[code] += n
 			}
 		}
-		t.Logf("%s: %d calls, %d succeeded, %d cancelled; other errors: %v", tr.name, calls, good, cancelled, failed)
+		t.Logf("%s: %d calls, %d succeeded, %d cancelled; other errors: %v", tr.Name, calls, good, cancelled, failed)
 		if good < calls/2 {
-			t.Errorf("%s: most calls failed", tr.name)
+			t.Errorf("%s: most calls failed", tr.Name)
 		}
 	}
 	t.Logf("%d servers and %d clients were replaced", s.newServers, s.others)
@@ -179,8 +180,8 @@ func (s *soak) replaceServer(t *testing.T, at int) {
 	s.servers[at] = s.serve(t, at)
 	s.newServers++
 	for _, c := range s.clients {
-		if c.at == at && c.tr.local {
-			_ = c.current.Swap(c.tr.newClient(s.hosts[at], s.servers[at])).Close()
+		if c.at == at && c.tr.Local {
+			_ = c.current.Swap(c.tr.NewClient(s.hosts[at], s.servers[at])).Close()
 		}
 	}
 }
@@ -188,7 +189,7 @@ func (s *soak) replaceServer(t *testing.T, at int) {
 func (s *soak) replaceClient(c *soakClient) {
 	s.changes[c.at].Add(1)
 	defer s.changes[c.at].Add(1)
-	_ = c.current.Swap(c.tr.newClient(s.hosts[c.at], s.servers[c.at])).Close()
+	_ = c.current.Swap(c.tr.NewClient(s.hosts[c.at], s.servers[c.at])).Close()
 	s.others++
 }
 
@@ -214,8 +215,8 @@ func (s *soak) rest(t *testing.T) footprint {
 			a.Network().(*swarm.Swarm).Backoff().Clear(b.ID())
 			b.Network().(*swarm.Swarm).Backoff().Clear(a.ID())
 			// Who dialled each other at once have two connections.
-			eventually(t, "there is one connection", func() bool {
-				connect(t, a, b)
+			rig.Eventually(t, "there is one connection", func() bool {
+				rig.Connect(t, a, b)
 				conns := a.Network().ConnsToPeer(b.ID())
 				for _, c := range conns[min(1, len(conns)):] {
 					_ = c.Close()
@@ -226,15 +227,15 @@ func (s *soak) rest(t *testing.T) footprint {
 	}
 	for _, c := range s.clients {
 		for at, b := range s.hosts {
-			if c.tr.local || at == c.at {
+			if c.tr.Local || at == c.at {
 				continue
 			}
-			eventually(t, "a call to a peer when all is quiet", func() bool {
+			rig.Eventually(t, "a call to a peer when all is quiet", func() bool {
 				return rpc.CodeOf(c.current.Load().Call(b.ID(), "Svc", "Missing", 1, new(int))) == rpc.CodeUnimplemented
 			})
 		}
 	}
-	noGoroutineStays(t)
+	rig.NoGoroutineStays(t)
 	runtime.GC()
 	runtime.GC() // and what pools keep
 	var m runtime.MemStats
@@ -248,14 +249,5 @@ func (s *soak) close() {
 	}
 	for _, srv := range s.servers {
 		_ = srv.Close()
-	}
-}
-
-func isClosed(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // statsLog is a stats handler that keeps what it is told, and checks of each
@@ -81,7 +82,7 @@ func (l *statsLog) HandleRPC(ctx context.Context, s stats.RPCStats) {
 func (l *statsLog) payload(what string, payload any, data []byte, length, wireLength int, at time.Time) string {
 	var want []byte
 	if l.encoded {
-		if err := codec.NewEncoderBytes(&want, plainMsgpack).Encode(payload); err != nil {
+		if err := codec.NewEncoderBytes(&want, rig.PlainMsgpack).Encode(payload); err != nil {
 			l.t.Error(err)
 		}
 	}
@@ -123,7 +124,7 @@ func (s told) Double(ctx context.Context, i int, r *int) error {
 
 func (s told) Fail(ctx context.Context, i int, r *int) error {
 	*r = 2 * i
-	return errors.Join(s.tagged(ctx), errOwn)
+	return errors.Join(s.tagged(ctx), rig.ErrOwn)
 }
 
 func (s told) Block(ctx context.Context, _ int, _ *int) error {
@@ -144,7 +145,7 @@ func (s told) Doubles(ctx context.Context, in <-chan int, out chan<- int) error 
 
 func (s told) Fails(ctx context.Context, in <-chan int, out chan<- int) error {
 	out <- 2 * <-in
-	return errors.Join(s.tagged(ctx), errOwn)
+	return errors.Join(s.tagged(ctx), rig.ErrOwn)
 }
 
 func (s told) Blocks(ctx context.Context, in <-chan int, out chan<- int) error {
@@ -168,19 +169,19 @@ func (s told) Panics(_ context.Context, in <-chan int, out chan<- int) error {
 func (s told) Denied(context.Context, int, *int) error { return nil }
 
 // statsSetup is a setup whose two sides are told of.
-func statsSetup(t *testing.T, with func(testing.TB, options) setup, local bool) (s setup, svc told, client, server *statsLog) {
+func statsSetup(t *testing.T, with func(testing.TB, rig.Options) rig.Setup, local bool) (s rig.Setup, svc told, client, server *statsLog) {
 	t.Helper()
 	client = &statsLog{t: t, client: true, encoded: !local}
 	server = &statsLog{t: t, encoded: !local}
-	s = with(t, options{
-		client: []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
-		server: []rpc.ServerOption{
+	s = with(t, rig.Options{
+		Client: []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
+		Server: []rpc.ServerOption{
 			rpc.WithServerStatsHandler(server),
 			rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool { return method != "Denied" }),
 		},
 	})
 	svc = told{oneStart()}
-	if err := s.server.RegisterName("Svc", svc); err != nil {
+	if err := s.Server.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	return s, svc, client, server
@@ -223,15 +224,15 @@ func TestStatsTellWhatHappens(t *testing.T) {
 		{"Blocks", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeCanceled},
 		{"Shrugs", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeCanceled},
 	} {
-		for _, tr := range transports {
-			local := tr.name == "local"
+		for _, tr := range rig.Transports {
+			local := tr.Name == "local"
 			if local && (c.method == "Denied" || c.method == "Shrugs") {
 				continue // local calls are not authorized, and a method that returns well has done well
 			}
-			t.Run(fmt.Sprintf("%s/%s/%v/%d", tr.name, c.method, c.streaming, len(c.args)), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%s/%v/%d", tr.Name, c.method, c.streaming, len(c.args)), func(t *testing.T) {
 				t.Parallel()
-				s, svc, client, server := statsSetup(t, tr.setup, local)
-				ctx, cancel := context.WithCancel(testContext(t))
+				s, svc, client, server := statsSetup(t, tr.Setup, local)
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				defer cancel()
 				var err error
 				if c.streaming {
@@ -243,13 +244,13 @@ func TestStatsTellWhatHappens(t *testing.T) {
 							cancel()
 						}()
 					}
-					err = s.client.CallContext(ctx, s.dest, "Svc", c.method, c.args[0], new(int))
+					err = s.Client.CallContext(ctx, s.Dest, "Svc", c.method, c.args[0], new(int))
 				}
 				if rpc.CodeOf(err) != c.code {
 					t.Fatalf("the call ended with %v", err)
 				}
 				// Whatever is still to come has come afterwards.
-				if err := s.server.Shutdown(testContext(t)); err != nil {
+				if err := s.Server.Shutdown(rig.Context(t)); err != nil {
 					t.Fatal(err)
 				}
 				atClient, atServer := client.only(t), server.only(t)
@@ -284,7 +285,7 @@ func TestStatsTellWhatHappens(t *testing.T) {
 
 // toldStream makes a streaming call. Where it is to be cancelled, that is
 // after the first reply.
-func toldStream(ctx context.Context, cancel func(), s setup, svc told, method string, items []int, code rpc.Code) error {
+func toldStream(ctx context.Context, cancel func(), s rig.Setup, svc told, method string, items []int, code rpc.Code) error {
 	args, replies := make(chan int, len(items)), make(chan int)
 	for _, i := range items {
 		args <- i
@@ -302,28 +303,28 @@ func toldStream(ctx context.Context, cancel func(), s setup, svc told, method st
 			}
 		}
 	}()
-	err := s.client.Stream(ctx, s.dest, "Svc", method, args, replies)
+	err := s.Client.Stream(ctx, s.Dest, "Svc", method, args, replies)
 	<-read
 	return err
 }
 
 func TestStatsOfSeveralCallsAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s, _, client, server := statsSetup(t, tr.setup, tr.name == "local")
+			s, _, client, server := statsSetup(t, tr.Setup, tr.Name == "local")
 			done := make(chan *rpc.Call, 1)
-			_ = s.client.Go(s.dest, "Svc", "Double", 1, new(int), done)
+			_ = s.Client.Go(s.Dest, "Svc", "Double", 1, new(int), done)
 			if call := <-done; call.Error != nil {
 				t.Fatal(call.Error)
 			}
-			ctxs := []context.Context{context.Background(), testContext(t), testContext(t)}
-			errs := s.client.MultiCall(ctxs, []peer.ID{s.dest, s.dest, s.dest}, "Svc", "Double", 1, []any{new(int), new(int), new(int)})
+			ctxs := []context.Context{context.Background(), rig.Context(t), rig.Context(t)}
+			errs := s.Client.MultiCall(ctxs, []peer.ID{s.Dest, s.Dest, s.Dest}, "Svc", "Double", 1, []any{new(int), new(int), new(int)})
 			if err := errors.Join(errs...); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.server.Shutdown(testContext(t)); err != nil {
+			if err := s.Server.Shutdown(rig.Context(t)); err != nil {
 				t.Fatal(err)
 			}
 			for side, want := range map[*statsLog]string{client: "begin, out 1, in 2, end", server: "begin, in 1, out 2, end"} {
@@ -342,18 +343,18 @@ func TestStatsOfSeveralCallsAtOnce(t *testing.T) {
 
 func TestStatsOfAV06ClientsCalls(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	for _, method := range []string{"Double", "Doubles"} {
 		log := &statsLog{t: t, encoded: true}
-		s := rpc.NewServer(b, testProtocol, quiet, rpc.WithServerStatsHandler(log))
+		s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerStatsHandler(log))
 		if err := s.RegisterName("Svc", told{oneStart()}); err != nil {
 			t.Fatal(err)
 		}
 		streaming := method == "Doubles"
-		if r := callAsV06(t, a, b.ID(), method, streaming, 1); r.Error != "" {
+		if r := rig.CallAsV06(t, a, b.ID(), method, streaming, 1); r.Error != "" {
 			t.Fatal(r.Error)
 		}
-		if err := s.Shutdown(testContext(t)); err != nil {
+		if err := s.Shutdown(rig.Context(t)); err != nil {
 			t.Fatal(err)
 		}
 		c := log.only(t)
@@ -395,19 +396,19 @@ func (c *cancelling) HandleRPC(_ context.Context, s stats.RPCStats) {
 func TestStatsTellNothingAfterTheEndOfACancelledStream(t *testing.T) {
 	t.Parallel()
 	for _, on := range []stats.RPCStats{new(stats.InPayload), new(stats.OutPayload)} {
-		for _, tr := range transports {
-			t.Run(fmt.Sprintf("%s/%T", tr.name, on), func(t *testing.T) {
+		for _, tr := range rig.Transports {
+			t.Run(fmt.Sprintf("%s/%T", tr.Name, on), func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithCancel(testContext(t))
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				defer cancel()
 				h := &cancelling{on: reflect.TypeOf(on), cancel: cancel, ended: make(chan struct{})}
-				s := tr.setup(t, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(h)}})
-				if err := s.server.RegisterName("Svc", told{oneStart()}); err != nil {
+				s := tr.Setup(t, rig.Options{Client: []rpc.ClientOption{rpc.WithClientStatsHandler(h)}})
+				if err := s.Server.RegisterName("Svc", told{oneStart()}); err != nil {
 					t.Fatal(err)
 				}
 				args, replies := make(chan int, 1), make(chan int, 1)
 				args <- 1
-				if err := s.client.Stream(ctx, s.dest, "Svc", "Doubles", args, replies); !errors.Is(err, context.Canceled) {
+				if err := s.Client.Stream(ctx, s.Dest, "Svc", "Doubles", args, replies); !errors.Is(err, context.Canceled) {
 					t.Fatalf("got %v", err)
 				}
 				if h.early.Load() {

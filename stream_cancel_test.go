@@ -12,6 +12,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // stuck takes one argument and then looks at nothing but its context.
@@ -36,11 +37,11 @@ func TestCancelledStreamCancelsAMethodThatDoesNotLookAtItsArguments(t *testing.T
 		for _, args := range []string{"ended", "open", "waiting"} {
 			t.Run(name+"/"+args, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
-				s := rpc.NewServer(b, testProtocol, quiet)
-				c := rpc.NewClient(a, testProtocol)
-				closeAfter(t, c, s)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
+				s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+				c := rpc.NewClient(a, rig.Protocol)
+				rig.CloseAfter(t, c, s)
 				svc := &stuck{make(chan struct{}), make(chan error, 1)}
 				if err := s.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)
@@ -56,10 +57,10 @@ func TestCancelledStreamCancelsAMethodThatDoesNotLookAtItsArguments(t *testing.T
 				if args == "ended" {
 					close(in)
 				}
-				ctx, cancel := context.WithCancel(testContext(t))
+				ctx, cancel := context.WithCancel(rig.Context(t))
 				result := make(chan error, 1)
 				go func() { result <- c.Stream(ctx, b.ID(), "Svc", "Stuck", in, out) }()
-				take(t, "the method takes an argument", svc.took)
+				rig.Take(t, "the method takes an argument", svc.took)
 				cancel()
 				if err := <-result; !errors.Is(err, context.Canceled) {
 					t.Fatal(err)
@@ -76,14 +77,14 @@ func TestCancelledStreamCancelsAMethodThatDoesNotLookAtItsArguments(t *testing.T
 // reads the stream yet.
 func TestCancelledStreamCancelsAnInterceptorThatWaits(t *testing.T) {
 	t.Parallel()
-	for name, addr := range muxers {
+	for name, addr := range rig.Muxers {
 		for _, args := range []string{"ended", "open", "waiting"} {
 			t.Run(name+"/"+args, func(t *testing.T) {
 				t.Parallel()
-				a, b := newHostOn(t, addr), newHostOn(t, addr)
-				connect(t, a, b)
+				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
+				rig.Connect(t, a, b)
 				has, ended := make(chan struct{}), make(chan error, 1)
-				_ = serve(t, b, Arith{}, rpc.WithServerInterceptors(func(rpc.Handler) rpc.Handler {
+				_ = rig.Serve(t, b, rig.Arith{}, rpc.WithServerInterceptors(func(rpc.Handler) rpc.Handler {
 					return func(ctx context.Context, _ *rpc.CallInfo) error {
 						close(has)
 						<-ctx.Done()
@@ -91,24 +92,24 @@ func TestCancelledStreamCancelsAnInterceptorThatWaits(t *testing.T) {
 						return ctx.Err()
 					}
 				}))
-				c := newClientOf(t, a)
-				in, out := make(chan Args, 100), make(chan Quotient)
+				c := rig.Client(t, a)
+				in, out := make(chan rig.Args, 100), make(chan rig.Quotient)
 				if args == "waiting" {
 					for range 100 {
-						in <- Args{1, 1}
+						in <- rig.Args{A: 1, B: 1}
 					}
 				}
 				if args == "ended" {
 					close(in)
 				}
-				ctx, cancel := context.WithCancel(testContext(t))
-				result := inBackground(func() error { return c.Stream(ctx, b.ID(), "Svc", "Divides", in, out) })
-				take(t, "the interceptor has the call", has)
+				ctx, cancel := context.WithCancel(rig.Context(t))
+				result := rig.InBackground(func() error { return c.Stream(ctx, b.ID(), "Svc", "Divides", in, out) })
+				rig.Take(t, "the interceptor has the call", has)
 				cancel()
-				if err := take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
+				if err := rig.Take(t, "Stream returns", result); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
-				if err := take(t, "the interceptor's context ends", ended); !errors.Is(err, context.Canceled) {
+				if err := rig.Take(t, "the interceptor's context ends", ended); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})
@@ -120,8 +121,8 @@ func TestCancelledStreamCancelsAnInterceptorThatWaits(t *testing.T) {
 // nothing from the call.
 func TestInterceptorThatWaitsLeavesTheStreamWhole(t *testing.T) {
 	t.Parallel()
-	forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
-		s := with(Arith{}, options{server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 			return func(ctx context.Context, call *rpc.CallInfo) error {
 				wait := time.NewTimer(600 * time.Millisecond) // the server has looked for the caller twice
 				defer wait.Stop()
@@ -133,10 +134,10 @@ func TestInterceptorThatWaitsLeavesTheStreamWhole(t *testing.T) {
 				return next(ctx, call)
 			}
 		})}})
-		args := make(chan Args)
-		sendAll(testContext(t), args, Args{7, 2}, Args{9, 3})
-		got, err := stream(testContext(t), t, s, "Divides", args, Quotient{})
-		if err != nil || !slices.Equal(got, []Quotient{{3, 1}, {3, 0}}) {
+		args := make(chan rig.Args)
+		rig.SendAll(rig.Context(t), args, rig.Args{A: 7, B: 2}, rig.Args{A: 9, B: 3})
+		got, err := rig.Stream(rig.Context(t), t, s, "Divides", args, rig.Quotient{})
+		if err != nil || !slices.Equal(got, []rig.Quotient{{Quo: 3, Rem: 1}, {Quo: 3, Rem: 0}}) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})
@@ -164,7 +165,7 @@ type lateContext struct {
 func (c *lateContext) Done() <-chan struct{} { return c.done }
 
 func (c *lateContext) Err() error {
-	if isClosed(c.done) {
+	if rig.IsClosed(c.done) {
 		return context.Canceled
 	}
 	return nil
@@ -203,21 +204,21 @@ func (f onArgument) HandleRPC(_ context.Context, s stats.RPCStats) {
 func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 	t.Parallel()
 	take1 := rpc.NewDuplex[int, int]("Svc", "Take")
-	for how, call := range map[string]func(ctx context.Context, s setup, closing func(func())) error{
-		"Stream": func(ctx context.Context, s setup, closing func(func())) error {
+	for how, call := range map[string]func(ctx context.Context, s rig.Setup, closing func(func())) error{
+		"Stream": func(ctx context.Context, s rig.Setup, closing func(func())) error {
 			args, replies := make(chan int, 1), make(chan int)
 			args <- 1
 			closing(func() { close(args) })
-			return s.client.Stream(ctx, s.dest, "Svc", "Take", args, replies)
+			return s.Client.Stream(ctx, s.Dest, "Svc", "Take", args, replies)
 		},
-		"MultiStream": func(ctx context.Context, s setup, closing func(func())) error {
+		"MultiStream": func(ctx context.Context, s rig.Setup, closing func(func())) error {
 			args, replies := make(chan int, 1), make(chan int)
 			args <- 1
 			closing(func() { close(args) })
-			return s.client.MultiStream(ctx, []peer.ID{s.dest}, "Svc", "Take", args, replies)[0]
+			return s.Client.MultiStream(ctx, []peer.ID{s.Dest}, "Svc", "Take", args, replies)[0]
 		},
-		"Open": func(ctx context.Context, s setup, closing func(func())) error {
-			call := take1.Open(ctx, s.client, s.dest)
+		"Open": func(ctx context.Context, s rig.Setup, closing func(func())) error {
+			call := take1.Open(ctx, s.Client, s.Dest)
 			closing(func() { _ = call.CloseSend() })
 			if err := call.Send(ctx, 1); err != nil {
 				return err
@@ -225,8 +226,8 @@ func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 			_, err := call.Receive(context.Background())
 			return err
 		},
-		"OpenAll": func(ctx context.Context, s setup, closing func(func())) (err error) {
-			calls := take1.OpenAll(ctx, s.client, []peer.ID{s.dest})
+		"OpenAll": func(ctx context.Context, s rig.Setup, closing func(func())) (err error) {
+			calls := take1.OpenAll(ctx, s.Client, []peer.ID{s.Dest})
 			defer calls.Close()
 			closing(func() { _ = calls.CloseSend() })
 			if err := calls.Send(ctx, 1); err != nil {
@@ -240,15 +241,15 @@ func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			forEachTransport(t, func(t *testing.T, with func(any, options) setup) {
+			rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 				svc := &whole{make(chan bool, 1)}
-				ctx := &lateContext{Context: testContext(t), done: make(chan struct{})}
+				ctx := &lateContext{Context: rig.Context(t), done: make(chan struct{})}
 				closing := make(chan func(), 1)
-				s := with(svc, options{client: []rpc.ClientOption{rpc.WithClientStatsHandler(onArgument(func() {
+				s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithClientStatsHandler(onArgument(func() {
 					close(ctx.done)
 					(<-closing)()
 				}))}})
-				result := inBackground(func() error { return call(ctx, s, func(f func()) { closing <- f }) })
+				result := rig.InBackground(func() error { return call(ctx, s, func(f func()) { closing <- f }) })
 				select {
 				case well := <-svc.well:
 					if well {
@@ -257,7 +258,7 @@ func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 				case <-time.After(50 * time.Millisecond): // nothing happens until it is told
 				}
 				ctx.tellAll()
-				if err := take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
+				if err := rig.Take(t, "the call ends", result); !errors.Is(err, context.Canceled) {
 					t.Errorf("the call ends with %v", err)
 				}
 			})

@@ -19,6 +19,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // transcript is one recorded conversation of v0.6 with itself.
@@ -83,14 +84,14 @@ func transcripts(t *testing.T) []transcript {
 // answers with its codec's text; this library names the method and the types.
 var ownWords = map[string]string{
 	"wrong-arg-type":   "takes int64, not a msgpack string",
-	"wrong-arg-struct": "takes *rpc_test.Args, not a msgpack string",
+	"wrong-arg-struct": "takes *rig.Args, not a msgpack string",
 }
 
 // The recorded client talks to our server.
 func TestTranscriptsServer(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
 		return method != "Denied"
 	}))
 	t.Cleanup(func() { _ = s.Close() })
@@ -99,7 +100,7 @@ func TestTranscriptsServer(t *testing.T) {
 	}
 	for _, tr := range transcripts(t) {
 		t.Run(tr.Name, func(t *testing.T) {
-			st, err := a.NewStream(testContext(t), b.ID(), testProtocol)
+			st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,14 +148,14 @@ func checkOwnWords(t *testing.T, got []byte, words string) {
 // The recorded server talks to our client.
 func TestTranscriptsClient(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	c := rpc.NewClient(a, testProtocol)
+	a, b := rig.NewHosts(t)
+	c := rpc.NewClient(a, rig.Protocol)
 	t.Cleanup(func() { _ = c.Close() })
 	for _, tr := range transcripts(t) {
 		t.Run(tr.Name, func(t *testing.T) {
 			sent := make(chan []byte, 1)
 			want := tr.bytes(t, "client->server")
-			b.SetStreamHandler(testProtocol, func(st network.Stream) {
+			b.SetStreamHandler(rig.Protocol, func(st network.Stream) {
 				defer st.Close()
 				if tr.Kind == "stream" { // which ends with the client's half-close
 					got, _ := io.ReadAll(st)
@@ -214,17 +215,17 @@ func replay(t *testing.T, c *rpc.Client, dest peer.ID, tr *transcript) (any, err
 func replayStream(t *testing.T, c *rpc.Client, dest peer.ID, tr *transcript) (any, error) {
 	switch tr.Name {
 	case "stream-3":
-		return streamOf[Quotient](t, c, dest, tr, Args{2, 3}, Args{6, 2}, Args{9, 5})
+		return streamOf[rig.Quotient](t, c, dest, tr, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2}, rig.Args{A: 9, B: 5})
 	case "stream-error":
-		return streamOf[Quotient](t, c, dest, tr, Args{2, 0})
+		return streamOf[rig.Quotient](t, c, dest, tr, rig.Args{A: 2, B: 0})
 	case "stream-pointers":
-		return streamOf[*Quotient](t, c, dest, tr, &Args{7, 2})
+		return streamOf[*rig.Quotient](t, c, dest, tr, &rig.Args{A: 7, B: 2})
 	case "stream-strings":
 		return streamOf[struct{}](t, c, dest, tr, []string{"a", "b"})
 	case "stream-silent":
 		return streamOf[int](t, c, dest, tr, 1, 2)
 	case "stream-0", "stream-unknown", "stream-denied":
-		return streamOf[Quotient, Args](t, c, dest, tr)
+		return streamOf[rig.Quotient, rig.Args](t, c, dest, tr)
 	}
 	t.Fatalf("no arguments known for %s", tr.Name)
 	return nil, nil
@@ -275,11 +276,11 @@ func recordedCall(t *testing.T, tr *transcript) (args, reply any) {
 	c := cid.MustParse("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi")
 	switch tr.Name {
 	case "multiply":
-		return &Args{2, 3}, new(int)
+		return &rig.Args{A: 2, B: 3}, new(int)
 	case "divide":
-		return Args{20, 6}, new(Quotient)
+		return rig.Args{A: 20, B: 6}, new(rig.Quotient)
 	case "divide-by-zero":
-		return Args{20, 0}, new(Quotient)
+		return rig.Args{A: 20, B: 0}, new(rig.Quotient)
 	case "reply-and-error":
 		return 1, new(int)
 	case "any-reply":
@@ -346,63 +347,77 @@ type Everything struct {
 }
 
 // recorded has the methods that the recorded server had.
-type recorded struct{ Arith }
-
-func echo[T any](_ context.Context, in T, out *T) error {
-	*out = in
-	return nil
-}
+type recorded struct{ rig.Arith }
 
 func (recorded) Nothing(ctx context.Context, in struct{}, out *struct{}) error {
-	return echo(ctx, in, out)
+	return rig.Echo(ctx, in, out)
 }
+
 func (recorded) Denied(ctx context.Context, in struct{}, out *struct{}) error {
-	return echo(ctx, in, out)
+	return rig.Echo(ctx, in, out)
 }
+
 func (recorded) Any(_ context.Context, _ struct{}, out *any) error {
 	*out = "x"
 	return nil
 }
+
 func (recorded) EchoString(ctx context.Context, in string, out *string) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoBytes(ctx context.Context, in []byte, out *[]byte) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoInt(ctx context.Context, in int64, out *int64) error { return echo(ctx, in, out) }
-func (recorded) EchoFloat(ctx context.Context, in float64, out *float64) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoBool(ctx context.Context, in bool, out *bool) error { return echo(ctx, in, out) }
-func (recorded) EchoMap(ctx context.Context, in map[string]int, out *map[string]int) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoSlice(ctx context.Context, in []string, out *[]string) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoPeer(ctx context.Context, in peer.ID, out *peer.ID) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoPeers(ctx context.Context, in []peer.ID, out *[]peer.ID) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoCid(ctx context.Context, in cid.Cid, out *cid.Cid) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoTime(ctx context.Context, in time.Time, out *time.Time) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoAddrInfo(ctx context.Context, in peer.AddrInfo, out *peer.AddrInfo) error {
-	return echo(ctx, in, out)
-}
-func (recorded) EchoEverything(ctx context.Context, in Everything, out *Everything) error {
-	return echo(ctx, in, out)
+	return rig.Echo(ctx, in, out)
 }
 
-func (recorded) DividesP(_ context.Context, in <-chan *Args, out chan<- *Quotient) error {
+func (recorded) EchoBytes(ctx context.Context, in []byte, out *[]byte) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoInt(ctx context.Context, in int64, out *int64) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoFloat(ctx context.Context, in float64, out *float64) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoBool(ctx context.Context, in bool, out *bool) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoMap(ctx context.Context, in map[string]int, out *map[string]int) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoSlice(ctx context.Context, in []string, out *[]string) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoPeer(ctx context.Context, in peer.ID, out *peer.ID) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoPeers(ctx context.Context, in []peer.ID, out *[]peer.ID) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoCid(ctx context.Context, in cid.Cid, out *cid.Cid) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoTime(ctx context.Context, in time.Time, out *time.Time) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoAddrInfo(ctx context.Context, in peer.AddrInfo, out *peer.AddrInfo) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) EchoEverything(ctx context.Context, in Everything, out *Everything) error {
+	return rig.Echo(ctx, in, out)
+}
+
+func (recorded) DividesP(_ context.Context, in <-chan *rig.Args, out chan<- *rig.Quotient) error {
 	defer close(out)
 	for a := range in {
-		out <- &Quotient{a.A / a.B, a.A % a.B}
+		out <- &rig.Quotient{Quo: a.A / a.B, Rem: a.A % a.B}
 	}
 	return nil
 }

@@ -8,33 +8,26 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// localOnly is a client and its server, without a host.
-func localOnly(t testing.TB, o options) (*rpc.Client, *rpc.Server) {
-	s := rpc.NewServer(nil, "", append([]rpc.ServerOption{quiet}, o.server...)...)
-	c := rpc.NewClientWithServer(nil, "", s, o.client...)
-	closeAfter(t, c, s)
-	return c, s
-}
 
 // A typed call of the same process goes another way than one by names, and is
 // to be the same.
 func TestLocalTypedCalls(t *testing.T) {
 	t.Parallel()
 	passing := func(next rpc.Handler) rpc.Handler { return next }
-	for name, o := range map[string]options{
+	for name, o := range map[string]rig.Options{
 		"alone":              {},
-		"client interceptor": {client: []rpc.ClientOption{rpc.WithClientInterceptors(passing)}},
-		"server interceptor": {server: []rpc.ServerOption{rpc.WithServerInterceptors(passing)}},
+		"client interceptor": {Client: []rpc.ClientOption{rpc.WithClientInterceptors(passing)}},
+		"server interceptor": {Server: []rpc.ServerOption{rpc.WithServerInterceptors(passing)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, s := localOnly(t, o)
-			if err := s.RegisterName("Receiver", Arith{}); err != nil {
+			c, s := rig.LocalOnly(t, o)
+			if err := s.RegisterName("Receiver", rig.Arith{}); err != nil {
 				t.Fatal(err)
 			}
-			cancellable := testContext(t)
+			cancellable := rig.Context(t)
 			for _, ctx := range []context.Context{context.Background(), cancellable} {
 				checkLocalTyped(t, ctx, c, s)
 			}
@@ -44,24 +37,24 @@ func TestLocalTypedCalls(t *testing.T) {
 
 func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Server) {
 	// Of a receiver: the argument and the reply need only fit.
-	byValue := rpc.NewMethod[Args, any]("Receiver", "Multiply")
-	if product, err := byValue.Call(ctx, c, "", Args{6, 7}); err != nil || product != 42 {
+	byValue := rpc.NewMethod[rig.Args, any]("Receiver", "Multiply")
+	if product, err := byValue.Call(ctx, c, "", rig.Args{A: 6, B: 7}); err != nil || product != 42 {
 		t.Errorf("a value for a pointer, and any: %v, %v", product, err)
 	}
-	byPointer := rpc.NewMethod[*Args, Quotient]("Receiver", "Divide")
-	if q, err := byPointer.Call(ctx, c, "", &Args{7, 2}); err != nil || q != (Quotient{3, 1}) {
+	byPointer := rpc.NewMethod[*rig.Args, rig.Quotient]("Receiver", "Divide")
+	if q, err := byPointer.Call(ctx, c, "", &rig.Args{A: 7, B: 2}); err != nil || q != (rig.Quotient{Quo: 3, Rem: 1}) {
 		t.Errorf("a pointer for a value: %v, %v", q, err)
 	}
 	_, err := byPointer.Call(ctx, c, "", nil)
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "nil", "rpc_test.Args")
-	_, err = rpc.NewMethod[string, Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
-	_, err = rpc.NewMethod[Args, string]("Receiver", "Divide").Call(ctx, c, "", Args{7, 2})
-	checkErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "the string that is expected here")
-	_, err = rpc.NewMethod[Args, int]("Receiver", "Divides").Call(ctx, c, "", Args{7, 2})
-	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
-	_, err = rpc.NewMethod[Args, int]("Receiver", "Missing").Call(ctx, c, "", Args{7, 2})
-	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Missing")
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "nil", "rig.Args")
+	_, err = rpc.NewMethod[string, rig.Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
+	_, err = rpc.NewMethod[rig.Args, string]("Receiver", "Divide").Call(ctx, c, "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "the string that is expected here")
+	_, err = rpc.NewMethod[rig.Args, int]("Receiver", "Divides").Call(ctx, c, "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
+	_, err = rpc.NewMethod[rig.Args, int]("Receiver", "Missing").Call(ctx, c, "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Missing")
 	beside := rpc.NewMethod[int, int]("Receiver", "ReplyAndError")
 	if n, err := beside.Call(ctx, c, "", 1); err == nil || n != 42 {
 		t.Errorf("a reply beside an error: %d, %v", n, err)
@@ -72,11 +65,11 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 	if ctx.Done() != nil {
 		service = "Cancellable"
 	}
-	same := rpc.NewMethod[*Args, int](service, "Same")
-	_, err = same.Call(ctx, c, "", &Args{6, 7})
-	checkErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, service)
-	given := &Args{6, 7}
-	err = same.Handle(s, func(ctx context.Context, a *Args) (int, error) {
+	same := rpc.NewMethod[*rig.Args, int](service, "Same")
+	_, err = same.Call(ctx, c, "", &rig.Args{A: 6, B: 7})
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, service)
+	given := &rig.Args{A: 6, B: 7}
+	err = same.Handle(s, func(ctx context.Context, a *rig.Args) (int, error) {
 		if a != given {
 			return 1, errors.New("not the caller's own")
 		}
@@ -94,7 +87,7 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 		t.Errorf("beside an error: %d, %v", n, err)
 	}
 	_, err = same.Call(ctx, c, "", nil)
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "*rpc_test.Args", "nil")
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "*rig.Args", "nil")
 
 	bad := rpc.NewMethod[string, int](service, "Bad")
 	err = bad.Handle(s, func(ctx context.Context, how string) (int, error) {
@@ -114,20 +107,20 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 		t.Errorf("a nil *Error: %d, %v", n, err)
 	}
 	n, err := bad.Call(ctx, c, "", "panic")
-	checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "panicked")
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "panicked")
 	if n != 0 {
 		t.Errorf("a reply beside a panic: %d", n)
 	}
 	if ctx.Done() != nil {
 		_, err = bad.Call(ctx, c, "", "goexit")
-		checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "ended its goroutine")
+		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "ended its goroutine")
 	}
 }
 
 // The caller has gone when the method writes its reply.
 func TestLocalTypedCallThatIsCancelledReturnsAtOnce(t *testing.T) {
 	t.Parallel()
-	c, s := localOnly(t, options{})
+	c, s := rig.LocalOnly(t, rig.Options{})
 	began, release, ended := make(chan struct{}), make(chan struct{}), make(chan error)
 	slow := rpc.NewMethod[int, [4]int]("Svc", "Slow")
 	err := slow.Handle(s, func(ctx context.Context, n int) ([4]int, error) {
@@ -139,45 +132,45 @@ func TestLocalTypedCallThatIsCancelledReturnsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(rig.Context(t))
 	type result struct {
 		reply [4]int
 		err   error
 	}
-	got := inBackground(func() result {
+	got := rig.InBackground(func() result {
 		r, err := slow.Call(ctx, c, "", 7)
 		return result{r, err}
 	})
-	take(t, "the method runs", began)
+	rig.Take(t, "the method runs", began)
 	cancel()
-	if r := take(t, "Call returns", got); !errors.Is(r.err, context.Canceled) || r.reply != [4]int{} {
+	if r := rig.Take(t, "Call returns", got); !errors.Is(r.err, context.Canceled) || r.reply != [4]int{} {
 		t.Errorf("got %v", r)
 	}
 	close(release)
-	if err := take(t, "the method ends", ended); !errors.Is(err, context.Canceled) {
+	if err := rig.Take(t, "the method ends", ended); !errors.Is(err, context.Canceled) {
 		t.Errorf("the method got %v", err)
 	}
 }
 
 func TestLocalTypedCallAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	c, s := localOnly(t, options{})
-	if err := divide.Handle(s, handleDivide); err != nil {
+	c, s := rig.LocalOnly(t, rig.Options{})
+	if err := rig.DivideMethod.Handle(s, rig.HandleDivide); err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := divide.Call(ended, c, "", Args{7, 2}); !errors.Is(err, context.Canceled) {
+	if _, err := rig.DivideMethod.Call(ended, c, "", rig.Args{A: 7, B: 2}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context: %v", err)
 	}
 	_ = s.Close()
-	_, err := divide.Call(context.Background(), c, "", Args{7, 2})
-	checkErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Divide", "shutting down")
+	_, err := rig.DivideMethod.Call(context.Background(), c, "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Divide", "shutting down")
 	_ = c.Close()
-	_, err = divide.Call(context.Background(), c, "", Args{7, 2})
-	checkErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divide", "closed")
-	_, err = divide.Call(context.Background(), rpc.NewClient(nil, ""), "", Args{7, 2})
-	checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "NewClientWithServer")
+	_, err = rig.DivideMethod.Call(context.Background(), c, "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divide", "closed")
+	_, err = rig.DivideMethod.Call(context.Background(), rpc.NewClient(nil, ""), "", rig.Args{A: 7, B: 2})
+	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "NewClientWithServer")
 }
 
 // One value may be used with several servers at once.
@@ -186,7 +179,7 @@ func TestLocalTypedCallFindsTheMethodOfItsOwnServer(t *testing.T) {
 	which := rpc.NewMethod[int, int]("Svc", "Which")
 	var clients [3]*rpc.Client
 	for i := range clients {
-		c, s := localOnly(t, options{})
+		c, s := rig.LocalOnly(t, rig.Options{})
 		clients[i] = c
 		if err := which.Handle(s, func(context.Context, int) (int, error) { return i, nil }); err != nil {
 			t.Fatal(err)
@@ -205,7 +198,7 @@ func TestLocalTypedCallFindsTheMethodOfItsOwnServer(t *testing.T) {
 		}()
 	}
 	for range 4 {
-		take(t, "the call ends", done)
+		rig.Take(t, "the call ends", done)
 	}
 	if n := wrong.Load(); n > 0 {
 		t.Errorf("%d calls went to another server", n)
@@ -214,12 +207,12 @@ func TestLocalTypedCallFindsTheMethodOfItsOwnServer(t *testing.T) {
 
 // Not parallel: others allocate too.
 func TestLocalTypedCallAllocatesOnce(t *testing.T) {
-	c, s := localOnly(t, options{})
-	if err := divide.Handle(s, handleDivide); err != nil {
+	c, s := rig.LocalOnly(t, rig.Options{})
+	if err := rig.DivideMethod.Handle(s, rig.HandleDivide); err != nil {
 		t.Fatal(err)
 	}
 	n := testing.AllocsPerRun(1000, func() {
-		if _, err := divide.Call(context.Background(), c, "", Args{7, 2}); err != nil {
+		if _, err := rig.DivideMethod.Call(context.Background(), c, "", rig.Args{A: 7, B: 2}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -235,7 +228,7 @@ func TestMethodDoesNotKeepTheServersItWasCalledAt(t *testing.T) {
 	m := rpc.NewMethod[int, int]("Svc", "Get")
 	gone := make(chan struct{})
 	func() {
-		s := rpc.NewServer(nil, "", quiet)
+		s := rpc.NewServer(nil, "", rig.Quiet)
 		c := rpc.NewClientWithServer(nil, "", s)
 		defer s.Close()
 		defer c.Close()
@@ -250,7 +243,7 @@ func TestMethodDoesNotKeepTheServersItWasCalledAt(t *testing.T) {
 			}
 		}
 	}()
-	eventually(t, "what the server had is freed", func() bool {
+	rig.Eventually(t, "what the server had is freed", func() bool {
 		runtime.GC()
 		select {
 		case <-gone:
@@ -265,14 +258,14 @@ func TestMethodDoesNotKeepTheServersItWasCalledAt(t *testing.T) {
 // Where there is no peer to name, the method is: v0.6's words come first.
 func TestErrorsWithoutAHostNameTheMethod(t *testing.T) {
 	t.Parallel()
-	c, s := localOnly(t, options{})
-	if err := s.RegisterName("Svc", Arith{}); err != nil {
+	c, s := rig.LocalOnly(t, rig.Options{})
+	if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ svc, method, want string }{
 		{"None", "Get", "rpc: can't find service None (None.Get)"},
 		{"Svc", "Get", "rpc: can't find method Get (Svc.Get)"},
-		{"Svc", "Divide", "rpc: Svc.Divide: the method takes rpc_test.Args, not int; pass a value of that type"},
+		{"Svc", "Divide", "rpc: Svc.Divide: the method takes rig.Args, not int; pass a value of that type"},
 		{"Svc", "ReplyAndError", "an error"},
 	} {
 		if err := c.Call("", test.svc, test.method, 1, new(int)); err == nil || err.Error() != test.want {

@@ -10,68 +10,37 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-var (
-	divides = rpc.NewDuplex[Args, Quotient]("Svc", "Divides")
-	countTo = rpc.NewServerStream[int, int]("Svc", "CountTo")
-	sum     = rpc.NewClientStream[int, int]("Svc", "Sum")
-)
-
-// byChannels has the methods of the three as those of a receiver.
-type byChannels struct{ Arith }
-
-func (byChannels) CountTo(ctx context.Context, in <-chan int, out chan<- int) error {
-	n := <-in
-	for i := range n {
-		out <- i
-	}
-	if n < 0 {
-		return errDivide
-	}
-	return nil
-}
-
-func (byChannels) Sum(ctx context.Context, in <-chan int, out chan<- int) error {
-	sum := 0
-	for n := range in {
-		sum += n
-	}
-	if sum < 0 {
-		return errDivide
-	}
-	out <- sum
-	return nil
-}
 
 func serveTypedStreams(s *rpc.Server) error {
 	return errors.Join(
-		divides.Handle(s, func(ctx context.Context, in *rpc.Receiver[Args], out *rpc.Sender[Quotient]) error {
+		rig.Divides.Handle(s, func(ctx context.Context, in *rpc.Receiver[rig.Args], out *rpc.Sender[rig.Quotient]) error {
 			for a, err := range in.All(ctx) {
 				if err != nil {
 					return err
 				}
 				if a.B == 0 {
-					return errDivide
+					return rig.ErrDivide
 				}
-				if err := out.Send(ctx, Quotient{a.A / a.B, a.A % a.B}); err != nil {
+				if err := out.Send(ctx, rig.Quotient{Quo: a.A / a.B, Rem: a.A % a.B}); err != nil {
 					return err
 				}
 			}
 			return nil
 		}),
-		countTo.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[int]) error {
+		rig.CountTo.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[int]) error {
 			for i := range n {
 				if err := out.Send(ctx, i); err != nil {
 					return err
 				}
 			}
 			if n < 0 {
-				return errDivide
+				return rig.ErrDivide
 			}
 			return nil
 		}),
-		sum.Handle(s, func(ctx context.Context, in *rpc.Receiver[int]) (sum int, err error) {
+		rig.Sum.Handle(s, func(ctx context.Context, in *rpc.Receiver[int]) (sum int, err error) {
 			for n, err := range in.All(ctx) {
 				if err != nil {
 					return 0, err
@@ -79,7 +48,7 @@ func serveTypedStreams(s *rpc.Server) error {
 				sum += n
 			}
 			if sum < 0 {
-				return 0, errDivide
+				return 0, rig.ErrDivide
 			}
 			return sum, nil
 		}),
@@ -88,18 +57,18 @@ func serveTypedStreams(s *rpc.Server) error {
 
 // forEachServing runs f over every transport, with the methods served by a
 // receiver and by typed methods.
-func forEachServing(t *testing.T, receiver any, typed func(*rpc.Server) error, o options, f func(*testing.T, setup)) {
+func forEachServing(t *testing.T, receiver any, typed func(*rpc.Server) error, o rig.Options, f func(*testing.T, rig.Setup)) {
 	t.Helper()
 	serve := map[string]func(*rpc.Server) error{
 		"receiver": func(s *rpc.Server) error { return s.RegisterName("Svc", receiver) },
 		"typed":    typed,
 	}
 	for name, serve := range serve {
-		for _, tr := range transports {
-			t.Run(name+"/"+tr.name, func(t *testing.T) {
+		for _, tr := range rig.Transports {
+			t.Run(name+"/"+tr.Name, func(t *testing.T) {
 				t.Parallel()
-				s := tr.setup(t, o)
-				if err := serve(s.server); err != nil {
+				s := tr.Setup(t, o)
+				if err := serve(s.Server); err != nil {
 					t.Fatal(err)
 				}
 				f(t, s)
@@ -110,11 +79,11 @@ func forEachServing(t *testing.T, receiver any, typed func(*rpc.Server) error, o
 
 func TestTypedStreams(t *testing.T) {
 	t.Parallel()
-	forEachServing(t, byChannels{}, serveTypedStreams, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
+	forEachServing(t, rig.ByChannels{}, serveTypedStreams, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
 		for _, n := range []int{0, 1, 3, 1000} {
 			var got []int
-			for i, err := range countTo.Call(ctx, s.client, s.dest, n) {
+			for i, err := range rig.CountTo.Call(ctx, s.Client, s.Dest, n) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -125,12 +94,12 @@ func TestTypedStreams(t *testing.T) {
 			}
 			args := make(chan int, 1)
 			args <- n
-			byName, err := stream(ctx, t, s, "CountTo", args, 0)
+			byName, err := rig.Stream(ctx, t, s, "CountTo", args, 0)
 			if err != nil || !slices.Equal(byName, got) {
 				t.Errorf("by name: %v, %v", byName, err)
 			}
 
-			add := sum.Open(ctx, s.client, s.dest)
+			add := rig.Sum.Open(ctx, s.Client, s.Dest)
 			for i := range n {
 				if err := add.Send(ctx, i); err != nil {
 					t.Fatal(err)
@@ -140,14 +109,14 @@ func TestTypedStreams(t *testing.T) {
 			if again, err := add.Finish(ctx); again != 0 {
 				t.Errorf("the second Finish returns %d", again)
 			} else {
-				checkErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Sum", "peer "+s.dest.String(), "Finish was called before")
+				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Sum", "peer "+s.Dest.String(), "Finish was called before")
 			}
 			if err != nil || total != n*(n-1)/2 {
 				t.Errorf("the sum of %d: %d, %v", n, total, err)
 			}
 			args = make(chan int)
-			sendAll(ctx, args, got...)
-			sums, err := stream(ctx, t, s, "Sum", args, 0)
+			rig.SendAll(ctx, args, got...)
+			sums, err := rig.Stream(ctx, t, s, "Sum", args, 0)
 			if err != nil || !slices.Equal(sums, []int{n * (n - 1) / 2}) {
 				t.Errorf("by name: %v, %v", sums, err)
 			}
@@ -157,14 +126,14 @@ func TestTypedStreams(t *testing.T) {
 
 func TestTypedDuplex(t *testing.T) {
 	t.Parallel()
-	forEachServing(t, byChannels{}, serveTypedStreams, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
-		call := divides.Open(ctx, s.client, s.dest)
+	forEachServing(t, rig.ByChannels{}, serveTypedStreams, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
+		call := rig.Divides.Open(ctx, s.Client, s.Dest)
 		for i := range 10 { // one at a time: none waits for another
-			if err := call.Send(ctx, Args{i, 3}); err != nil {
+			if err := call.Send(ctx, rig.Args{A: i, B: 3}); err != nil {
 				t.Fatal(err)
 			}
-			if q, err := call.Receive(ctx); err != nil || q != (Quotient{i / 3, i % 3}) {
+			if q, err := call.Receive(ctx); err != nil || q != (rig.Quotient{Quo: i / 3, Rem: i % 3}) {
 				t.Fatal(q, err)
 			}
 		}
@@ -172,15 +141,15 @@ func TestTypedDuplex(t *testing.T) {
 		if _, err := call.Receive(ctx); err != io.EOF {
 			t.Errorf("at the end: %v", err)
 		}
-		if err := call.Send(ctx, Args{1, 1}); err != io.EOF {
+		if err := call.Send(ctx, rig.Args{A: 1, B: 1}); err != io.EOF {
 			t.Errorf("after the end: %v", err)
 		}
 
 		const n = 5000
-		call = divides.Open(ctx, s.client, s.dest)
+		call = rig.Divides.Open(ctx, s.Client, s.Dest)
 		go func() {
 			for i := range n {
-				if err := call.Send(ctx, Args{i, 3}); err != nil {
+				if err := call.Send(ctx, rig.Args{A: i, B: 3}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -188,7 +157,7 @@ func TestTypedDuplex(t *testing.T) {
 		}()
 		i := 0
 		for q, err := range call.All(ctx) {
-			if err != nil || q != (Quotient{i / 3, i % 3}) {
+			if err != nil || q != (rig.Quotient{Quo: i / 3, Rem: i % 3}) {
 				t.Fatal(q, err)
 			}
 			i++
@@ -197,10 +166,10 @@ func TestTypedDuplex(t *testing.T) {
 			t.Errorf("%d replies", i)
 		}
 
-		args := make(chan Args)
-		sendAll(ctx, args, Args{7, 2}, Args{1, 0}, Args{1, 1})
-		replies, err := stream(ctx, t, s, "Divides", args, Quotient{})
-		if err == nil || err.Error() != errDivide.Error() || !slices.Equal(replies, []Quotient{{3, 1}}) {
+		args := make(chan rig.Args)
+		rig.SendAll(ctx, args, rig.Args{A: 7, B: 2}, rig.Args{A: 1, B: 0}, rig.Args{A: 1, B: 1})
+		replies, err := rig.Stream(ctx, t, s, "Divides", args, rig.Quotient{})
+		if err == nil || err.Error() != rig.ErrDivide.Error() || !slices.Equal(replies, []rig.Quotient{{Quo: 3, Rem: 1}}) {
 			t.Errorf("by name: %v, %v", replies, err)
 		}
 	})
@@ -209,20 +178,20 @@ func TestTypedDuplex(t *testing.T) {
 func TestStatsTellOfTypedStreams(t *testing.T) {
 	t.Parallel()
 	doubles := rpc.NewDuplex[int, int]("Svc", "Doubles")
-	for _, tr := range transports[:2] {
+	for _, tr := range rig.Transports[:2] {
 		for _, by := range []string{"typed", "receiver"} {
-			t.Run(tr.name+"/"+by, func(t *testing.T) {
+			t.Run(tr.Name+"/"+by, func(t *testing.T) {
 				t.Parallel()
-				server := &statsLog{t: t, encoded: !tr.local}
-				client := &statsLog{t: t, encoded: !tr.local, client: true}
-				s := tr.setup(t, options{
-					[]rpc.ServerOption{rpc.WithServerStatsHandler(server)}, []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
+				server := &statsLog{t: t, encoded: !tr.Local}
+				client := &statsLog{t: t, encoded: !tr.Local, client: true}
+				s := tr.Setup(t, rig.Options{
+					Server: []rpc.ServerOption{rpc.WithServerStatsHandler(server)}, Client: []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
 				})
 				var err error
 				if by == "receiver" {
-					err = s.server.RegisterName("Svc", told{oneStart()})
+					err = s.Server.RegisterName("Svc", told{oneStart()})
 				} else {
-					err = doubles.Handle(s.server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
+					err = doubles.Handle(s.Server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
 						for n, err := range in.All(ctx) {
 							if err != nil {
 								return err
@@ -235,16 +204,16 @@ func TestStatsTellOfTypedStreams(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx := testContext(t)
-				call := doubles.Open(ctx, s.client, s.dest)
+				ctx := rig.Context(t)
+				call := doubles.Open(ctx, s.Client, s.Dest)
 				for i := range 3 {
 					_ = call.Send(ctx, i+1)
 				}
 				_ = call.CloseSend()
-				if all, err := received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
+				if all, err := rig.Received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
 					t.Fatal(all, err)
 				}
-				if err := s.server.Shutdown(ctx); err != nil {
+				if err := s.Server.Shutdown(ctx); err != nil {
 					t.Fatal(err)
 				}
 				for want, at := range map[string]*statsCall{
@@ -266,8 +235,8 @@ func TestTypedStreamsOfEveryType(t *testing.T) {
 	t.Run("string", func(t *testing.T) { echoed(t, "seven") })
 	t.Run("bytes", func(t *testing.T) { echoed(t, []byte{7}) })
 	t.Run("large bytes", func(t *testing.T) { echoed(t, make([]byte, 300<<10)) })
-	t.Run("struct", func(t *testing.T) { echoed(t, Args{6, 7}) })
-	t.Run("pointer", func(t *testing.T) { echoed(t, &Args{6, 7}) })
+	t.Run("struct", func(t *testing.T) { echoed(t, rig.Args{A: 6, B: 7}) })
+	t.Run("pointer", func(t *testing.T) { echoed(t, &rig.Args{A: 6, B: 7}) })
 	t.Run("slice", func(t *testing.T) { echoed(t, []string{"a", "b"}) })
 	t.Run("map", func(t *testing.T) { echoed(t, map[string]int{"a": 1}) })
 	type mixed struct {
@@ -301,10 +270,10 @@ func echoed[T any](t *testing.T, item T) {
 			}
 		})
 	}
-	forEachServing(t, habits[T]{}, typed, options{}, func(t *testing.T, s setup) {
-		ctx := testContext(t)
-		call := echo.Open(ctx, s.client, s.dest)
-		sent := inBackground(func() error {
+	forEachServing(t, habits[T]{}, typed, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		ctx := rig.Context(t)
+		call := echo.Open(ctx, s.Client, s.Dest)
+		sent := rig.InBackground(func() error {
 			for range 20 {
 				if err := call.Send(ctx, item); err != nil {
 					return err
@@ -312,8 +281,8 @@ func echoed[T any](t *testing.T, item T) {
 			}
 			return call.CloseSend()
 		})
-		all, err := received(ctx, t, call)
-		if err := errors.Join(err, take(t, "all is sent", sent)); err != nil || len(all) != 20 {
+		all, err := rig.Received(ctx, t, call)
+		if err := errors.Join(err, rig.Take(t, "all is sent", sent)); err != nil || len(all) != 20 {
 			t.Fatal(len(all), err)
 		}
 		for _, v := range all {
@@ -321,12 +290,12 @@ func echoed[T any](t *testing.T, item T) {
 				t.Fatalf("got %v", v)
 			}
 		}
-		if v := reflect.ValueOf(all[0]); v.Kind() == reflect.Pointer && s.dest != s.sender && v.Pointer() == reflect.ValueOf(all[1]).Pointer() {
+		if v := reflect.ValueOf(all[0]); v.Kind() == reflect.Pointer && s.Dest != s.Sender && v.Pointer() == reflect.ValueOf(all[1]).Pointer() {
 			t.Error("two items are one")
 		}
 		args := make(chan T)
-		sendAll(ctx, args, item, item)
-		if all, err := stream(ctx, t, s, "Echo", args, item); err != nil || len(all) != 2 || !reflect.DeepEqual(all[1], item) {
+		rig.SendAll(ctx, args, item, item)
+		if all, err := rig.Stream(ctx, t, s, "Echo", args, item); err != nil || len(all) != 2 || !reflect.DeepEqual(all[1], item) {
 			t.Errorf("by name: %v, %v", all, err)
 		}
 	})
@@ -336,18 +305,18 @@ func echoed[T any](t *testing.T, item T) {
 // error like any other, and not the end of its replies.
 func TestTypedStreamThatReturnsEOFHasFailed(t *testing.T) {
 	t.Parallel()
-	overAll(t, Arith{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		listed := rpc.NewServerStream[int, int]("EOF", "List")
 		summed := rpc.NewClientStream[int, int]("EOF", "Sum")
 		talked := rpc.NewDuplex[int, int]("EOF", "Talk")
 		if err := errors.Join(
-			listed.Handle(s.server, func(context.Context, int, *rpc.Sender[int]) error { return io.EOF }),
-			summed.Handle(s.server, func(context.Context, *rpc.Receiver[int]) (int, error) { return 0, io.EOF }),
-			talked.Handle(s.server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error { return io.EOF }),
+			listed.Handle(s.Server, func(context.Context, int, *rpc.Sender[int]) error { return io.EOF }),
+			summed.Handle(s.Server, func(context.Context, *rpc.Receiver[int]) (int, error) { return 0, io.EOF }),
+			talked.Handle(s.Server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error { return io.EOF }),
 		); err != nil {
 			t.Fatal(err)
 		}
-		ctx := testContext(t)
+		ctx := rig.Context(t)
 		check := func(what string, err error) {
 			t.Helper()
 			if err == nil || err == io.EOF || err.Error() != "EOF" || rpc.IsRPCError(err) {
@@ -355,12 +324,12 @@ func TestTypedStreamThatReturnsEOFHasFailed(t *testing.T) {
 			}
 		}
 		var err error
-		for _, err = range listed.Call(ctx, s.client, s.dest, 1) {
+		for _, err = range listed.Call(ctx, s.Client, s.Dest, 1) {
 		}
 		check("replies", err)
-		_, err = summed.Open(ctx, s.client, s.dest).Finish(ctx)
+		_, err = summed.Open(ctx, s.Client, s.Dest).Finish(ctx)
 		check("arguments", err)
-		call := talked.Open(ctx, s.client, s.dest)
+		call := talked.Open(ctx, s.Client, s.Dest)
 		defer call.Close()
 		_, err = call.Receive(ctx)
 		check("both", err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 type cycle struct {
@@ -69,7 +70,7 @@ func TestCyclicArgumentIsAnError(t *testing.T) {
 	for name := range cycles() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestCyclicArgumentIsAnError$")
+			cmd := exec.CommandContext(rig.Context(t), os.Args[0], "-test.run=^TestCyclicArgumentIsAnError$")
 			cmd.Env = append(os.Environ(), cycleEnv+"="+name)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%v: %.400s", err, out)
@@ -79,13 +80,13 @@ func TestCyclicArgumentIsAnError(t *testing.T) {
 }
 
 func sendCycle(t *testing.T, arg *cycle) {
-	overAll(t, cyclic{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, cyclic{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for kind, err := range map[string]error{
-			"reply":     s.client.CallContext(testContext(t), s.dest, "Svc", "Give", os.Getenv(cycleEnv), new(cycle)),
-			"unary":     s.client.CallContext(testContext(t), s.dest, "Svc", "Take", arg, new(int)),
-			"streaming": streamOnce[int](t, s, "Takes", arg),
+			"reply":     s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Give", os.Getenv(cycleEnv), new(cycle)),
+			"unary":     s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Take", arg, new(int)),
+			"streaming": rig.StreamOnce[int](t, s, "Takes", arg),
 		} {
-			if s.dest == s.sender { // nothing is encoded
+			if s.Dest == s.Sender { // nothing is encoded
 				if err != nil {
 					t.Errorf("%s: %v", kind, err)
 				}
@@ -93,16 +94,16 @@ func sendCycle(t *testing.T, arg *cycle) {
 				if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
 					t.Errorf("%s: got %v", kind, err)
 				}
-				checkNames(t, err, "Svc.Give", "cycle")
+				rig.CheckNames(t, err, "Svc.Give", "cycle")
 			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 				t.Errorf("%s: got %v", kind, err)
 			} else {
-				checkNames(t, err, "Svc.Take", "cycle")
+				rig.CheckNames(t, err, "Svc.Take", "cycle")
 			}
 		}
 		// The client goes on to work.
 		var n int
-		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
+		if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Take", &cycle{Name: "xyz"}, &n); err != nil || n != 3 {
 			t.Errorf("afterwards: got %d, %v", n, err)
 		}
 	})
@@ -123,32 +124,32 @@ func TestDepthAndSharingOfArguments(t *testing.T) {
 		shared = map[string]any{"a": shared, "b": []any{shared}}
 	}
 	deepest := rpc.Limits{MessageDepth: -1}
-	o := options{[]rpc.ServerOption{rpc.WithServerLimits(deepest)}, []rpc.ClientOption{rpc.WithClientLimits(deepest)}}
-	overAll(t, echoing[any]{}, o, func(t *testing.T, s setup) {
+	o := rig.Options{Server: []rpc.ServerOption{rpc.WithServerLimits(deepest)}, Client: []rpc.ClientOption{rpc.WithClientLimits(deepest)}}
+	rig.OverAll(t, echoing[any]{}, o, func(t *testing.T, s rig.Setup) {
 		var got any
-		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most), &got); err != nil || !reflect.DeepEqual(got, nested(most)) {
+		if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", nested(most), &got); err != nil || !reflect.DeepEqual(got, nested(most)) {
 			t.Errorf("%d levels: %v", most, err)
 		}
-		if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", shared, new(any)); err != nil {
+		if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", shared, new(any)); err != nil {
 			t.Errorf("shared parts: %v", err)
 		}
-		if s.dest == s.sender {
+		if s.Dest == s.Sender {
 			return
 		}
-		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", nested(most+1), new(any))
+		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", nested(most+1), new(any))
 		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 			t.Errorf("%d levels: %v", most+1, err)
 		}
-		checkNames(t, err, "Svc.Echo", "[]interface {}", "1000", "cyclic")
+		rig.CheckNames(t, err, "Svc.Echo", "[]interface {}", "1000", "cyclic")
 		var endless any = []any{nil}
 		for range 60 {
 			endless = []any{endless, endless}
 		}
-		err = s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", endless, new(any))
+		err = s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", endless, new(any))
 		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 			t.Errorf("2^60 times the same: %v", err)
 		}
-		checkNames(t, err, "Svc.Echo", "67108864 values")
+		rig.CheckNames(t, err, "Svc.Echo", "67108864 values")
 	})
 }
 

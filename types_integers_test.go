@@ -9,14 +9,15 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	for name, svc := range map[string]any{"Int8": echoing[int8]{}, "Uint64": echoing[uint64]{}, "Int64": echoing[int64]{}, "Float64": echoing[float64]{}} {
 		if err := s.RegisterName(name, svc); err != nil {
 			t.Fatal(err)
@@ -39,23 +40,23 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 		{"Int8", uint64(math.MaxUint64), false, new(int8), "int8"}, // the codec makes it -1
 		{"Float64", uint64(math.MaxUint64), false, new(float64), "float64"},
 	} {
-		err := c.CallContext(testContext(t), b.ID(), v.svc, "Echo", v.arg, v.reply)
+		err := c.CallContext(rig.Context(t), b.ID(), v.svc, "Echo", v.arg, v.reply)
 		switch {
 		case v.ok && (err != nil || fmt.Sprint(reflect.ValueOf(v.reply).Elem()) != fmt.Sprint(v.arg)):
 			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
 		case !v.ok && rpc.CodeOf(err) != rpc.CodeInvalidArgument:
 			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
 		case !v.ok:
-			checkNames(t, err, v.svc+".Echo", v.typeIs)
+			rig.CheckNames(t, err, v.svc+".Echo", v.typeIs)
 		}
 	}
 	// A reply that does not fit is told by the client.
 	for arg, reply := range map[uint64]any{300: new(int8), math.MaxUint64: new(int64)} {
-		err := c.CallContext(testContext(t), b.ID(), "Uint64", "Echo", arg, reply)
+		err := c.CallContext(rig.Context(t), b.ID(), "Uint64", "Echo", arg, reply)
 		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 			t.Errorf("%d into a %T: got %v", arg, reply, err)
 		} else {
-			checkNames(t, err, "Uint64.Echo", reflect.TypeOf(reply).String())
+			rig.CheckNames(t, err, "Uint64.Echo", reflect.TypeOf(reply).String())
 		}
 	}
 }
@@ -100,10 +101,10 @@ type (
 
 func TestGreatIntegersWithinOthers(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := s.RegisterName("Signed", echoing[signedParts]{}); err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +112,8 @@ func TestGreatIntegersWithinOthers(t *testing.T) {
 	n := great
 	p := &n
 	call := func(v unsignedParts) (r signedParts, unary, streaming error) {
-		unary = c.CallContext(testContext(t), b.ID(), "Signed", "Echo", v, &r)
-		return r, unary, streamOnce[signedParts](t, setup{client: c, dest: b.ID()}, "Echoes", v, "Signed")
+		unary = c.CallContext(rig.Context(t), b.ID(), "Signed", "Echo", v, &r)
+		return r, unary, rig.StreamOnce[signedParts](t, rig.Setup{Client: c, Dest: b.ID()}, "Echoes", v, "Signed")
 	}
 	for name, v := range map[string]unsignedParts{
 		"in a struct": {Base: unsignedBase{great}}, "in a field": {One: great}, "behind pointers": {Ptr: &p},
@@ -126,7 +127,7 @@ func TestGreatIntegersWithinOthers(t *testing.T) {
 			if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 				t.Errorf("%s: arrives as %+v, %v", name, r, err)
 			} else {
-				checkNames(t, err, "Signed.Echo", "signedParts")
+				rig.CheckNames(t, err, "Signed.Echo", "signedParts")
 			}
 		}
 	}
@@ -143,11 +144,11 @@ func TestGreatIntegersWithinOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	var l fromList
-	err := c.CallContext(testContext(t), b.ID(), "Listed", "Echo", asList{A: 1, B: great}, &l)
+	err := c.CallContext(rig.Context(t), b.ID(), "Listed", "Echo", asList{A: 1, B: great}, &l)
 	if want := (fromList{Embedded{1}, great}); err != nil || l != want {
 		t.Errorf("from a list: got %+v, %v", l, err)
 	}
-	err = c.CallContext(testContext(t), b.ID(), "Listed", "Echo", asList{A: great, B: 1}, &l)
+	err = c.CallContext(rig.Context(t), b.ID(), "Listed", "Echo", asList{A: great, B: 1}, &l)
 	if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 		t.Errorf("from a list: got %+v, %v", l, err)
 	}

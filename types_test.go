@@ -18,12 +18,13 @@ import (
 	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // echoing returns what it gets, by a unary and by a streaming method.
 type echoing[T any] struct{}
 
-func (echoing[T]) Echo(ctx context.Context, in T, out *T) error { return echo(ctx, in, out) }
+func (echoing[T]) Echo(ctx context.Context, in T, out *T) error { return rig.Echo(ctx, in, out) }
 
 func (echoing[T]) Echoes(_ context.Context, in <-chan T, out chan<- T) error {
 	defer close(out)
@@ -37,7 +38,7 @@ func (echoing[T]) Echoes(_ context.Context, in <-chan T, out chan<- T) error {
 // another where it travels: see wire.
 type traveller struct {
 	register func(*rpc.Server, string) error
-	trip     func(*testing.T, setup, string)
+	trip     func(*testing.T, rig.Setup, string)
 }
 
 // travels makes a round trip of v, which arrives as it is.
@@ -47,9 +48,9 @@ func travels[T any](v T) traveller { return becomes(v, v) }
 func becomes[T any](v, wire T) traveller {
 	return traveller{
 		func(s *rpc.Server, name string) error { return s.RegisterName(name, echoing[T]{}) },
-		func(t *testing.T, s setup, name string) {
+		func(t *testing.T, s rig.Setup, name string) {
 			want := v
-			if s.dest != s.sender {
+			if s.Dest != s.Sender {
 				want = wire
 			}
 			check := func(what string, got T, err error) {
@@ -58,17 +59,17 @@ func becomes[T any](v, wire T) traveller {
 					t.Errorf("%s: %#v arrives as %#v, %v", what, v, got, err)
 				}
 			}
-			ctx := testContext(t)
+			ctx := rig.Context(t)
 			if isNilValue(v) && reflect.TypeFor[T]().Kind() == reflect.Pointer {
 				return // nil pointers are no arguments
 			}
 			var got T
-			err := s.client.CallContext(ctx, s.dest, name, "Echo", v, &got)
+			err := s.Client.CallContext(ctx, s.Dest, name, "Echo", v, &got)
 			check("unary", got, err)
 			args, replies := make(chan T), make(chan T)
-			sendAll(ctx, args, v, v)
-			all := collect(replies)
-			err = s.client.Stream(ctx, s.dest, name, "Echoes", args, replies)
+			rig.SendAll(ctx, args, v, v)
+			all := rig.Collect(replies)
+			err = s.Client.Stream(ctx, s.Dest, name, "Echoes", args, replies)
 			items := all()
 			if len(items) != 2 {
 				t.Fatalf("streaming: %d of 2 items, %v", len(items), err)
@@ -157,12 +158,14 @@ func (v *textOnly) UnmarshalText(b []byte) error {
 
 type textAndFields struct{ S string }
 
-func (v textAndFields) MarshalText() ([]byte, error)  { return []byte("<" + v.S + ">"), nil }
+func (v textAndFields) MarshalText() ([]byte, error) { return []byte("<" + v.S + ">"), nil }
+
 func (v *textAndFields) UnmarshalText(b []byte) error { return errors.New("not used") }
 
 type textString string
 
-func (v textString) MarshalText() ([]byte, error)  { return []byte("<" + v + ">"), nil }
+func (v textString) MarshalText() ([]byte, error) { return []byte("<" + v + ">"), nil }
+
 func (v *textString) UnmarshalText(b []byte) error { return errors.New("not used") }
 
 func TestTypesMakeTheRoundTrip(t *testing.T) {
@@ -239,19 +242,19 @@ func TestTypesMakeTheRoundTrip(t *testing.T) {
 		"a struct of nothing":     travels(struct{}{}),
 		"lists of lists":          travels([][][]string{{{"a"}, nil}, {}}),
 	}
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.setup(t, options{})
+			s := tr.Setup(t, rig.Options{})
 			for name, v := range all {
 				t.Run(name, func(t *testing.T) {
-					if err := v.register(s.server, name); err != nil {
+					if err := v.register(s.Server, name); err != nil {
 						t.Fatal(err)
 					}
 					v.trip(t, s, name)
 				})
 			}
-			for _, svc := range s.server.Services() {
+			for _, svc := range s.Server.Services() {
 				for _, m := range svc.Methods {
 					if m.LocalOnly != nil {
 						t.Errorf("%s.%s travels, and is said not to: %v", svc.Name, m.Name, m.LocalOnly)
@@ -264,25 +267,25 @@ func TestTypesMakeTheRoundTrip(t *testing.T) {
 
 func TestOmittedFieldsAreNotSent(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	arg := make(chan map[string]any, 2)
-	b.SetStreamHandler(testProtocol, func(st network.Stream) {
+	b.SetStreamHandler(rig.Protocol, func(st network.Stream) {
 		defer st.Close()
 		var id rpc.ServiceID
 		m := make(map[string]any)
-		dec := codec.NewDecoder(st, plainMsgpack)
+		dec := codec.NewDecoder(st, rig.PlainMsgpack)
 		_ = errors.Join(dec.Decode(&id), dec.Decode(&m))
 		arg <- m
 	})
-	c := rpc.NewClient(a, testProtocol)
+	c := rpc.NewClient(a, rig.Protocol)
 	t.Cleanup(func() { _ = c.Close() })
 	for want, v := range map[string]tagged{
 		"Ordinary j r":   {},
 		"Ordinary j o r": {Omitted: "x", Skipped: "y"},
 	} {
-		_ = c.CallContext(testContext(t), b.ID(), "Svc", "M", v, new(int))
+		_ = c.CallContext(rig.Context(t), b.ID(), "Svc", "M", v, new(int))
 		var keys []string
-		m := take(t, "the method begins", arg)
+		m := rig.Take(t, "the method begins", arg)
 		for _, k := range []string{"Ordinary", "Renamed", "Omitted", "Skipped", "ByJSON", "j", "o", "r", "-"} {
 			if _, has := m[k]; has {
 				keys = append(keys, k)
@@ -296,34 +299,34 @@ func TestOmittedFieldsAreNotSent(t *testing.T) {
 
 func TestNilInAStreamOfPointersIsANewValue(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
+	a, b := rig.NewHosts(t)
 	t.Run("replies", func(t *testing.T) {
-		b.SetStreamHandler(testProtocol, func(st network.Stream) {
+		b.SetStreamHandler(rig.Protocol, func(st network.Stream) {
 			defer st.Close()
 			_, _ = io.ReadAll(st) // v0.6's client has closed its side
-			enc := codec.NewEncoder(st, plainMsgpack)
-			for _, item := range []any{nil, &Quotient{1, 2}, nil} {
+			enc := codec.NewEncoder(st, rig.PlainMsgpack)
+			for _, item := range []any{nil, &rig.Quotient{Quo: 1, Rem: 2}, nil} {
 				_ = errors.Join(enc.Encode(struct{}{}), enc.Encode(item))
 			}
 		})
-		c := rpc.NewClient(a, testProtocol)
+		c := rpc.NewClient(a, rig.Protocol)
 		t.Cleanup(func() { _ = c.Close() })
-		args, replies := make(chan int), make(chan *Quotient)
+		args, replies := make(chan int), make(chan *rig.Quotient)
 		close(args)
-		got := collect(replies)
-		err := c.Stream(testContext(t), b.ID(), "Svc", "M", args, replies)
-		if all := got(); err != nil || !reflect.DeepEqual(all, []*Quotient{{}, {1, 2}, {}}) {
+		got := rig.Collect(replies)
+		err := c.Stream(rig.Context(t), b.ID(), "Svc", "M", args, replies)
+		if all := got(); err != nil || !reflect.DeepEqual(all, []*rig.Quotient{{}, {Quo: 1, Rem: 2}, {}}) {
 			t.Fatalf("got %v, %v", all, err)
 		}
 	})
 	t.Run("arguments", func(t *testing.T) {
-		s := rpc.NewServer(b, testProtocol, quiet)
+		s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
 		t.Cleanup(func() { _ = s.Close() })
 		if err := s.RegisterName("Svc", pointed{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, method := range []string{"Unary", "Streaming"} {
-			if r := callAsV06(t, a, b.ID(), method, method == "Streaming", nil); r.Error != "" {
+			if r := rig.CallAsV06(t, a, b.ID(), method, method == "Streaming", nil); r.Error != "" {
 				t.Errorf("%s: %s", method, r.Error)
 			}
 		}
@@ -333,14 +336,14 @@ func TestNilInAStreamOfPointersIsANewValue(t *testing.T) {
 // pointed refuses nil.
 type pointed struct{}
 
-func (pointed) Unary(_ context.Context, a *Args, _ *int) error {
+func (pointed) Unary(_ context.Context, a *rig.Args, _ *int) error {
 	if a == nil {
 		return errors.New("the argument is nil")
 	}
 	return nil
 }
 
-func (p pointed) Streaming(ctx context.Context, in <-chan *Args, out chan<- int) error {
+func (p pointed) Streaming(ctx context.Context, in <-chan *rig.Args, out chan<- int) error {
 	for a := range in {
 		if err := p.Unary(ctx, a, nil); err != nil {
 			return err
@@ -352,10 +355,10 @@ func (p pointed) Streaming(ctx context.Context, in <-chan *Args, out chan<- int)
 
 func TestStringsAndBytesAreInterchangeable(t *testing.T) {
 	t.Parallel()
-	a, b := newHosts(t)
-	s := rpc.NewServer(b, testProtocol, quiet)
-	c := rpc.NewClient(a, testProtocol)
-	closeAfter(t, c, s)
+	a, b := rig.NewHosts(t)
+	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
+	c := rpc.NewClient(a, rig.Protocol)
+	rig.CloseAfter(t, c, s)
 	if err := errors.Join(s.RegisterName("String", echoing[string]{}), s.RegisterName("Bytes", echoing[[]byte]{}), s.RegisterName("Peer", echoing[peer.ID]{})); err != nil {
 		t.Fatal(err)
 	}
@@ -364,10 +367,10 @@ func TestStringsAndBytesAreInterchangeable(t *testing.T) {
 		for _, arg := range []any{text, []byte(text), named(text)} {
 			var asString string
 			var asBytes []byte
-			if err := c.CallContext(testContext(t), b.ID(), svc, "Echo", arg, &asString); err != nil || asString != text {
+			if err := c.CallContext(rig.Context(t), b.ID(), svc, "Echo", arg, &asString); err != nil || asString != text {
 				t.Errorf("%s of %T: got %q, %v", svc, arg, asString, err)
 			}
-			if err := c.CallContext(testContext(t), b.ID(), svc, "Echo", arg, &asBytes); err != nil || string(asBytes) != text {
+			if err := c.CallContext(rig.Context(t), b.ID(), svc, "Echo", arg, &asBytes); err != nil || string(asBytes) != text {
 				t.Errorf("%s of %T: got %q, %v", svc, arg, asBytes, err)
 			}
 		}

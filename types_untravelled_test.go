@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // Types that cannot travel.
@@ -25,37 +26,45 @@ func (untravelled) TakesChan(_ context.Context, v withChan, n *int) error {
 	*n = cap(v.Inner.C)
 	return nil
 }
+
 func (untravelled) TakesFunc(_ context.Context, v withFunc, n *int) error {
 	*n = len(v.List)
 	return nil
 }
+
 func (untravelled) TakesIface(_ context.Context, v withIface, n *int) error {
 	b, err := io.ReadAll(v.R)
 	*n = len(b)
 	return err
 }
+
 func (untravelled) TakesText(_ context.Context, v withText, n *int) error {
 	*n = len(v.T.s)
 	return nil
 }
+
 func (untravelled) TakesPtr(_ context.Context, v *chanInPtr, n *int) error {
 	*n = cap(v.P.Inner.C)
 	return nil
 }
+
 func (untravelled) GivesChan(_ context.Context, n int, v *withChan) error {
 	v.Inner.C = make(chan int, n)
 	return nil
 }
+
 func (untravelled) GivesFunc(_ context.Context, n int, v *withFunc) error {
 	v.List = make([]map[string]func(), n)
 	return nil
 }
+
 func (untravelled) TakesChans(_ context.Context, in <-chan withChan, out chan<- int) error {
 	for v := range in {
 		out <- cap(v.Inner.C)
 	}
 	return nil
 }
+
 func (untravelled) GivesChans(_ context.Context, in <-chan int, out chan<- withChan) error {
 	for n := range in {
 		var v withChan
@@ -64,6 +73,7 @@ func (untravelled) GivesChans(_ context.Context, in <-chan int, out chan<- withC
 	}
 	return nil
 }
+
 func (untravelled) Plain(_ context.Context, n int, r *int) error {
 	*r = n
 	return nil
@@ -95,10 +105,10 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
 		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"rpc_test.withFunc", "List", "func()"}},
 	}
-	overAll(t, untravelled{}, options{}, func(t *testing.T, s setup) {
+	rig.OverAll(t, untravelled{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, c := range cases {
-			err := s.client.CallContext(testContext(t), s.dest, "Svc", c.method, c.args, c.reply)
-			if s.dest == s.sender {
+			err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", c.method, c.args, c.reply)
+			if s.Dest == s.Sender {
 				n := 0
 				if p, ok := c.reply.(*int); ok {
 					n = *p
@@ -115,35 +125,35 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 				t.Errorf("%s: got %v", c.method, err)
 				continue
 			}
-			checkNames(t, err, append(c.names, "Svc."+c.method)...)
+			rig.CheckNames(t, err, append(c.names, "Svc."+c.method)...)
 		}
 	})
 }
 
 func TestStreamsOfTypesThatCannotTravel(t *testing.T) {
 	t.Parallel()
-	overAll(t, untravelled{}, options{}, func(t *testing.T, s setup) {
-		local := s.dest == s.sender
+	rig.OverAll(t, untravelled{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		local := s.Dest == s.Sender
 		t.Run("arguments", func(t *testing.T) {
-			err := streamOnce[int](t, s, "TakesChans", chanOf(3))
+			err := rig.StreamOnce[int](t, s, "TakesChans", chanOf(3))
 			switch {
 			case local && err != nil:
 				t.Error(err)
 			case !local && !rpc.IsClientError(err):
 				t.Errorf("got %v", err)
 			case !local:
-				checkNames(t, err, "Svc.TakesChans", "withChan", "Inner.C", "chan int", "argument 1")
+				rig.CheckNames(t, err, "Svc.TakesChans", "withChan", "Inner.C", "chan int", "argument 1")
 			}
 		})
 		t.Run("replies", func(t *testing.T) {
-			err := streamOnce[withChan](t, s, "GivesChans", 3)
+			err := rig.StreamOnce[withChan](t, s, "GivesChans", 3)
 			switch {
 			case local && err != nil:
 				t.Error(err)
 			case !local && !rpc.IsServerError(err):
 				t.Errorf("got %v", err)
 			case !local:
-				checkNames(t, err, "Svc.GivesChans", "withChan", "Inner.C", "chan int", "reply 1")
+				rig.CheckNames(t, err, "Svc.GivesChans", "withChan", "Inner.C", "chan int", "reply 1")
 			}
 		})
 	})
@@ -166,26 +176,26 @@ func (givesReader) Often(_ context.Context, in <-chan string, out chan<- map[str
 
 func TestRepliesThatCannotBeReceivedAreAnErrorNamingTypeAndField(t *testing.T) {
 	t.Parallel()
-	overAll(t, givesReader{}, options{}, func(t *testing.T, s setup) {
-		if s.dest == s.sender {
+	rig.OverAll(t, givesReader{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		if s.Dest == s.Sender {
 			return // where the method's type and the caller's are what does not fit
 		}
 		for method, err := range map[string]error{
-			"Once":  s.client.CallContext(testContext(t), s.dest, "Svc", "Once", "abc", new(withIface)),
-			"Often": streamOnce[withIface](t, s, "Often", "abc"),
+			"Once":  s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Once", "abc", new(withIface)),
+			"Often": rig.StreamOnce[withIface](t, s, "Often", "abc"),
 		} {
 			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
 				t.Errorf("%s: got %v", method, err)
 				continue
 			}
-			checkNames(t, err, "Svc."+method, "the reply's type *rpc_test.withIface", "field R", "io.Reader")
+			rig.CheckNames(t, err, "Svc."+method, "the reply's type *rpc_test.withIface", "field R", "io.Reader")
 		}
 	})
 }
 
 func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, testProtocol, quiet)
+	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	if err := s.RegisterName("Svc", untravelled{}); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +216,7 @@ func TestServicesTellsWhatIsOnlyLocal(t *testing.T) {
 			if strings.HasPrefix(m.Name, "Gives") {
 				typ, side = m.Reply, "reply"
 			}
-			checkNames(t, m.LocalOnly, side, typ.String(), "field "+want)
+			rig.CheckNames(t, m.LocalOnly, side, typ.String(), "field "+want)
 		}
 	}
 }
@@ -216,9 +226,9 @@ func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
 	t.Parallel()
 	type only struct{ F func() }
 	f := func() {}
-	overRemote(t, func(t *testing.T, tr transport) {
-		s := tr.setup(t, options{})
-		if err := s.server.RegisterName("Svc", echoAll[any]{[]any{only{f}}}); err != nil {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		if err := s.Server.RegisterName("Svc", echoAll[any]{[]any{only{f}}}); err != nil {
 			t.Fatal(err)
 		}
 		for what, arg := range map[string]any{
@@ -231,12 +241,12 @@ func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
 			"in a map": []any{map[string]only{"a": {f}}},
 			"channel":  []any{make(chan int)},
 		} {
-			err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", arg, new(any))
+			err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", arg, new(any))
 			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
 				t.Errorf("%s: got %v", what, err)
 			}
 		}
-		err := s.client.CallContext(testContext(t), s.dest, "Svc", "Give", 1, new(any))
-		checkErr(t, err, rpc.ServerErr, rpc.CodeInternal, "only", "field F is a func")
+		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Give", 1, new(any))
+		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "only", "field F is a func")
 	})
 }

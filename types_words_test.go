@@ -14,6 +14,7 @@ import (
 	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // Types of which an interface holds the value itself, in the place of a pointer
@@ -44,18 +45,27 @@ type (
 func (w wordBinary) MarshalBinary() ([]byte, error) {
 	return binary.BigEndian.AppendUint64(nil, w.p[1]), nil
 }
+
 func (w *wordBinary) UnmarshalBinary(b []byte) error {
 	w.p = &[2]uint64{1: binary.BigEndian.Uint64(b)}
 	return nil
 }
+
 func (w *wordByAddr) MarshalBinary() ([]byte, error) { return wordBinary(*w).MarshalBinary() }
+
 func (w *wordByAddr) UnmarshalBinary(b []byte) error { return (*wordBinary)(w).UnmarshalBinary(b) }
-func (w wordBinArr) MarshalBinary() ([]byte, error)  { return []byte{byte(*w[0]), 8}, nil }
+
+func (w wordBinArr) MarshalBinary() ([]byte, error) { return []byte{byte(*w[0]), 8}, nil }
+
 func (w *wordBinArr) UnmarshalBinary(b []byte) error { w[0] = new(uint64(b[0])); return nil }
-func (w wordBinMap) MarshalBinary() ([]byte, error)  { return []byte{byte(w["n"]), 8}, nil }
+
+func (w wordBinMap) MarshalBinary() ([]byte, error) { return []byte{byte(w["n"]), 8}, nil }
+
 func (w *wordBinMap) UnmarshalBinary(b []byte) error { *w = wordBinMap{"n": uint64(b[0])}; return nil }
-func (w wordSelves) MarshalBinary() ([]byte, error)  { return wordBinary(w).MarshalBinary() }
-func (w wordSelves) UnmarshalBinary(b []byte) error  { w.p[1] = binary.BigEndian.Uint64(b); return nil }
+
+func (w wordSelves) MarshalBinary() ([]byte, error) { return wordBinary(w).MarshalBinary() }
+
+func (w wordSelves) UnmarshalBinary(b []byte) error { w.p[1] = binary.BigEndian.Uint64(b); return nil }
 
 type (
 	holds[T any] struct {
@@ -95,7 +105,7 @@ func generic[A any](v, like A) sentAs[A] {
 
 type sender interface {
 	serve(s *rpc.Server, svc string) error
-	send(t *testing.T, s setup, svc string)
+	send(t *testing.T, s rig.Setup, svc string)
 }
 
 // nests is a value in all places that types lead to.
@@ -168,13 +178,13 @@ func TestValuesOfOneWordArrive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, tr := range transports {
-				t.Run(tr.name, func(t *testing.T) {
+			for _, tr := range rig.Transports {
+				t.Run(tr.Name, func(t *testing.T) {
 					t.Parallel()
-					s := tr.setup(t, options{})
+					s := tr.Setup(t, rig.Options{})
 					for i, v := range all {
 						svc := fmt.Sprint("Svc", i)
-						if err := v.serve(s.server, svc); err != nil {
+						if err := v.serve(s.Server, svc); err != nil {
 							t.Fatal(err)
 						}
 						v.send(t, s, svc)
@@ -188,14 +198,14 @@ func TestValuesOfOneWordArrive(t *testing.T) {
 // The server decodes a value of one word for a method, whatever it was sent as.
 func TestArgumentsOfOneWordAreThoseDecoded(t *testing.T) {
 	t.Parallel()
-	overRemote(t, func(t *testing.T, tr transport) {
-		s := tr.setup(t, options{})
-		if err := s.server.RegisterName("Svc", echoAll[[1]*int]{}); err != nil {
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		if err := s.Server.RegisterName("Svc", echoAll[[1]*int]{}); err != nil {
 			t.Fatal(err)
 		}
 		for range 10 {
 			var reply []int
-			if err := s.client.CallContext(testContext(t), s.dest, "Svc", "Echo", []int{7}, &reply); err != nil || len(reply) != 1 || reply[0] != 7 {
+			if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", []int{7}, &reply); err != nil || len(reply) != 1 || reply[0] != 7 {
 				t.Fatalf("got %v, %v", reply, err)
 			}
 		}
@@ -229,10 +239,12 @@ func (e echoAll[A]) Echo(_ context.Context, arg A, reply *A) error {
 	*reply = arg
 	return nil
 }
+
 func (e echoAll[A]) Give(_ context.Context, _ int, reply *A) error {
 	*reply = e.value
 	return nil
 }
+
 func (e echoAll[A]) Echoes(_ context.Context, in <-chan A, out chan<- A) error {
 	for v := range in {
 		out <- v
@@ -240,6 +252,7 @@ func (e echoAll[A]) Echoes(_ context.Context, in <-chan A, out chan<- A) error {
 	close(out)
 	return nil
 }
+
 func (e echoAll[A]) Gives(_ context.Context, in <-chan int, out chan<- A) error {
 	for range in {
 		out <- e.value
@@ -277,10 +290,10 @@ func (v typed[A]) serve(s *rpc.Server, svc string) error {
 }
 
 // check checks what a caller gets.
-func (v sentAs[A]) check(t *testing.T, s setup, what string, got A, err error) {
+func (v sentAs[A]) check(t *testing.T, s rig.Setup, what string, got A, err error) {
 	t.Helper()
 	want := v.arrives
-	if s.dest == s.sender { // nothing is encoded
+	if s.Dest == s.Sender { // nothing is encoded
 		want = v.value
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -288,38 +301,38 @@ func (v sentAs[A]) check(t *testing.T, s setup, what string, got A, err error) {
 	}
 }
 
-func (v sentAs[A]) send(t *testing.T, s setup, svc string) {
-	ctx := testContext(t)
+func (v sentAs[A]) send(t *testing.T, s rig.Setup, svc string) {
+	ctx := rig.Context(t)
 	var echo, give A
-	err := s.client.CallContext(ctx, s.dest, svc, "Echo", v.value, &echo)
+	err := s.Client.CallContext(ctx, s.Dest, svc, "Echo", v.value, &echo)
 	v.check(t, s, "Echo", echo, err)
-	err = s.client.CallContext(ctx, s.dest, svc, "Give", 1, &give)
+	err = s.Client.CallContext(ctx, s.Dest, svc, "Give", 1, &give)
 	v.check(t, s, "Give", give, err)
 
 	args, replies := make(chan A), make(chan A)
-	sendAll(ctx, args, v.value)
-	items := collect(replies)
-	err = s.client.Stream(ctx, s.dest, svc, "Echoes", args, replies)
+	rig.SendAll(ctx, args, v.value)
+	items := rig.Collect(replies)
+	err = s.Client.Stream(ctx, s.Dest, svc, "Echoes", args, replies)
 	v.check(t, s, "Echoes", append(items(), *new(A))[0], err)
 	numbers, replies := make(chan int), make(chan A)
-	sendAll(ctx, numbers, 1)
-	items = collect(replies)
-	err = s.client.Stream(ctx, s.dest, svc, "Gives", numbers, replies)
+	rig.SendAll(ctx, numbers, 1)
+	items = rig.Collect(replies)
+	err = s.Client.Stream(ctx, s.Dest, svc, "Gives", numbers, replies)
 	v.check(t, s, "Gives", append(items(), *new(A))[0], err)
 }
 
-func (v typed[A]) send(t *testing.T, s setup, svc string) {
-	ctx := testContext(t)
-	got, err := rpc.NewMethod[A, A](svc, "Echo").Call(ctx, s.client, s.dest, v.value)
+func (v typed[A]) send(t *testing.T, s rig.Setup, svc string) {
+	ctx := rig.Context(t)
+	got, err := rpc.NewMethod[A, A](svc, "Echo").Call(ctx, s.Client, s.Dest, v.value)
 	v.check(t, s, "typed Echo", got, err)
-	got, err = rpc.NewMethod[int, A](svc, "Give").Call(ctx, s.client, s.dest, 1)
+	got, err = rpc.NewMethod[int, A](svc, "Give").Call(ctx, s.Client, s.Dest, 1)
 	v.check(t, s, "typed Give", got, err)
 
-	call := rpc.NewDuplex[A, A](svc, "Echoes").Open(ctx, s.client, s.dest)
+	call := rpc.NewDuplex[A, A](svc, "Echoes").Open(ctx, s.Client, s.Dest)
 	err = errors.Join(call.Send(ctx, v.value), call.CloseSend())
-	all, rerr := received(ctx, t, call)
+	all, rerr := rig.Received(ctx, t, call)
 	v.check(t, s, "typed Echoes", append(all, *new(A))[0], errors.Join(err, rerr))
-	for got, err := range rpc.NewServerStream[int, A](svc, "Gives").Call(ctx, s.client, s.dest, 1) {
+	for got, err := range rpc.NewServerStream[int, A](svc, "Gives").Call(ctx, s.Client, s.Dest, 1) {
 		v.check(t, s, "typed Gives", got, err)
 	}
 }
