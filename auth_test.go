@@ -18,13 +18,12 @@ func TestAuthorizationComesFirst(t *testing.T) {
 	}
 	asked := make(chan question, 10)
 	j := new(journal)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet,
+	s := rig.NewServer(t, b,
 		rpc.WithAuthorizeFunc(func(p peer.ID, svc, method string) bool {
 			asked <- question{p, svc, method}
 			return false
 		}), rpc.WithServerInterceptors(j.noting("s1")))
-	client := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, client, s)
+	client := rig.Client(t, a)
 	if err := s.RegisterName("Svc", noted{j}); err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +57,8 @@ func TestAuthorizeWithMap(t *testing.T) {
 	rig.Know(stranger, b)
 	allowed := map[peer.ID]map[string]bool{a.ID(): {"Svc.Multiply": true, "Svc.Divide": false, "Svc": true, "Multiply": true}}
 	ask := rpc.AuthorizeWithMap(allowed)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(ask))
-	ofA, ofStranger := rpc.NewClient(a, rig.Protocol), rpc.NewClient(stranger, rig.Protocol)
-	rig.CloseAfter(t, ofA, s)
-	t.Cleanup(func() { _ = ofStranger.Close() })
-	if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
-		t.Fatal(err)
-	}
+	ofA, ofStranger := rig.Client(t, a), rig.Client(t, stranger)
+	rig.Serve(t, b, rig.Arith{}, rpc.WithAuthorizeFunc(ask))
 	for _, c := range []struct {
 		client *rpc.Client
 		method string
@@ -86,7 +80,7 @@ func TestAuthorizeWithMap(t *testing.T) {
 
 func TestLocalCallsAreNotAuthorized(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
+	s := rig.Local.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
 		t.Error("a local call was asked about")
 		return false
 	})}})

@@ -86,10 +86,7 @@ func TestCancelReturnsAtOnceAndReachesTheMethod(t *testing.T) {
 	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
 	for _, tr := range rig.Transports {
 		t.Run(tr.Name, func(t *testing.T) {
-			s := tr.Setup(t, rig.Options{})
-			if err := s.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, svc, rig.Options{})
 			ctx, cancel := context.WithCancel(rig.Context(t))
 			result := make(chan error, 1)
 			go func() { result <- s.Client.CallContext(ctx, s.Dest, "Svc", "Block", struct{}{}, new(int)) }()

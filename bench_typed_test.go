@@ -12,9 +12,7 @@ import (
 // BenchmarkLocal calls a method that does nothing but multiply: directly, as a
 // typed method, and by its names.
 func BenchmarkLocal(b *testing.B) {
-	s := rpc.NewServer(nil, "", rig.Quiet)
-	c := rpc.NewClientWithServer(nil, "", s)
-	rig.CloseAfter(b, c, s)
+	c, s := rig.LocalOnly(b, rig.Options{})
 	if err := rig.DivideMethod.Handle(s, rig.HandleDivide); err != nil {
 		b.Fatal(err)
 	}

@@ -113,7 +113,7 @@ func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
 // with its context.
 func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{})
+	s := rig.Local.Setup(t, rig.Options{})
 	see := rig.MustHandle(t, s.Server, rig.ToldOptions(), rig.TellOptions)
 	got, err := see.Call(rig.Context(t), s.Client, s.Dest, struct{}{}, rpc.CallNoDial(true), rpc.CallAllowLimited(true))
 	if err != nil || got.NoDial || got.Limited {
@@ -127,8 +127,7 @@ func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 		a, b := rig.NewHost(t), rig.NewHost(t)
 		rig.Know(a, b)
 		rig.Serve(t, b, rig.Arith{})
-		c := tr.NewClient(a, nil, rpc.WithCallOptions(rpc.CallNoDial(true)))
-		t.Cleanup(func() { _ = c.Close() })
+		c := tr.Client(t, a, rpc.WithCallOptions(rpc.CallNoDial(true)))
 		ctx := rig.Context(t)
 
 		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7})
@@ -179,8 +178,7 @@ func TestCallWaitGoesOnWhenThePeerCanBeReached(t *testing.T) {
 					a, b := rig.NewHost(t), rig.NewHost(t)
 					rig.Serve(t, b, rig.Arith{})
 					h := tryingHost{a, make(chan struct{}, 1000)}
-					c := tr.NewClient(h, nil, rpc.WithCallOptions(rpc.CallWait(true)))
-					t.Cleanup(func() { _ = c.Close() })
+					c := tr.Client(t, h, rpc.WithCallOptions(rpc.CallWait(true)))
 					args, replies := make(chan rig.Args, 1), make(chan rig.Quotient, 1)
 					args <- rig.Args{A: 7, B: 2}
 					close(args)
@@ -215,8 +213,7 @@ func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		h := tryingHost{rig.NewHost(t), make(chan struct{}, 1000)}
-		c := tr.NewClient(h, nil)
-		t.Cleanup(func() { _ = c.Close() })
+		c := tr.Client(t, h)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		begin := func(ctx context.Context, opts ...rpc.CallOption) <-chan error {

@@ -61,10 +61,7 @@ func channelsOf[T any](t *testing.T, item T) {
 	for _, tr := range rig.Transports[:2] {
 		for _, buffer := range []int{0, 10} {
 			svc := habits[T]{item, make(chan error, 1)}
-			s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
-			if err := s.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, svc, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
 			ctx, cancel := context.WithCancel(rig.Context(t))
 			defer cancel()
 			for range 20 {

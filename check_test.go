@@ -373,9 +373,8 @@ func TestCheckOfAHostileServer(t *testing.T) {
 	method := rpc.NewMethod[list, list]("Svc", "M")
 	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
 		a, b := rig.NewHosts(t)
-		s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-		c := rpc.NewClient(a, rig.Protocol)
-		rig.CloseAfter(t, c, s)
+		s := rig.NewServer(t, b)
+		c := rig.Client(t, a)
 		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
@@ -425,7 +424,7 @@ func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
 	longest := new(atomic.Int64)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithDescriptions(true),
+	s := rig.NewServer(t, b, rpc.WithDescriptions(true),
 		rpc.WithAuthorizeFunc(func(_ peer.ID, svc, method string) bool {
 			longest.Store(max(longest.Load(), int64(len(svc)+len(method))))
 			return true

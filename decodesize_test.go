@@ -43,11 +43,8 @@ func (sizes) Wides(_ context.Context, in map[string][]*Wide, n *int) error {
 func TestMessageThatTakesFarMoreMemoryThanBytesIsRefused(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
-	if err := s.RegisterName("Svc", sizes{}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, sizes{})
+	c := rig.Client(t, a)
 	for name, element := range map[string]string{"nil": "\xc0", "empty map": "\x80", "a field": "\x81\xa1S\xa0"} {
 		const n = 80_000 // 80 MiB
 		request := []byte("\x82\xa4Name\xa3Svc\xa6Method\xa4Bigs\xdd")
@@ -91,11 +88,8 @@ func (nils) Any(_ context.Context, in any, isNil *bool) error {
 func TestNilTravelsIntoAnInterface(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
-	if err := s.RegisterName("Svc", nils{}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, nils{})
+	c := rig.Client(t, a)
 	var isNil bool
 	if err := c.Call(b.ID(), "Svc", "Any", []string(nil), &isNil); err != nil || !isNil {
 		t.Fatal(isNil, err)
@@ -168,9 +162,8 @@ func (n *nested) Inner(_ context.Context, _ struct{}, r *int) error {
 func TestShutdownLetsACallUseItsOwnServer(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s, c := rpc.NewServer(b, rig.Protocol, rig.Quiet), rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
-	n := &nested{rpc.NewClientWithServer(b, rig.Protocol, s), make(chan struct{}), make(chan struct{})}
+	s, c := rig.NewServer(t, b), rig.Client(t, a)
+	n := &nested{rig.ClientWithServer(t, b, s), make(chan struct{}), make(chan struct{})}
 	if err := s.RegisterName("Svc", n); err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
 
 func TestLocalErrorsKeepTheirIdentity(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{})
+	s := rig.Local.Setup(t, rig.Options{})
 	wrapped := fmt.Errorf("unpin: %w", errPlain)
 	if err := s.Server.RegisterName("Svc", rig.Failing{Errs: map[string]func(context.Context) error{"": rig.AlwaysErr(wrapped)}}); err != nil {
 		t.Fatal(err)
@@ -259,9 +259,8 @@ func (far) Denied(context.Context, int, *int) error { return nil }
 func TestErrorsOfOtherCallsArePassedOnUnchanged(t *testing.T) {
 	t.Parallel()
 	near, there := rig.NewHosts(t)
-	farServer := rpc.NewServer(there, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
-	farClient := rpc.NewClient(near, rig.Protocol)
-	rig.CloseAfter(t, farClient, farServer)
+	farServer := rig.NewServer(t, there, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
+	farClient := rig.Client(t, near)
 	if err := farServer.RegisterName("Far", far{}); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestUnsentWhereTheServerTurnsCallsAway(t *testing.T) {
 				}
 				// A session's client does not exceed what it knows that the
 				// server takes: the place is taken by another.
-				first := rig.WireClient(t, s.Host)
+				first := rig.Wire.Client(t, s.Host)
 				held := rig.InBackground(func() error { return first.Call(s.Dest, "Svc", "Hold", struct{}{}, new(struct{})) })
 				rig.Take(t, "the method runs", svc.Started)
 				checkUnsent(t, s, rig.Context(t), "Counted", true, rpc.CodeResourceExhausted)

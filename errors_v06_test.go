@@ -16,8 +16,7 @@ import (
 func TestV06ClientSeesMessageAndKind(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
-	t.Cleanup(func() { _ = s.Close() })
+	s := rig.NewServer(t, b, rpc.WithAuthorizeFunc(func(_ peer.ID, _, m string) bool { return m != "Denied" }))
 	svc := rig.Failing{Errs: map[string]func(context.Context) error{
 		"own":   rig.AlwaysErr(rig.ErrOwn),
 		"empty": rig.AlwaysErr(errors.New("")),
@@ -70,8 +69,7 @@ func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
 			rig.ServeAsV06(b, rig.V06Response{Error: c.text, ErrType: c.kind})
-			client := rpc.NewClient(a, rig.Protocol)
-			t.Cleanup(func() { _ = client.Close() })
+			client := rig.Client(t, a)
 			rig.FailBoth(t, rig.Setup{Client: client, Dest: b.ID(), Sender: a.ID()}, "x", func(t *testing.T, err error) {
 				var e *rpc.Error
 				if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.text) || e.Type() != c.want || len(e.Details) > 0 {

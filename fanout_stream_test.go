@@ -44,7 +44,7 @@ func serveCounts(t testing.TB, c *cluster) {
 
 func TestServerStreamCallAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 4)
+	c := newCluster(t, rig.Wire, 4)
 	serveCounts(t, c)
 	dead := c.dead(t)
 	for _, bound := range []int{0, 1, 2} {
@@ -62,7 +62,7 @@ func TestServerStreamCallAll(t *testing.T) {
 
 func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 	for _, first := range []int{0, 1} { // by break, and by having enough
-		c := newCluster(t, rig.Transports[1], 3)
+		c := newCluster(t, rig.Wire, 3)
 		ended := make(chan error, 10)
 		endless := rpc.NewServerStream[int, int]("Svc", "Endless")
 		for i, s := range c.servers {
@@ -164,7 +164,7 @@ const many = 1000 // of 32 KiB
 
 func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
 	dead := c.dead(t)
 	call := e.method.OpenAll(rig.Context(t), c.client, append(c.peers, dead), rpc.FanStallTimeout(time.Second))
@@ -194,7 +194,7 @@ func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 
 func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
 	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanStallTimeout(0))
 	defer call.Close()
@@ -223,7 +223,7 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 
 func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
 	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(4))
 	defer call.Close()
@@ -258,7 +258,7 @@ func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 
 func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
 	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(0))
 	defer call.Close()
@@ -294,7 +294,7 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 }
 
 func TestClosedCallsOfManyAreOver(t *testing.T) {
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 0, 1, 2)
 	call := e.method.OpenAll(rig.Context(t), c.client, c.peers)
 	result := rig.InBackground(func() error { return sendMany(rig.Context(t), call.Send, many, new(atomic.Int64)) })
@@ -313,7 +313,7 @@ func TestClosedCallsOfManyAreOver(t *testing.T) {
 
 func TestClientStreamOpenAll(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 4)
+	c := newCluster(t, rig.Wire, 4)
 	sum := rpc.NewClientStream[int, int]("Svc", "Sum")
 	for i, s := range c.servers {
 		err := sum.Handle(s, func(ctx context.Context, in *rpc.Receiver[int]) (total int, err error) {
@@ -416,7 +416,7 @@ func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
 // Finish does not pass off calls that were closed as calls that went well.
 func TestClosedCallsOfManyAreNotFinished(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, rig.Transports[1], 3)
+	c := newCluster(t, rig.Wire, 3)
 	wait := rpc.NewClientStream[int, int]("Svc", "Wait")
 	running := make(chan struct{}, len(c.servers))
 	for _, s := range c.servers {

@@ -35,16 +35,14 @@ func newCluster(t testing.TB, tr rig.Transport, n int, opts ...rpc.ServerOption)
 	c := &cluster{}
 	for i := range n {
 		h := rig.NewHost(t)
-		s := rpc.NewServer(h, rig.Protocol, append(opts, rig.Quiet)...)
-		t.Cleanup(func() { _ = s.Close() })
+		s := rig.NewServer(t, h, opts...)
 		c.hosts, c.servers, c.peers = append(c.hosts, h), append(c.servers, s), append(c.peers, h.ID())
 		if i > 0 {
 			rig.Connect(t, c.hosts[0], h)
 		}
 	}
 	c.own = c.hosts[0]
-	c.client = rpc.NewClientWithServer(c.own, rig.Protocol, c.servers[0], tr.Chosen...)
-	t.Cleanup(func() { _ = c.client.Close() })
+	c.client = rig.ClientWithServer(t, c.own, c.servers[0], tr.Chosen...)
 	return c
 }
 
@@ -117,7 +115,7 @@ func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 
 func TestCallAllOfTheLocalPeer(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{})
+	s := rig.Local.Setup(t, rig.Options{})
 	rig.MustHandle(t, s.Server, which, whichOf(0))
 	n := 0
 	for p, r := range which.CallAll(rig.Context(t), s.Client, []peer.ID{"", s.Dest, ""}, 10) {
@@ -132,7 +130,7 @@ func TestCallAllOfTheLocalPeer(t *testing.T) {
 
 func TestCallAllOfNobody(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{})
+	s := rig.Local.Setup(t, rig.Options{})
 	rig.MustHandle(t, s.Server, which, whichOf(0))
 	for p := range which.CallAll(rig.Context(t), s.Client, nil, 1) {
 		t.Errorf("%v answers", p)

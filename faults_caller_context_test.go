@@ -118,10 +118,7 @@ func TestContextErrorsHoldOnBothSides(t *testing.T) {
 				t.Run(tr.Name+"/"+method+"/"+what, func(t *testing.T) {
 					t.Parallel()
 					svc := &timed{make(chan struct{}, 100), make(chan error, 1)}
-					s := tr.Setup(t, rig.Options{})
-					if err := s.Server.RegisterName("Svc", svc); err != nil {
-						t.Fatal(err)
-					}
+					s := tr.With(t, svc, rig.Options{})
 					// The deadline leaves a busy machine the time to begin.
 					if err := s.Client.Call(s.Dest, "Svc", "Fail", "", new(int)); err != nil {
 						t.Fatal(err)

@@ -18,8 +18,7 @@ import (
 func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHost(t)
-	c := rpc.NewClient(h, rig.Protocol)
-	t.Cleanup(func() { _ = c.Close() })
+	c := rig.Client(t, h)
 	hole := rig.BlackHole(t)
 	for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
 		for _, streaming := range []bool{false, true} {
@@ -58,8 +57,7 @@ func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
 func TestUnreachablePeerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	h := rig.NewHost(t)
-	c := rpc.NewClient(h, rig.Protocol)
-	t.Cleanup(func() { _ = c.Close() })
+	c := rig.Client(t, h)
 	dest := coretest.RandPeerIDFatal(t)
 	h.Peerstore().AddAddr(dest, rig.ClosedPort(t), peerstore.PermanentAddrTTL)
 	err := c.Call(dest, "Svc", "M", 1, new(int))

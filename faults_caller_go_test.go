@@ -23,10 +23,7 @@ func TestGoDeliversEachCallOnce(t *testing.T) {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			svc := &several{rig.NewLingering(), rig.Arith{}}
-			s := tr.Setup(t, rig.Options{})
-			if err := s.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, svc, rig.Options{})
 			done := make(chan *rpc.Call, 100)
 			next := func(ctx context.Context, method string, args, reply any) *rpc.Call {
 				if err := s.Client.GoContext(ctx, s.Dest, "Svc", method, args, reply, done); err != nil {
@@ -91,10 +88,7 @@ func TestResultIsDroppedWhenTheDoneChannelIsFull(t *testing.T) {
 				log.SetOutput(out)
 				log.SetFlags(flags)
 			}()
-			s := tr.Setup(t, rig.Options{})
-			if err := s.Server.RegisterName("Svc", rig.NewLingering()); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, rig.NewLingering(), rig.Options{})
 			done := make(chan *rpc.Call, 1)
 			for i := range 3 {
 				if err := s.Client.Go(s.Dest, "Svc", "Quick", i, new(int), done); err != nil {

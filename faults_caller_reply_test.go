@@ -19,10 +19,7 @@ func TestCallReturnsThoughItsMethodRunsOnAndItsReplyStaysUntouched(t *testing.T)
 			t.Run(tr.Name+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				svc := rig.NewLingering()
-				s := tr.Setup(t, rig.Options{})
-				if err := s.Server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, svc, rig.Options{})
 				ctx, cancel := context.WithCancel(rig.Context(t))
 				if what == "late" {
 					ctx, cancel = context.WithTimeout(ctx, time.Second)
@@ -82,7 +79,7 @@ func (manyHooked) Many(_ context.Context, n int, reply *[]hooked) error {
 // Not parallel: the hook is everybody's.
 func TestReplyIsUntouchedAfterACallThatEndsWhileItIsDecoded(t *testing.T) {
 	const n = 1000
-	s := rig.Transports[1].Setup(t, rig.Options{})
+	s := rig.Wire.Setup(t, rig.Options{})
 	if err := s.Server.RegisterName("Svc", manyHooked{}); err != nil {
 		t.Fatal(err)
 	}

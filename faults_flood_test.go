@@ -134,8 +134,7 @@ func newHonest(t *testing.T, b host.Host) *honestPeer {
 		if tr.Local {
 			continue
 		}
-		c := tr.NewClient(a, nil)
-		t.Cleanup(func() { _ = c.Close() })
+		c := tr.Client(t, a)
 		p.clients = append(p.clients, c)
 		rig.Multiplies(t, c, b.ID())
 		p.wg.Go(func() {

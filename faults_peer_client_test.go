@@ -63,7 +63,7 @@ var hostile = map[string]string{
 // Not parallel: it measures the memory of the whole process.
 func TestHostileAnswersAreErrorsAndTakeLittle(t *testing.T) {
 	a, b := rig.NewHosts(t)
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	arg := &rig.Args{A: 2, B: 3}
 	for name, answer := range hostile {
 		rig.Allocates(t, 64<<20, func() {
@@ -115,7 +115,7 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
-			c := rig.WireClient(t, a)
+			c := rig.Wire.Client(t, a)
 			b.SetStreamHandler(test.protocol, func(st network.Stream) {
 				defer st.Close()
 				_, _ = st.Read(make([]byte, 1)) // negotiation is over
@@ -141,7 +141,7 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 func TestNilStreamedByAServerIsNoNilForTheCaller(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	say(b, 0, ok+"\xc0")
 	args, replies := make(chan rig.Args), make(chan *rig.Quotient, 10)
 	err := c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
@@ -165,7 +165,7 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 				t.Parallel()
 				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
 				rig.Connect(t, a, b)
-				c := rig.WireClient(t, a)
+				c := rig.Wire.Client(t, a)
 				sent := make(chan int, 1)
 				rig.Play(b, 10, func(st network.Stream) {
 					_, _ = st.Write([]byte(start))
@@ -198,7 +198,7 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
-			c := rig.WireClient(t, a)
+			c := rig.Wire.Client(t, a)
 			tr := recording(t, name)
 			request, response := tr.bytes(t, "client->server"), tr.bytes(t, "server->client")
 			const items = 3
@@ -237,7 +237,7 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 func TestServerThatAnswersAndStaysIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	gone := make(chan struct{})
 	rig.Play(b, len(rig.Header("Svc", "Multiply"))+7, func(st network.Stream) {
 		_, _ = st.Write([]byte(ok + "\x06"))
@@ -258,14 +258,14 @@ func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
 	rig.Play(b, 0, func(st network.Stream) { _, _ = io.Copy(io.Discard, st) })
 	for what, f := range map[string]func(context.Context) error{
 		"context": func(ctx context.Context) error {
-			return rig.WireClient(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
+			return rig.Wire.Client(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"call timeout": func(context.Context) error {
-			c := rig.WireClient(t, a, rpc.WithCallTimeout(100*time.Millisecond))
+			c := rig.Wire.Client(t, a, rpc.WithCallTimeout(100*time.Millisecond))
 			return c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"streaming": func(ctx context.Context) error {
-			return rig.WireClient(t, a).Stream(ctx, b.ID(), "Svc", "Divides", make(chan rig.Args), make(chan rig.Quotient))
+			return rig.Wire.Client(t, a).Stream(ctx, b.ID(), "Svc", "Divides", make(chan rig.Args), make(chan rig.Quotient))
 		},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -287,7 +287,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			over := make(chan struct{})
 			defer close(over)
 			rig.Play(b, 10, func(network.Stream) { <-over })
-			c := rig.WireClient(t, a, rpc.WithClientLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
+			c := rig.Wire.Client(t, a, rpc.WithClientLimits(rpc.Limits{ProgressTimeout: 200 * time.Millisecond}))
 			err := rig.Promptly(t, func(ctx context.Context) error {
 				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
 			})
@@ -337,7 +337,7 @@ func TestReplyIsUntouchedAfterTheReturnThoughCancelledWhileDecoding(t *testing.T
 	t.Parallel()
 	a, b := rig.NewHosts(t)
 	rig.Serve(t, b, slowReplies{})
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	ctx, cancel := context.WithCancel(rig.Context(t))
 	defer cancel()
 	reply := &slowReply{cancel: cancel, returned: make(chan struct{})}
@@ -367,11 +367,8 @@ func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
 	for _, tr := range rig.Transports {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.Setup(t, rig.Options{})
 			svc := late{make(chan struct{}), make(chan struct{}), make(chan struct{})}
-			if err := s.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, svc, rig.Options{})
 			ctx, cancel := context.WithCancel(rig.Context(t))
 			go func() {
 				<-svc.started

@@ -221,7 +221,7 @@ func TestPeerThatIsNowOfV06IsStillCalled(t *testing.T) {
 		requests.Add(1)
 		_, _ = st.Write([]byte(ok + "\x06"))
 	})
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	rig.Eventually(t, "the peers know each other's protocols", func() bool {
 		known, err := a.Peerstore().SupportsProtocols(b.ID(), rig.Protocol)
 		return err == nil && len(known) == 1

@@ -120,11 +120,11 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 			// The limit of all calls is met from several hosts.
 			client := func() *rpc.Client {
 				if limit == "CallsPerPeer" {
-					return rig.WireClient(t, caller)
+					return rig.Wire.Client(t, caller)
 				}
 				h := rig.NewHost(t)
 				rig.Connect(t, h, b)
-				return rig.WireClient(t, h)
+				return rig.Wire.Client(t, h)
 			}
 			for range 2 {
 				c := client()
@@ -147,7 +147,7 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 			if limit == "CallsPerPeer" { // which is nothing to another peer
 				other := rig.NewHost(t)
 				rig.Connect(t, other, b)
-				rig.Multiplies(t, rig.WireClient(t, other), b.ID())
+				rig.Multiplies(t, rig.Wire.Client(t, other), b.ID())
 			}
 			svc.Release <- struct{}{}
 			rig.Eventually(t, "a place is free", func() bool {
@@ -166,7 +166,7 @@ func TestFloodOfCallsGivenUpAtOnce(t *testing.T) {
 	a, b := rig.NewHosts(t)
 	svc := rig.NewHolder()
 	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{CallsPerPeer: most}))
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	request := rig.Cat(rig.Header("Svc", "Hold"), "\x80")
 	refused := 0
 	for i := range 400 {
@@ -304,7 +304,7 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 			rig.Connect(t, a, b)
 			svc := rig.NewHolder()
 			rig.Serve(t, b, svc)
-			client := rig.WireClient(t, a)
+			client := rig.Wire.Client(t, a)
 			results := make(chan error, 2)
 			for range 2 {
 				go func() {

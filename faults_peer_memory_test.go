@@ -114,7 +114,7 @@ func TestBufferOfAnArgumentIsGivenBackBeforeTheMethodRuns(t *testing.T) {
 	a, b := rig.NewHosts(t)
 	svc := rig.NewHolder()
 	rig.Serve(t, b, bytesHolder{svc})
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	result := make(chan error, 1)
 	go func() {
 		result <- c.CallContext(rig.Context(t), b.ID(), "Svc", "HoldBytes", make([]byte, 4<<20), new(struct{}))
@@ -161,7 +161,7 @@ func TestDeepNestingIsAnError(t *testing.T) {
 		t.Run(limit, func(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
-			c := rig.WireClient(t, a)
+			c := rig.Wire.Client(t, a)
 			rig.Serve(t, b, taker{}, rpc.WithServerLimits(l))
 			for what, request := range map[string]string{
 				"header":                  strings.Repeat("\x91", deep),

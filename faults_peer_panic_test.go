@@ -52,10 +52,7 @@ func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 			t.Run(tr.Name+"/"+method, func(t *testing.T) {
 				t.Parallel()
 				var log rig.SyncBuffer
-				s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{log.Option()}})
-				if err := s.Server.RegisterName("Svc", panics{}); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, panics{}, rig.Options{Server: []rpc.ServerOption{log.Option()}})
 				var err error
 				switch method {
 				case "Text", "Error", "Nil":
@@ -134,10 +131,7 @@ func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
 	typed := rpc.NewDuplex[int, int]("Typed", "Stream")
 	for _, tr := range rig.Transports {
 		t.Run(tr.Name, func(t *testing.T) {
-			s := tr.Setup(t, rig.Options{})
-			if err := s.Server.RegisterName("Svc", quits{}); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, quits{}, rig.Options{})
 			err := typed.Handle(s.Server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
 				runtime.Goexit()
 				return nil

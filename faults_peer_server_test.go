@@ -65,8 +65,7 @@ func TestHugeHeaderIsRefusedUnreadAndNotEchoed(t *testing.T) {
 func TestNameOfAMethodMayBeAsLongAsTheLimitAndNoLonger(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	t.Cleanup(func() { _ = s.Close() })
+	rig.NewServer(t, b)
 	for _, c := range []struct {
 		length int
 		echoed bool
@@ -193,7 +192,7 @@ func TestSilentStreamsDoNotKeepOutAnHonestPeer(t *testing.T) {
 	rig.Eventually(t, "the silent streams are with the server", func() bool { return rig.Streams(b) == peers*each })
 	honest := rig.NewHost(t)
 	rig.Connect(t, honest, b)
-	c := rig.WireClient(t, honest)
+	c := rig.Wire.Client(t, honest)
 	for range 50 {
 		rig.Multiplies(t, c, b.ID())
 	}
@@ -248,7 +247,7 @@ func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
 	rig.Serve(t, b, recorded{})
-	c := rig.WireClient(t, a)
+	c := rig.Wire.Client(t, a)
 	const itemSize = 7
 	for _, name := range []string{"multiply", "stream-3"} {
 		tr := recording(t, name)

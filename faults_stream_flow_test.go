@@ -19,10 +19,7 @@ import (
 func TestStreamsLeaveNoGoroutine(t *testing.T) {
 	for _, tr := range rig.Transports {
 		svc := rig.NewStreaming()
-		s := tr.Setup(t, rig.Options{})
-		if err := s.Server.RegisterName("Svc", svc); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, svc, rig.Options{})
 		for what, f := range map[string]func(ctx context.Context, cancel func()){
 			"nobody reads, nobody closes": func(ctx context.Context, cancel func()) {
 				replies := make(chan int)
@@ -94,10 +91,7 @@ func TestCancelledStreamCancelsAMethodThatIsSendingReplies(t *testing.T) {
 			t.Run(fmt.Sprint(tr.Name, "/arguments open ", open), func(t *testing.T) {
 				t.Parallel()
 				svc := rig.NewStreaming()
-				s := tr.Setup(t, rig.Options{})
-				if err := s.Server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, svc, rig.Options{})
 				const n = 3000
 				args, replies := make(chan [2]int, 1), make(chan []byte)
 				args <- [2]int{n, 32 << 10}
@@ -132,10 +126,7 @@ func TestMethodThatTakesNoArgumentsHoldsItsCallerUp(t *testing.T) {
 				t.Parallel()
 				const items, size = 300, 32 << 10
 				svc := rig.NewUneven()
-				s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
-				if err := s.Server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, svc, rig.Options{Server: []rpc.ServerOption{rpc.WithStreamBufferSize(buffer)}})
 				ctx := rig.Context(t)
 				args, replies := make(chan []byte), make(chan int, 1)
 				result := rig.InBackground(func() error { return s.Client.Stream(ctx, s.Dest, "Svc", "Count", args, replies) })
@@ -160,11 +151,7 @@ func TestUnreadRepliesAreBoundedAndTheCallIsCut(t *testing.T) {
 	const calls, n, size = 8, 64, 1 << 20
 	a, b := rig.NewHosts(t)
 	svc := rig.NewStreaming()
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: time.Second}))
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{ProgressTimeout: time.Second}))
 	for i := range calls {
 		st := rig.Open(t, a, b, []protocol.ID{rig.Protocol, rig.Extended}[i%2])
 		rig.Write(t, st, rig.Cat(rig.Header("Svc", "FloodBytes"), "\x92\x40\xce\x00\x10\x00\x00")) // n, size
@@ -217,12 +204,8 @@ func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 					t.Parallel()
 					a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
 					rig.Connect(t, a, b)
-					s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-					t.Cleanup(func() { _ = s.Close() })
 					svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
-					if err := s.RegisterName("Svc", svc); err != nil {
-						t.Fatal(err)
-					}
+					rig.Serve(t, b, svc)
 					c := rig.Client(t, a)
 					times := make([]time.Duration, 21)
 					for i := range times {

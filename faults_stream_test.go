@@ -32,7 +32,7 @@ func TestRefusedStreamReturnsThoughArgumentsStayOpen(t *testing.T) {
 
 func TestUnauthorizedStreamReturnsThoughArgumentsStayOpen(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[1].Setup(t, rig.Options{Server: []rpc.ServerOption{
+	s := rig.Wire.Setup(t, rig.Options{Server: []rpc.ServerOption{
 		rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }),
 	}})
 	if err := s.Server.RegisterName("Svc", rig.NewStreaming()); err != nil {
@@ -127,7 +127,7 @@ func TestCallerThatClosesItsRepliesGetsAnError(t *testing.T) {
 
 func TestBadItemMidwayIsAnErrorThatSaysWhich(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[1].Setup(t, rig.Options{})
+	s := rig.Wire.Setup(t, rig.Options{})
 	if err := s.Server.RegisterName("Svc", rig.NewStreaming()); err != nil {
 		t.Fatal(err)
 	}

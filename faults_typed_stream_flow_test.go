@@ -158,9 +158,8 @@ func TestTypedStreamWhosePeerGoes(t *testing.T) {
 		t.Run(who, func(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
-			server, svc := rpc.NewServer(b, rig.Protocol, rig.Quiet), newTypedStreaming()
-			client := rpc.NewClient(a, rig.Protocol)
-			rig.CloseAfter(t, client, server)
+			server, svc := rig.NewServer(t, b), newTypedStreaming()
+			client := rig.Client(t, a)
 			if err := svc.handle(server); err != nil {
 				t.Fatal(err)
 			}
@@ -244,8 +243,7 @@ type wide struct{ Numbers [128]int64 }
 func TestTypedStreamHoldsItemsByTheirMemory(t *testing.T) {
 	const nils = 16 << 10
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	t.Cleanup(func() { _ = s.Close() })
+	s := rig.NewServer(t, b)
 	began, release := make(chan struct{}), make(chan struct{})
 	ignore := rpc.NewDuplex[[]wide, int]("Svc", "Ignore")
 	err := ignore.Handle(s, func(context.Context, *rpc.Receiver[[]wide], *rpc.Sender[int]) error {

@@ -170,7 +170,7 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 
 func TestUnauthorizedTypedStream(t *testing.T) {
 	t.Parallel()
-	s, svc := rig.Transports[1].Setup(t, rig.Options{Server: []rpc.ServerOption{
+	s, svc := rig.Wire.Setup(t, rig.Options{Server: []rpc.ServerOption{
 		rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false }),
 	}}), newTypedStreaming()
 	if err := svc.handle(s.Server); err != nil {
@@ -183,7 +183,7 @@ func TestUnauthorizedTypedStream(t *testing.T) {
 
 func TestTypedStreamWhoseItemCannotTravelSaysWhich(t *testing.T) {
 	t.Parallel()
-	s, svc := rig.Transports[1].Setup(t, rig.Options{}), newTypedStreaming()
+	s, svc := rig.Wire.Setup(t, rig.Options{}), newTypedStreaming()
 	if err := svc.handle(s.Server); err != nil {
 		t.Fatal(err)
 	}

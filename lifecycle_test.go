@@ -21,11 +21,8 @@ func refusedByServer(err error) bool {
 func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		s := tr.Setup(t, rig.Options{})
 		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 20)}
-		if err := s.Server.RegisterName("Svc", svc); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, svc, rig.Options{})
 		var results []<-chan error
 		for range 5 {
 			results = append(results,
@@ -64,7 +61,7 @@ func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 // A method that a client of the process calls has its caller's context.
 func TestCloseLeavesLocalCallsToTheirContextsAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
-	s := rig.Transports[0].Setup(t, rig.Options{})
+	s := rig.Local.Setup(t, rig.Options{})
 	svc := rig.NewLingering()
 	if err := s.Server.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
@@ -92,11 +89,8 @@ func TestShutdownLetsCallsFinishAndRefusesOthers(t *testing.T) {
 	for _, tr := range rig.Transports {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
-			s := tr.Setup(t, rig.Options{})
 			svc := rig.NewPatient()
-			if err := s.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			s := tr.With(t, svc, rig.Options{})
 			var n int
 			unary := rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Unary", 7, &n) })
 			rig.Take(t, "the unary method runs", svc.Started)
@@ -148,11 +142,8 @@ func TestShutdownLetsCallsFinishAndRefusesOthers(t *testing.T) {
 func TestShutdownCancelsTheRestWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		s := tr.Setup(t, rig.Options{})
 		svc := rig.NewPatient()
-		if err := s.Server.RegisterName("Svc", svc); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, svc, rig.Options{})
 		unary := rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Unary", 7, new(int)) })
 		streamed := rig.InBackground(func() error {
 			return s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Echo", make(chan int), make(chan int))
@@ -189,11 +180,8 @@ func TestShutdownLosesNoCall(t *testing.T) {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			for range rounds {
-				s := tr.Setup(t, rig.Options{})
 				svc := &rig.Ledger{Ran: make(map[int]int)}
-				if err := s.Server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, svc, rig.Options{})
 				var made, answered atomic.Int64
 				var callers sync.WaitGroup
 				succeeded := make(chan map[int]bool, 32)
@@ -246,11 +234,8 @@ func TestShutdownLosesNoCall(t *testing.T) {
 func TestClientCloseEndsItsCallsToPeersAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		s := tr.Setup(t, rig.Options{})
 		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 10)}
-		if err := s.Server.RegisterName("Svc", svc); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, svc, rig.Options{})
 		results := []<-chan error{
 			rig.InBackground(func() error { return s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int)) }),
 			rig.InBackground(func() error {

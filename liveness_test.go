@@ -98,9 +98,8 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 	if err := a.Connect(rig.Context(t), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{p.addr}}); err != nil {
 		t.Fatal(err)
 	}
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 3 * time.Second}))
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, b)
+	c := rig.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 3 * time.Second}))
 	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 2)}
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
@@ -127,9 +126,8 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 func TestSlowCallsOfALivingPeerGoOn(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 150 * time.Millisecond}))
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, b)
+	c := rig.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 150 * time.Millisecond}))
 	pings := make(chan struct{})
 	slow := &slowMethod{pings}
 	if err := s.RegisterName("Svc", slow); err != nil {

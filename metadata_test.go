@@ -154,10 +154,7 @@ func TestMetadataIsNotInheritedUnlessPassedOn(t *testing.T) {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			svc := &seeing{}
-			overOne := tr.Setup(t, rig.Options{})
-			if err := overOne.Server.RegisterName("Svc", svc); err != nil {
-				t.Fatal(err)
-			}
+			overOne := tr.With(t, svc, rig.Options{})
 			for _, next := range rig.Transports {
 				t.Run("and "+next.Name, func(t *testing.T) {
 					second := next.Setup(t, rig.Options{})
@@ -191,11 +188,7 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
 	served := make(chan struct{}, 10)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerStatsHandler(tagCounter(served)))
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", &seeing{}); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, &seeing{}, rpc.WithServerStatsHandler(tagCounter(served)))
 	for _, c := range []struct {
 		name  string
 		limit int
@@ -209,8 +202,7 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 		{"none allowed", -1, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			client := rpc.NewClient(a, rig.Protocol, rpc.WithClientLimits(rpc.Limits{MetadataSize: c.limit}))
-			t.Cleanup(func() { _ = client.Close() })
+			client := rig.Client(t, a, rpc.WithClientLimits(rpc.Limits{MetadataSize: c.limit}))
 			ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"k": strings.Repeat("v", c.size)})
 			errs := []error{client.CallContext(ctx, b.ID(), "Svc", "See", struct{}{}, new(seenContext))}
 			args, replies := make(chan struct{}), make(chan seenContext)
@@ -246,12 +238,8 @@ func (tagCounter) HandleRPC(context.Context, stats.RPCStats) {}
 func TestMetadataOverTheServersLimitIsRefusedByIt(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerLimits(rpc.Limits{MetadataSize: 100}))
-	client := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, client, s)
-	if err := s.RegisterName("Svc", &seeing{}); err != nil {
-		t.Fatal(err)
-	}
+	client := rig.Client(t, a)
+	rig.Serve(t, b, &seeing{}, rpc.WithServerLimits(rpc.Limits{MetadataSize: 100}))
 	for size, ok := range map[int]bool{100 - metadataOverhead: true, 100: false, 200: false, 4000: false, 8000: false} {
 		ctx := rpc.ContextWithMetadata(rig.Context(t), rpc.Metadata{"k": strings.Repeat("v", size)})
 		args, replies := make(chan struct{}), make(chan seenContext)

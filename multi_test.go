@@ -26,15 +26,13 @@ func TestMultiCallKeepsEachDestinationsReplyAndError(t *testing.T) {
 	// The client's own host, a peer that serves, one that refuses, one
 	// without the service, one without the protocol, and one that is dead.
 	own, serves, refuses, lacks, without := rig.NewHost(t), rig.NewHost(t), rig.NewHost(t), rig.NewHost(t), rig.NewHost(t)
-	s := rpc.NewServer(own, rig.Protocol, rig.Quiet)
-	c := rpc.NewClientWithServer(own, rig.Protocol, s)
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, own)
+	c := rig.ClientWithServer(t, own, s)
 	for h, opts := range map[host.Host][]rpc.ServerOption{
 		serves: nil, lacks: nil,
 		refuses: {rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false })},
 	} {
-		s := rpc.NewServer(h, rig.Protocol, append(opts, rig.Quiet)...)
-		t.Cleanup(func() { _ = s.Close() })
+		s := rig.NewServer(t, h, opts...)
 		if h != lacks {
 			if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
 				t.Fatal(err)
@@ -146,11 +144,7 @@ func TestLiveDestinationsAnswerWhileManyDeadOnesHang(t *testing.T) {
 		switch {
 		case i%(all/alive) == 0:
 			h := rig.NewHost(t)
-			s := rpc.NewServer(h, rig.Protocol, rig.Quiet)
-			t.Cleanup(func() { _ = s.Close() })
-			if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
-				t.Fatal(err)
-			}
+			rig.Serve(t, h, rig.Arith{})
 			rig.Connect(t, own, h)
 			dests[i] = h.ID()
 		case i%2 == 0:
@@ -222,10 +216,7 @@ func TestSlowDestinationHoldsUpTheOthersByTheBufferAndNoMore(t *testing.T) {
 				t.Parallel()
 				const items, size = 300, 32 << 10
 				svc := rig.NewUneven()
-				s := tr.Setup(t, rig.Options{Client: []rpc.ClientOption{rpc.WithMultiStreamBufferSize(buffer)}})
-				if err := s.Server.RegisterName("Svc", svc); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithMultiStreamBufferSize(buffer)}})
 				ctx := rig.Context(t)
 				args, replies := make(chan []byte), make(chan int)
 				got := rig.Collect(replies)

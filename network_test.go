@@ -62,12 +62,8 @@ func (c carried) Waits(ctx context.Context, _ <-chan struct{}, _ chan<- struct{}
 func callsWork(t *testing.T, base context.Context, a, b host.Host, parts ...string) {
 	t.Helper()
 	svc := newCarried()
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, svc)
+	c := rig.Client(t, a)
 	for name, size := range map[string]int{"64 B": 64, "1 MiB": 1 << 20} {
 		t.Run("unary "+name, func(t *testing.T) {
 			arg, reply := make([]byte, size), []byte(nil)
@@ -161,11 +157,7 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 	callsWork(t, rig.Context(t), a, b, "/tcp/")
 
 	svc := newCarried()
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, svc)
 	for name, opts := range map[string][]libp2p.Option{
 		"no key":      nil,
 		"another key": {libp2p.PrivateNetwork(other)},
@@ -174,8 +166,7 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 			t.Parallel()
 			outsider := rig.NewHost(t, opts...)
 			rig.Know(outsider, b)
-			c := rpc.NewClient(outsider, rig.Protocol)
-			t.Cleanup(func() { _ = c.Close() })
+			c := rig.Client(t, outsider)
 			// What the one says is noise to the other, which may wait for the
 			// rest of it.
 			ctx, cancel := context.WithTimeout(rig.Context(t), rig.Lonely)
@@ -201,12 +192,8 @@ func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	t.Parallel()
 	a, b := rig.Relayed(t)
 	svc := newCarried()
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
-	if err := s.RegisterName("Svc", svc); err != nil {
-		t.Fatal(err)
-	}
+	rig.Serve(t, b, svc)
+	c := rig.Client(t, a)
 	// libp2p waits for a direct connection, which may be on its way.
 	waiting := network.WithDialPeerTimeout(rig.Context(t), rig.Lonely)
 	errs := make(chan error, 2)

@@ -126,11 +126,7 @@ func TestPolicyThatPanicsRefuses(t *testing.T) {
 
 func TestPolicyReport(t *testing.T) {
 	t.Parallel()
-	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
-		t.Fatal(err)
-	}
+	s := rig.Serve(t, nil, rig.Arith{})
 	if err := s.RegisterName("Failing", rig.Failing{}); err != nil {
 		t.Fatal(err)
 	}

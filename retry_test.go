@@ -147,7 +147,7 @@ func TestRefusedCallsAreRetried(t *testing.T) {
 		other := rig.NewHost(t)
 		rig.Connect(t, other, b)
 		first := rig.InBackground(func() error {
-			_, err := hold.Call(rig.Context(t), rig.WireClient(t, other), b.ID(), struct{}{})
+			_, err := hold.Call(rig.Context(t), rig.Wire.Client(t, other), b.ID(), struct{}{})
 			return err
 		})
 		rig.Take(t, "the other's call begins", svc.Started)
@@ -156,8 +156,7 @@ func TestRefusedCallsAreRetried(t *testing.T) {
 		rig.Connect(t, a, b)
 		refused := make(chan error, 100)
 		seen := &attempts{after: func(_ int, err error) error { refused <- err; return err }}
-		c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(1000)))
-		t.Cleanup(func() { _ = c.Close() })
+		c := tr.Client(t, a, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(1000)))
 		product := rig.InBackground(func() error {
 			_, err := rig.MultiplyMethod.Call(rig.Context(t), c, b.ID(), &rig.Args{A: 6, B: 7})
 			return err
@@ -186,8 +185,7 @@ func TestCallsOfAPeerThatIsThereAtLastAreRetried(t *testing.T) {
 					rig.Know(a, b)
 				}
 			}}
-			c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(5)))
-			t.Cleanup(func() { _ = c.Close() })
+			c := tr.Client(t, a, rpc.WithClientInterceptors(seen.intercept), rpc.WithCallOptions(rig.Quickly(5)))
 			if streaming {
 				args, replies := make(chan rig.Args), make(chan rig.Quotient)
 				rig.SendAll(rig.Context(t), args, rig.Args{A: 7, B: 2}, rig.Args{A: 9, B: 3})
@@ -272,14 +270,13 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 		var occupied <-chan error
 		seen := &attempts{before: func(attempt int) {
 			if attempt == 1 {
-				occupied = rig.InBackground(func() error { return rig.WireClient(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
+				occupied = rig.InBackground(func() error { return rig.Wire.Client(t, other).Call(b.ID(), "Svc", "Hold", struct{}{}, &struct{}{}) })
 				rig.Take(t, "the method begins", svc.Started)
 			}
 		}}
 		a := rig.NewHost(t)
 		rig.Connect(t, a, b)
-		c := tr.NewClient(a, nil, rpc.WithClientInterceptors(seen.intercept))
-		t.Cleanup(func() { _ = c.Close() })
+		c := tr.Client(t, a, rpc.WithClientInterceptors(seen.intercept))
 		_, err := try.Call(rig.Context(t), c, b.ID(), 1)
 		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != rpc.CodeResourceExhausted || e.Unsent() || f.Calls.Load() != 1 {
 			t.Errorf("%v is unsent, after %d calls", err, f.Calls.Load())

@@ -207,14 +207,14 @@ func (m middle) Streaming(_ context.Context, in <-chan string, _ chan<- int) err
 // A server that has not declared an error does not pass its name on.
 func TestNamesOfErrorsAreNotPassedOn(t *testing.T) {
 	t.Parallel()
-	near := rig.Transports[1].Setup(t, rig.Options{
+	near := rig.Wire.Setup(t, rig.Options{
 		Server: []rpc.ServerOption{rpc.WithServerErrors(pinErrors)},
 		Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallErrors(pinErrors))},
 	})
 	if err := near.Server.RegisterName("Svc", receiverErrs); err != nil {
 		t.Fatal(err)
 	}
-	undeclared := rig.WireClient(t, near.Host)
+	undeclared := rig.Wire.Client(t, near.Host)
 	for name, c := range map[string]struct {
 		client *rpc.Client
 		server []rpc.ServerOption

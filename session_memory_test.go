@@ -27,8 +27,8 @@ func TestLargeCallsOfASessionShareItsMemory(t *testing.T) {
 	for _, c := range []struct{ calls, size int }{{128, 256 << 10}, {48, 1 << 20}, {6, 8 << 20}} {
 		t.Run(fmt.Sprintf("%d x %d KiB", c.calls, c.size>>10), func(t *testing.T) {
 			a, b := rig.NewHosts(t)
-			s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-			client := rpc.NewClient(a, rig.Protocol)
+			s := rig.NewServer(t, b)
+			client := rig.Client(t, a)
 			if err := s.Register(Echo{}); err != nil {
 				t.Fatal(err)
 			}

@@ -170,8 +170,7 @@ func TestArgumentsExchangedByAnInterceptorAreChecked(t *testing.T) {
 func TestBytesAndStringsAreWrittenAsTheCodecWritesThem(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	t.Cleanup(func() { _ = s.Close() })
+	s := rig.NewServer(t, b)
 	for name, svc := range map[string]any{"Bytes": echoOf[[]byte]{}, "String": echoOf[string]{}, "Named": echoOf[namedString]{}} {
 		if err := s.RegisterName(name, svc); err != nil {
 			t.Fatal(err)

@@ -86,7 +86,7 @@ func newSoak(t *testing.T) *soak {
 		s.servers = append(s.servers, s.serve(t, i))
 		for _, tr := range rig.Transports {
 			c := &soakClient{at: i, tr: tr}
-			c.current.Store(tr.NewClient(a, s.servers[i]))
+			c.current.Store(s.newClient(c))
 			s.clients = append(s.clients, c)
 			for range soakWorkers {
 				s.callers = append(s.callers, &soakCaller{
@@ -181,15 +181,24 @@ func (s *soak) replaceServer(t *testing.T, at int) {
 	s.newServers++
 	for _, c := range s.clients {
 		if c.at == at && c.tr.Local {
-			_ = c.current.Swap(c.tr.NewClient(s.hosts[at], s.servers[at])).Close()
+			_ = c.current.Swap(s.newClient(c)).Close()
 		}
 	}
+}
+
+// newClient returns a client in the place of c's, which the soak closes before
+// the test ends.
+func (s *soak) newClient(c *soakClient) *rpc.Client {
+	if c.tr.Local {
+		return rpc.NewClientWithServer(s.hosts[c.at], rig.Protocol, s.servers[c.at], c.tr.Chosen...)
+	}
+	return rpc.NewClient(s.hosts[c.at], rig.Protocol, c.tr.Chosen...)
 }
 
 func (s *soak) replaceClient(c *soakClient) {
 	s.changes[c.at].Add(1)
 	defer s.changes[c.at].Add(1)
-	_ = c.current.Swap(c.tr.NewClient(s.hosts[c.at], s.servers[c.at])).Close()
+	_ = c.current.Swap(s.newClient(c)).Close()
 	s.others++
 }
 

@@ -346,10 +346,7 @@ func TestStatsOfAV06ClientsCalls(t *testing.T) {
 	a, b := rig.NewHosts(t)
 	for _, method := range []string{"Double", "Doubles"} {
 		log := &statsLog{t: t, encoded: true}
-		s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithServerStatsHandler(log))
-		if err := s.RegisterName("Svc", told{oneStart()}); err != nil {
-			t.Fatal(err)
-		}
+		s := rig.Serve(t, b, told{oneStart()}, rpc.WithServerStatsHandler(log))
 		streaming := method == "Doubles"
 		if r := rig.CallAsV06(t, a, b.ID(), method, streaming, 1); r.Error != "" {
 			t.Fatal(r.Error)
@@ -402,10 +399,7 @@ func TestStatsTellNothingAfterTheEndOfACancelledStream(t *testing.T) {
 				ctx, cancel := context.WithCancel(rig.Context(t))
 				defer cancel()
 				h := &cancelling{on: reflect.TypeOf(on), cancel: cancel, ended: make(chan struct{})}
-				s := tr.Setup(t, rig.Options{Client: []rpc.ClientOption{rpc.WithClientStatsHandler(h)}})
-				if err := s.Server.RegisterName("Svc", told{oneStart()}); err != nil {
-					t.Fatal(err)
-				}
+				s := tr.With(t, told{oneStart()}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientStatsHandler(h)}})
 				args, replies := make(chan int, 1), make(chan int, 1)
 				args <- 1
 				if err := s.Client.Stream(ctx, s.Dest, "Svc", "Doubles", args, replies); !errors.Is(err, context.Canceled) {

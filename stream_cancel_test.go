@@ -39,9 +39,8 @@ func TestCancelledStreamCancelsAMethodThatDoesNotLookAtItsArguments(t *testing.T
 				t.Parallel()
 				a, b := rig.NewHostOn(t, addr), rig.NewHostOn(t, addr)
 				rig.Connect(t, a, b)
-				s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-				c := rpc.NewClient(a, rig.Protocol)
-				rig.CloseAfter(t, c, s)
+				s := rig.NewServer(t, b)
+				c := rig.Client(t, a)
 				svc := &stuck{make(chan struct{}), make(chan error, 1)}
 				if err := s.RegisterName("Svc", svc); err != nil {
 					t.Fatal(err)

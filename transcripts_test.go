@@ -91,7 +91,7 @@ var ownWords = map[string]string{
 func TestTranscriptsServer(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
+	s := rig.NewServer(t, b, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
 		return method != "Denied"
 	}))
 	t.Cleanup(func() { _ = s.Close() })
@@ -149,8 +149,7 @@ func checkOwnWords(t *testing.T, got []byte, words string) {
 func TestTranscriptsClient(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	c := rpc.NewClient(a, rig.Protocol)
-	t.Cleanup(func() { _ = c.Close() })
+	c := rig.Client(t, a)
 	for _, tr := range transcripts(t) {
 		t.Run(tr.Name, func(t *testing.T) {
 			sent := make(chan []byte, 1)

@@ -15,9 +15,8 @@ import (
 func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, b)
+	c := rig.Client(t, a)
 	for name, svc := range map[string]any{"Int8": echoing[int8]{}, "Uint64": echoing[uint64]{}, "Int64": echoing[int64]{}, "Float64": echoing[float64]{}} {
 		if err := s.RegisterName(name, svc); err != nil {
 			t.Fatal(err)
@@ -102,9 +101,8 @@ type (
 func TestGreatIntegersWithinOthers(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, b)
+	c := rig.Client(t, a)
 	if err := s.RegisterName("Signed", echoing[signedParts]{}); err != nil {
 		t.Fatal(err)
 	}

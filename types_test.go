@@ -277,8 +277,7 @@ func TestOmittedFieldsAreNotSent(t *testing.T) {
 		_ = errors.Join(dec.Decode(&id), dec.Decode(&m))
 		arg <- m
 	})
-	c := rpc.NewClient(a, rig.Protocol)
-	t.Cleanup(func() { _ = c.Close() })
+	c := rig.Client(t, a)
 	for want, v := range map[string]tagged{
 		"Ordinary j r":   {},
 		"Ordinary j o r": {Omitted: "x", Skipped: "y"},
@@ -309,8 +308,7 @@ func TestNilInAStreamOfPointersIsANewValue(t *testing.T) {
 				_ = errors.Join(enc.Encode(struct{}{}), enc.Encode(item))
 			}
 		})
-		c := rpc.NewClient(a, rig.Protocol)
-		t.Cleanup(func() { _ = c.Close() })
+		c := rig.Client(t, a)
 		args, replies := make(chan int), make(chan *rig.Quotient)
 		close(args)
 		got := rig.Collect(replies)
@@ -320,11 +318,7 @@ func TestNilInAStreamOfPointersIsANewValue(t *testing.T) {
 		}
 	})
 	t.Run("arguments", func(t *testing.T) {
-		s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-		t.Cleanup(func() { _ = s.Close() })
-		if err := s.RegisterName("Svc", pointed{}); err != nil {
-			t.Fatal(err)
-		}
+		rig.Serve(t, b, pointed{})
 		for _, method := range []string{"Unary", "Streaming"} {
 			if r := rig.CallAsV06(t, a, b.ID(), method, method == "Streaming", nil); r.Error != "" {
 				t.Errorf("%s: %s", method, r.Error)
@@ -356,9 +350,8 @@ func (p pointed) Streaming(ctx context.Context, in <-chan *rig.Args, out chan<- 
 func TestStringsAndBytesAreInterchangeable(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rpc.NewServer(b, rig.Protocol, rig.Quiet)
-	c := rpc.NewClient(a, rig.Protocol)
-	rig.CloseAfter(t, c, s)
+	s := rig.NewServer(t, b)
+	c := rig.Client(t, a)
 	if err := errors.Join(s.RegisterName("String", echoing[string]{}), s.RegisterName("Bytes", echoing[[]byte]{}), s.RegisterName("Peer", echoing[peer.ID]{})); err != nil {
 		t.Fatal(err)
 	}

@@ -227,10 +227,7 @@ func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
 	type only struct{ F func() }
 	f := func() {}
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		s := tr.Setup(t, rig.Options{})
-		if err := s.Server.RegisterName("Svc", echoAll[any]{[]any{only{f}}}); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, echoAll[any]{[]any{only{f}}}, rig.Options{})
 		for what, arg := range map[string]any{
 			"only":     only{f},
 			"any":      []any{only{f}},

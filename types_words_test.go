@@ -199,10 +199,7 @@ func TestValuesOfOneWordArrive(t *testing.T) {
 func TestArgumentsOfOneWordAreThoseDecoded(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		s := tr.Setup(t, rig.Options{})
-		if err := s.Server.RegisterName("Svc", echoAll[[1]*int]{}); err != nil {
-			t.Fatal(err)
-		}
+		s := tr.With(t, echoAll[[1]*int]{}, rig.Options{})
 		for range 10 {
 			var reply []int
 			if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", []int{7}, &reply); err != nil || len(reply) != 1 || reply[0] != 7 {

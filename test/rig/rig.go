@@ -20,24 +20,24 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
+// Quiet is for servers whose log nobody reads.
 var Quiet = rpc.WithServerLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
+
+// NewServer returns a server on b, without services.
+func NewServer(t testing.TB, b host.Host, opts ...rpc.ServerOption) *rpc.Server {
+	s := rpc.NewServer(b, Protocol, slices.Concat([]rpc.ServerOption{Quiet}, opts)...)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
 
 // Serve returns a server on b, with svc registered as "Svc".
 func Serve(t testing.TB, b host.Host, svc any, opts ...rpc.ServerOption) *rpc.Server {
 	t.Helper()
-	s := rpc.NewServer(b, Protocol, append([]rpc.ServerOption{Quiet}, opts...)...)
-	t.Cleanup(func() { _ = s.Close() })
+	s := NewServer(t, b, opts...)
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func CloseAfter(t testing.TB, c *rpc.Client, s *rpc.Server) {
-	t.Cleanup(func() {
-		_ = c.Close()
-		_ = s.Close()
-	})
 }
 
 // MustHandle serves m with f, and returns m.
@@ -49,6 +49,7 @@ func MustHandle[A, R any](t testing.TB, s *rpc.Server, m *rpc.Method[A, R], f fu
 	return m
 }
 
+// Backgrounds are contexts for the calls of MultiCall.
 func Backgrounds(n int) []context.Context {
 	return slices.Repeat([]context.Context{context.Background()}, n)
 }
