@@ -10,7 +10,6 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
-	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -109,35 +108,6 @@ func TestTypedNilErrorIsNoError(t *testing.T) {
 		if err := s.Client.Call(s.Dest, "Svc", "TypedNil", 1, new(int)); err != nil {
 			t.Fatal(err)
 		}
-	})
-}
-
-// deriving is a stats handler that makes a context of its own of each call's.
-type deriving struct{ cancels chan context.CancelFunc }
-
-func (d deriving) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	d.cancels <- cancel
-	return ctx
-}
-
-func (deriving) HandleRPC(context.Context, stats.RPCStats) {}
-
-func TestCancellationReachesAMethodThroughADerivedContext(t *testing.T) {
-	t.Parallel()
-	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
-		d := deriving{make(chan context.CancelFunc, 1)}
-		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
-		s := with(svc, rig.Options{Server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}})
-		ctx, cancel := context.WithCancel(rig.Context(t))
-		result := rig.InBackground(func() error {
-			return s.Client.CallContext(ctx, s.Dest, "Svc", "Block", struct{}{}, new(int))
-		})
-		rig.Take(t, "the method begins", svc.Started)
-		cancel()
-		rig.Take(t, "the call ends", result)
-		rig.Take(t, "the method is told", svc.Ended)
-		rig.Take(t, "the context of the handler", d.cancels)()
 	})
 }
 

@@ -1,4 +1,4 @@
-package rpc_test
+package calls_test
 
 import (
 	"context"
@@ -101,5 +101,86 @@ func TestReplyIsUntouchedAfterACallThatEndsWhileItIsDecoded(t *testing.T) {
 		for i := range reply {
 			reply[i].N = -1 // -race sees whoever else touches it
 		}
+	}
+}
+
+// slowReply ends the call while it is decoded.
+type slowReply struct {
+	text     string
+	cancel   context.CancelFunc
+	returned chan struct{}
+	decoded  bool
+}
+
+func (s *slowReply) MarshalBinary() ([]byte, error) { return []byte("text"), nil }
+
+func (s *slowReply) UnmarshalBinary(b []byte) error {
+	if s.cancel == nil { // the server's own
+		return nil
+	}
+	s.cancel()
+	select { // whoever decodes beside the caller is caught
+	case <-s.returned:
+	case <-time.After(200 * time.Millisecond):
+	}
+	s.text, s.decoded = string(b), true
+	return nil
+}
+
+type slowReplies struct{}
+
+func (slowReplies) Get(_ context.Context, _ struct{}, r *slowReply) error { return nil }
+
+func TestReplyIsUntouchedAfterTheReturnThoughCancelledWhileDecoding(t *testing.T) {
+	t.Parallel()
+	a, b := rig.NewHosts(t)
+	rig.Serve(t, b, slowReplies{})
+	c := rig.Wire.Client(t, a)
+	ctx, cancel := context.WithCancel(rig.Context(t))
+	defer cancel()
+	reply := &slowReply{cancel: cancel, returned: make(chan struct{})}
+	err := c.CallContext(ctx, b.ID(), "Svc", "Get", struct{}{}, reply)
+	close(reply.returned)
+	if !reply.decoded || reply.text != "text" { // and the race detector looks on
+		t.Errorf("the reply is still decoded after the call's return with %v", err)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// late writes its reply when nobody wants it any more.
+type late struct{ started, release, done chan struct{} }
+
+func (l late) Late(_ context.Context, _ struct{}, n *int) error {
+	close(l.started)
+	<-l.release
+	*n = 1
+	close(l.done)
+	return nil
+}
+
+func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
+	t.Parallel()
+	for _, tr := range rig.Transports {
+		t.Run(tr.Name, func(t *testing.T) {
+			t.Parallel()
+			svc := late{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+			s := tr.With(t, svc, rig.Options{})
+			ctx, cancel := context.WithCancel(rig.Context(t))
+			go func() {
+				<-svc.started
+				cancel()
+			}()
+			var n int
+			if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Late", struct{}{}, &n); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			close(svc.release)
+			rig.Take(t, "the method returns", svc.done)
+			if n != 0 {
+				t.Error("the reply was written to")
+			}
+		})
 	}
 }

@@ -1,4 +1,4 @@
-package rpc_test
+package calls_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -189,5 +190,34 @@ func TestEndedContextMakesNoCall(t *testing.T) {
 		if n := svc.Ran.Load(); n != 0 {
 			t.Errorf("%d methods ran", n)
 		}
+	})
+}
+
+// deriving is a stats handler that makes a context of its own of each call's.
+type deriving struct{ cancels chan context.CancelFunc }
+
+func (d deriving) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	d.cancels <- cancel
+	return ctx
+}
+
+func (deriving) HandleRPC(context.Context, stats.RPCStats) {}
+
+func TestCancellationReachesAMethodThroughADerivedContext(t *testing.T) {
+	t.Parallel()
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		d := deriving{make(chan context.CancelFunc, 1)}
+		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
+		s := with(svc, rig.Options{Server: []rpc.ServerOption{rpc.WithServerStatsHandler(d)}})
+		ctx, cancel := context.WithCancel(rig.Context(t))
+		result := rig.InBackground(func() error {
+			return s.Client.CallContext(ctx, s.Dest, "Svc", "Block", struct{}{}, new(int))
+		})
+		rig.Take(t, "the method begins", svc.Started)
+		cancel()
+		rig.Take(t, "the call ends", result)
+		rig.Take(t, "the method is told", svc.Ended)
+		rig.Take(t, "the context of the handler", d.cancels)()
 	})
 }

@@ -1,4 +1,4 @@
-package rpc_test
+package calls_test
 
 import (
 	"context"
