@@ -6,7 +6,6 @@ import (
 	"io"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -173,60 +172,6 @@ func TestTypedDuplex(t *testing.T) {
 			t.Errorf("by name: %v, %v", replies, err)
 		}
 	})
-}
-
-func TestStatsTellOfTypedStreams(t *testing.T) {
-	t.Parallel()
-	doubles := rpc.NewDuplex[int, int]("Svc", "Doubles")
-	for _, tr := range rig.Transports[:2] {
-		for _, by := range []string{"typed", "receiver"} {
-			t.Run(tr.Name+"/"+by, func(t *testing.T) {
-				t.Parallel()
-				server := &statsLog{t: t, encoded: !tr.Local}
-				client := &statsLog{t: t, encoded: !tr.Local, client: true}
-				s := tr.Setup(t, rig.Options{
-					Server: []rpc.ServerOption{rpc.WithServerStatsHandler(server)}, Client: []rpc.ClientOption{rpc.WithClientStatsHandler(client)},
-				})
-				var err error
-				if by == "receiver" {
-					err = s.Server.RegisterName("Svc", told{oneStart()})
-				} else {
-					err = doubles.Handle(s.Server, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
-						for n, err := range in.All(ctx) {
-							if err != nil {
-								return err
-							}
-							_ = out.Send(ctx, 2*n)
-						}
-						return nil
-					})
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx := rig.Context(t)
-				call := doubles.Open(ctx, s.Client, s.Dest)
-				for i := range 3 {
-					_ = call.Send(ctx, i+1)
-				}
-				_ = call.CloseSend()
-				if all, err := rig.Received(ctx, t, call); err != nil || !slices.Equal(all, []int{2, 4, 6}) {
-					t.Fatal(all, err)
-				}
-				if err := s.Server.Shutdown(ctx); err != nil {
-					t.Fatal(err)
-				}
-				for want, at := range map[string]*statsCall{
-					"begin, out 1, out 2, out 3, in 2, in 4, in 6, end": client.only(t),
-					"begin, out 2, out 4, out 6, in 1, in 2, in 3, end": server.only(t),
-				} {
-					if got := strings.Join(at.sorted(), ", "); got != want {
-						t.Errorf("%s, not %s", got, want)
-					}
-				}
-			})
-		}
-	}
 }
 
 func TestTypedStreamsOfEveryType(t *testing.T) {

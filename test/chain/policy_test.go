@@ -1,4 +1,4 @@
-package rpc_test
+package chain_test
 
 import (
 	"context"
