@@ -192,48 +192,6 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 	}
 }
 
-func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"multiply", "stream-3"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, b := rig.NewHosts(t)
-			c := rig.Wire.Client(t, a)
-			tr := recording(t, name)
-			request, response := tr.bytes(t, "client->server"), tr.bytes(t, "server->client")
-			const items = 3
-			cuts(t, response, func(what string, at int, reset bool) {
-				rig.Play(b, len(request), func(st network.Stream) {
-					_, _ = st.Write(response[:at])
-					if reset {
-						_ = st.Reset()
-					}
-				})
-				if name == "multiply" {
-					reply := 77
-					err := c.Call(b.ID(), "Svc", "Multiply", &rig.Args{A: 2, B: 3}, &reply)
-					if rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) || reply != 77 {
-						t.Errorf("%s: got %d, %v", what, reply, err)
-					}
-					return
-				}
-				got, err := streamOf[rig.Quotient](t, c, b.ID(), &tr, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2}, rig.Args{A: 9, B: 5})
-				// The end of v0.6's replies is that of the stream.
-				whole := at % (len(response) / items)
-				if fine := whole == 0 && !reset; (err == nil) != fine || !fine && rpc.CodeOf(err) != rpc.CodeUnavailable {
-					t.Errorf("%s: got %v, %v", what, got, err)
-				}
-				for i, q := range got {
-					if q != ([]rig.Quotient{{Quo: 0, Rem: 2}, {Quo: 3, Rem: 0}, {Quo: 1, Rem: 4}})[i] {
-						t.Errorf("%s: got %v", what, got)
-					}
-				}
-			})
-			rig.Released(t, a, b)
-		})
-	}
-}
-
 func TestServerThatAnswersAndStaysIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)

@@ -2,7 +2,6 @@ package rpc_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -220,69 +219,6 @@ func TestSilentStreamsOfManyPeersAreGoneAfterTheirTime(t *testing.T) {
 	}
 	rig.Eventually(t, "the server has streams", func() bool { return rig.Streams(b) > 0 })
 	rig.Released(t, b)
-}
-
-// cuts calls f for every way a request can be cut short, and every place.
-func cuts(t *testing.T, request []byte, f func(what string, at int, reset bool)) {
-	t.Helper()
-	for n := range len(request) {
-		for _, reset := range []bool{true, false} {
-			f(fmt.Sprintf("cut at %d, reset %v", n, reset), n, reset)
-		}
-	}
-}
-
-func recording(t *testing.T, name string) transcript {
-	t.Helper()
-	for _, tr := range transcripts(t) {
-		if tr.Name == name {
-			return tr
-		}
-	}
-	t.Fatalf("no recording %s", name)
-	return transcript{}
-}
-
-func TestRequestCutAtEveryByteLeavesTheServerHealthy(t *testing.T) {
-	t.Parallel()
-	a, b := rig.NewHosts(t)
-	rig.Serve(t, b, recorded{})
-	c := rig.Wire.Client(t, a)
-	const itemSize = 7
-	for _, name := range []string{"multiply", "stream-3"} {
-		tr := recording(t, name)
-		request := tr.bytes(t, "client->server")
-		cuts(t, request, func(what string, at int, reset bool) {
-			st := rig.Open(t, a, b, rig.Protocol)
-			rig.Write(t, st, request[:at])
-			if reset {
-				_ = st.Reset()
-				return
-			}
-			_ = st.CloseWrite()
-			got, err := io.ReadAll(st)
-			if err != nil && !errors.Is(err, network.ErrReset) {
-				t.Fatalf("%s: %s: %v", name, what, err)
-			}
-			if err != nil {
-				return // the server has nothing to say
-			}
-			_ = st.Close()
-			all := rig.Answers(t, got)
-			whole := len(rig.Header("Svc", tr.Method))
-			items := 0
-			if name == "stream-3" {
-				items = max(0, at-whole) / itemSize
-			}
-			failed := len(all) > 0 && all[len(all)-1].Error != ""
-			ended := name == "stream-3" && at >= whole && (at-whole)%itemSize == 0
-			if failed == ended || len(all) > items+1 {
-				t.Errorf("%s: %s: %d items are there, the answer is %q", name, what, items, got)
-			}
-		})
-	}
-	rig.Multiplies(t, c, b.ID())
-	rig.Released(t, a, b)
 }
 
 // ending counts those who see the arguments end while the caller seems to be
