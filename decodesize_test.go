@@ -95,22 +95,6 @@ func TestNilTravelsIntoAnInterface(t *testing.T) {
 	}
 }
 
-type typedNil struct{}
-
-func (typedNil) TypedNil(context.Context, int, *int) error {
-	var e *rpc.Error
-	return e
-}
-
-func TestTypedNilErrorIsNoError(t *testing.T) {
-	t.Parallel()
-	rig.OverAll(t, typedNil{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
-		if err := s.Client.Call(s.Dest, "Svc", "TypedNil", 1, new(int)); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
 // nested calls its own server from a method that is under way.
 type nested struct {
 	client  *rpc.Client

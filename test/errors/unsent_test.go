@@ -1,4 +1,4 @@
-package rpc_test
+package errors_test
 
 import (
 	"context"

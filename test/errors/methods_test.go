@@ -1,4 +1,4 @@
-package rpc_test
+package errors_test
 
 import (
 	"context"
@@ -285,6 +285,22 @@ func TestErrorsOfOtherCallsArePassedOnUnchanged(t *testing.T) {
 					}
 				})
 			})
+		}
+	})
+}
+
+type typedNil struct{}
+
+func (typedNil) TypedNil(context.Context, int, *int) error {
+	var e *rpc.Error
+	return e
+}
+
+func TestTypedNilErrorIsNoError(t *testing.T) {
+	t.Parallel()
+	rig.OverAll(t, typedNil{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
+		if err := s.Client.Call(s.Dest, "Svc", "TypedNil", 1, new(int)); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
