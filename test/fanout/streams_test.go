@@ -1,4 +1,4 @@
-package rpc_test
+package fanout_test
 
 import (
 	"context"
