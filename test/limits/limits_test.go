@@ -1,4 +1,4 @@
-package rpc_test
+package limits_test
 
 import (
 	"context"
