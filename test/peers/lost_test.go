@@ -1,11 +1,9 @@
-package rpc_test
+package peers_test
 
 import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,99 +11,10 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// newPeer returns the ID of a host that is no longer.
-func newPeer(t *testing.T) peer.ID {
-	h := rig.NewHost(t)
-	defer h.Close()
-	return h.ID()
-}
-
-func TestContextEndsWhileDialling(t *testing.T) {
-	t.Parallel()
-	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
-		addr := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
-		for what, makeCtx := range map[string]func() (context.Context, context.CancelFunc){
-			"deadline": func() (context.Context, context.CancelFunc) {
-				return context.WithTimeout(context.Background(), 200*time.Millisecond)
-			},
-			"cancel": func() (context.Context, context.CancelFunc) {
-				ctx, cancel := context.WithCancel(context.Background())
-				time.AfterFunc(200*time.Millisecond, cancel)
-				return ctx, cancel
-			},
-		} {
-			t.Run(what, func(t *testing.T) {
-				t.Parallel()
-				want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
-				code := map[string]rpc.Code{"deadline": rpc.CodeDeadlineExceeded, "cancel": rpc.CodeCanceled}[what]
-				a := rig.NewHost(t)
-				c := tr.Client(t, a)
-				dest := newPeer(t)
-				a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
-				ctx, cancel := makeCtx()
-				defer cancel()
-				if err := c.CallContext(ctx, dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-					t.Errorf("unary: %v", err)
-				}
-				ctx, cancel = makeCtx()
-				defer cancel()
-				replies := make(chan rig.Quotient)
-				if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan rig.Args), replies); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-					t.Errorf("streaming: %v", err)
-				}
-				if _, open := <-replies; open {
-					t.Error("the replies are open")
-				}
-			})
-		}
-	})
-}
-
-// A peer that is connected, but does not answer when a stream is opened.
-func TestContextEndsWhileNegotiating(t *testing.T) {
-	t.Parallel()
-	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		a, b := rig.NewHosts(t)
-		over := make(chan struct{})
-		t.Cleanup(func() { close(over) })
-		b.Network().SetStreamHandler(func(st network.Stream) {
-			defer st.Reset()
-			<-over
-		})
-		if err := a.Peerstore().SetProtocols(b.ID()); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-		defer cancel()
-		err := tr.Client(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-	})
-}
-
-func TestUnknownPeerIsUnavailableAtOnce(t *testing.T) {
-	t.Parallel()
-	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		c := tr.Client(t, rig.NewHost(t))
-		if err := c.Call(newPeer(t), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
-			t.Error(err)
-		}
-	})
-}
 
 func TestKilledPeerEndsItsCalls(t *testing.T) {
 	t.Parallel()
