@@ -1,4 +1,4 @@
-package rpc_test
+package servers_test
 
 import (
 	"context"

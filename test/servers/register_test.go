@@ -1,4 +1,4 @@
-package rpc_test
+package servers_test
 
 import (
 	"context"
@@ -139,7 +139,7 @@ func TestRegisterTellsWhichMethodsItLeftOutAndWhy(t *testing.T) {
 		"ArgumentsBothWays": "wrong direction: make it a <-chan int",
 		"RepliesWrongWay":   "wrong direction: make it a chan<- int",
 		"OneChannel":        "only one is a channel",
-		"PointerReceiver":   "receiver is a pointer: register a *rpc_test.Crooked",
+		"PointerReceiver":   "receiver is a pointer: register a *servers_test.Crooked",
 	}
 	var last string
 	for _, l := range infos[0].LeftOut {
@@ -206,10 +206,10 @@ func TestRegisterRefusesWhatIsNoService(t *testing.T) {
 	}{
 		"nil":                {s.Register(nil), "nil"},
 		"nil by name":        {s.RegisterName("A", nil), "nil"},
-		"a nil pointer":      {s.Register((*Crooked)(nil)), "nil *rpc_test.Crooked"},
+		"a nil pointer":      {s.Register((*Crooked)(nil)), "nil *servers_test.Crooked"},
 		"an unnamed type":    {s.Register(unnamed), "RegisterName"},
 		"an unexported type": {s.Register(new(unseen)), "unseen is not exported"},
-		"no methods":         {s.Register(NoMethods{}), "rpc_test.NoMethods has no exported methods"},
+		"no methods":         {s.Register(NoMethods{}), "servers_test.NoMethods has no exported methods"},
 		"no good methods":    {s.Register(BadMethods{}), "Bad: it takes 0 arguments"},
 		"a duplicate":        {s.Register(&Crooked{}), "already defined: Crooked"},
 		"a taken name":       {s.RegisterName("Crooked", rig.Arith{}), "already defined: Crooked"},
