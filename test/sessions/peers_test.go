@@ -1,4 +1,4 @@
-package rpc_test
+package sessions_test
 
 import (
 	"context"
