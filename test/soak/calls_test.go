@@ -1,4 +1,4 @@
-package rpc_test
+package soak_test
 
 import (
 	"context"
