@@ -1,4 +1,4 @@
-package rpc_test
+package streams_test
 
 import (
 	"context"
