@@ -1,4 +1,4 @@
-package rpc_test
+package values_test
 
 import (
 	"context"
@@ -96,14 +96,14 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 		kind   rpc.ErrorType // where it happens
 		names  []string
 	}{
-		{"TakesChan", ofChan, new(int), nil, rpc.ClientErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
-		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"rpc_test.withFunc", "List", "func()"}},
-		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"rpc_test.chanInPtr", "P.Inner.C", "chan int"}},
-		{"TakesText", withText{textOnly{"abc"}}, new(int), nil, rpc.ClientErr, []string{"rpc_test.withText", "field T", "rpc_test.textOnly", "text form"}},
+		{"TakesChan", ofChan, new(int), nil, rpc.ClientErr, []string{"values_test.withChan", "Inner.C", "chan int"}},
+		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"values_test.withFunc", "List", "func()"}},
+		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"values_test.chanInPtr", "P.Inner.C", "chan int"}},
+		{"TakesText", withText{textOnly{"abc"}}, new(int), nil, rpc.ClientErr, []string{"values_test.withText", "field T", "values_test.textOnly", "text form"}},
 		// What an interface holds may be sent, but not be received.
-		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"rpc_test.withIface", "R", "io.Reader"}},
-		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"rpc_test.withChan", "Inner.C", "chan int"}},
-		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"rpc_test.withFunc", "List", "func()"}},
+		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"values_test.withIface", "R", "io.Reader"}},
+		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"values_test.withChan", "Inner.C", "chan int"}},
+		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"values_test.withFunc", "List", "func()"}},
 	}
 	rig.OverAll(t, untravelled{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, c := range cases {
@@ -188,7 +188,7 @@ func TestRepliesThatCannotBeReceivedAreAnErrorNamingTypeAndField(t *testing.T) {
 				t.Errorf("%s: got %v", method, err)
 				continue
 			}
-			rig.CheckNames(t, err, "Svc."+method, "the reply's type *rpc_test.withIface", "field R", "io.Reader")
+			rig.CheckNames(t, err, "Svc."+method, "the reply's type *values_test.withIface", "field R", "io.Reader")
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package rpc_test
+package values_test
 
 import (
 	"bytes"
