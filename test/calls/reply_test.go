@@ -148,39 +148,3 @@ func TestReplyIsUntouchedAfterTheReturnThoughCancelledWhileDecoding(t *testing.T
 		t.Error(err)
 	}
 }
-
-// late writes its reply when nobody wants it any more.
-type late struct{ started, release, done chan struct{} }
-
-func (l late) Late(_ context.Context, _ struct{}, n *int) error {
-	close(l.started)
-	<-l.release
-	*n = 1
-	close(l.done)
-	return nil
-}
-
-func TestReplyIsUntouchedByAMethodThatRunsOn(t *testing.T) {
-	t.Parallel()
-	for _, tr := range rig.Transports {
-		t.Run(tr.Name, func(t *testing.T) {
-			t.Parallel()
-			svc := late{make(chan struct{}), make(chan struct{}), make(chan struct{})}
-			s := tr.With(t, svc, rig.Options{})
-			ctx, cancel := context.WithCancel(rig.Context(t))
-			go func() {
-				<-svc.started
-				cancel()
-			}()
-			var n int
-			if err := s.Client.CallContext(ctx, s.Dest, "Svc", "Late", struct{}{}, &n); !errors.Is(err, context.Canceled) {
-				t.Fatal(err)
-			}
-			close(svc.release)
-			rig.Take(t, "the method returns", svc.done)
-			if n != 0 {
-				t.Error("the reply was written to")
-			}
-		})
-	}
-}

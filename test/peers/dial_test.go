@@ -3,8 +3,6 @@ package peers_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -19,40 +17,49 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
-func TestContextThatEndsWhileDiallingIsToldAsSuch(t *testing.T) {
+func TestContextEndsWhileDialling(t *testing.T) {
 	t.Parallel()
-	h := rig.NewHost(t)
-	c := rig.Client(t, h)
 	hole := rig.BlackHole(t)
-	for what, want := range map[string]error{"canceled": context.Canceled, "deadline": context.DeadlineExceeded} {
-		for _, streaming := range []bool{false, true} {
-			dest := coretest.RandPeerIDFatal(t)
-			h.Peerstore().AddAddr(dest, hole, peerstore.PermanentAddrTTL)
-			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-			if what == "canceled" {
-				cancel()
-				ctx, cancel = context.WithCancel(context.Background())
-				time.AfterFunc(100*time.Millisecond, cancel)
-			}
-			replies := make(chan int)
-			err := rig.Take(t, "the call returns", rig.InBackground(func() error {
-				if streaming {
-					return c.Stream(ctx, dest, "Svc", "M", make(chan int), replies)
-				}
-				return c.CallContext(ctx, dest, "Svc", "M", 1, new(int))
-			}))
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		for what, want := range map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled} {
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				endsWhileDialling(t, tr, hole, want)
+			})
+		}
+	})
+}
+
+func endsWhileDialling(t *testing.T, tr rig.Transport, addr multiaddr.Multiaddr, want error) {
+	h := rig.NewHost(t)
+	c := tr.Client(t, h)
+	for _, streaming := range []bool{false, true} {
+		dest := coretest.RandPeerIDFatal(t)
+		h.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		if want == context.Canceled {
 			cancel()
-			if !errors.Is(err, want) {
-				t.Errorf("%s: got %v", what, err)
-			}
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
-			if !rig.Unsent(err) {
-				t.Errorf("the request may have been sent: %v", err)
-			}
+			ctx, cancel = context.WithCancel(context.Background())
+			time.AfterFunc(100*time.Millisecond, cancel)
+		}
+		replies := make(chan int)
+		err := rig.Take(t, "the call returns", rig.InBackground(func() error {
 			if streaming {
-				if _, open := rig.Take2(t, replies); open {
-					t.Error("replies are open")
-				}
+				return c.Stream(ctx, dest, "Svc", "M", make(chan int), replies)
+			}
+			return c.CallContext(ctx, dest, "Svc", "M", 1, new(int))
+		}))
+		cancel()
+		if !errors.Is(err, want) {
+			t.Errorf("streaming %v: got %v", streaming, err)
+		}
+		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeOf(want), "Svc.M")
+		if !rig.Unsent(err) {
+			t.Errorf("the request may have been sent: %v", err)
+		}
+		if streaming {
+			if _, open := rig.Take2(t, replies); open {
+				t.Error("replies are open")
 			}
 		}
 	}
@@ -107,52 +114,6 @@ func newPeer(t *testing.T) peer.ID {
 	h := rig.NewHost(t)
 	defer h.Close()
 	return h.ID()
-}
-
-func TestContextEndsWhileDialling(t *testing.T) {
-	t.Parallel()
-	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
-		l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
-		addr := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
-		for what, makeCtx := range map[string]func() (context.Context, context.CancelFunc){
-			"deadline": func() (context.Context, context.CancelFunc) {
-				return context.WithTimeout(context.Background(), 200*time.Millisecond)
-			},
-			"cancel": func() (context.Context, context.CancelFunc) {
-				ctx, cancel := context.WithCancel(context.Background())
-				time.AfterFunc(200*time.Millisecond, cancel)
-				return ctx, cancel
-			},
-		} {
-			t.Run(what, func(t *testing.T) {
-				t.Parallel()
-				want := map[string]error{"deadline": context.DeadlineExceeded, "cancel": context.Canceled}[what]
-				code := map[string]rpc.Code{"deadline": rpc.CodeDeadlineExceeded, "cancel": rpc.CodeCanceled}[what]
-				a := rig.NewHost(t)
-				c := tr.Client(t, a)
-				dest := newPeer(t)
-				a.Peerstore().AddAddr(dest, addr, peerstore.PermanentAddrTTL)
-				ctx, cancel := makeCtx()
-				defer cancel()
-				if err := c.CallContext(ctx, dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-					t.Errorf("unary: %v", err)
-				}
-				ctx, cancel = makeCtx()
-				defer cancel()
-				replies := make(chan rig.Quotient)
-				if err := c.Stream(ctx, dest, "Svc", "Divides", make(chan rig.Args), replies); !errors.Is(err, want) || rpc.CodeOf(err) != code {
-					t.Errorf("streaming: %v", err)
-				}
-				if _, open := <-replies; open {
-					t.Error("the replies are open")
-				}
-			})
-		}
-	})
 }
 
 // A peer that is connected, but does not answer when a stream is opened.

@@ -27,6 +27,7 @@ func CheckErr(t testing.TB, err error, kind rpc.ErrorType, code rpc.Code, names 
 	}
 }
 
+// CheckNames checks what the text of an error names.
 func CheckNames(t *testing.T, err error, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -51,6 +52,7 @@ func Unsent(err error) bool {
 	return errors.As(err, &e) && e.Unsent()
 }
 
+// ErrOwn is an error with a code, and with details that are easily lost.
 var ErrOwn = &rpc.Error{
 	Code: rpc.CodeNotFound, Message: "no such pin",
 	Details: map[string]string{"cid": "Qm", "": "empty key", "empty": ""},
@@ -68,6 +70,7 @@ func (f Failing) Streaming(ctx context.Context, in <-chan string, _ chan<- int) 
 	return f.Errs[<-in](ctx)
 }
 
+// AlwaysErr is a method of Failing that returns err.
 func AlwaysErr(err error) func(context.Context) error {
 	return func(context.Context) error { return err }
 }

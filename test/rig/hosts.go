@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 )
 
+// Protocol is the one that the tests speak.
 const Protocol protocol.ID = "/rpc/test"
 
 // NewHost returns a host on an ephemeral TCP port of the loopback.
@@ -54,6 +55,7 @@ var Muxers = map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.
 // Know makes a able to dial b.
 func Know(a, b host.Host) { a.Peerstore().AddAddrs(b.ID(), b.Addrs(), peerstore.PermanentAddrTTL) }
 
+// Connect connects two hosts, each of which can dial the other again.
 func Connect(t testing.TB, a, b host.Host) {
 	t.Helper()
 	Know(a, b)

@@ -40,7 +40,7 @@ func BlackHole(t *testing.T) multiaddr.Multiaddr {
 			_ = c.Close()
 		}
 	})
-	return TcpAddr(l.Addr())
+	return TCPAddr(l.Addr())
 }
 
 // ClosedPort is an address that nobody listens on.
@@ -51,7 +51,7 @@ func ClosedPort(t *testing.T) multiaddr.Multiaddr {
 		t.Fatal(err)
 	}
 	_ = l.Close()
-	return TcpAddr(l.Addr())
+	return TCPAddr(l.Addr())
 }
 
 // Lonely bounds the wait for a connection that will not come.
@@ -98,6 +98,7 @@ func Relayed(t *testing.T) (a, b host.Host) {
 	return a, b
 }
 
-func TcpAddr(a net.Addr) multiaddr.Multiaddr {
+// TCPAddr is a as a multiaddr.
+func TCPAddr(a net.Addr) multiaddr.Multiaddr {
 	return multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", a.(*net.TCPAddr).Port))
 }

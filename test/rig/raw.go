@@ -35,6 +35,7 @@ func Open(t testing.TB, a, b host.Host, p protocol.ID) network.Stream {
 	return st
 }
 
+// Write writes b, which the other side is to take.
 func Write(t testing.TB, st network.Stream, b []byte) {
 	t.Helper()
 	if _, err := st.Write(b); err != nil {
@@ -55,10 +56,12 @@ func Flood(st network.Stream, n int) int {
 	return sent
 }
 
+// Header is the header of a request, as v0.6 writes it.
 func Header(svc, method string) []byte {
 	return Cat("\x82", Str("Name"), Str(svc), Str("Method"), Str(method))
 }
 
+// Str is a msgpack string, as v0.6 writes it.
 func Str(s string) string {
 	switch n := len(s); {
 	case n < 32:
@@ -70,6 +73,7 @@ func Str(s string) string {
 	}
 }
 
+// Cat is all of them, one after the other.
 func Cat[B ~string | ~[]byte](first B, more ...string) []byte {
 	b := []byte(first)
 	for _, s := range more {

@@ -1,3 +1,6 @@
+// Package rig is what the tests of behaviour have in common: hosts, servers and
+// clients over every transport, services, peers that are played by hand, and
+// waits that end. Programs have package rpctest.
 package rig
 
 import (

@@ -13,12 +13,12 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
-// Types and methods of the recordings, and of most tests.
-
 type Args struct{ A, B int }
 
+// Quotient is what Divide replies.
 type Quotient struct{ Quo, Rem int }
 
+// Arith is the service of the recordings, and of most tests.
 type Arith struct{}
 
 func (Arith) Multiply(_ context.Context, a *Args, r *int) error {
@@ -56,6 +56,7 @@ func (Arith) Block(ctx context.Context, _ struct{}, _ *struct{}) error {
 	return ctx.Err()
 }
 
+// ErrDivide is what Divide and Divides return instead of dividing by zero.
 var ErrDivide = errors.New("divide by zero")
 
 var (
@@ -63,6 +64,7 @@ var (
 	DivideMethod   = rpc.NewMethod[Args, Quotient]("Svc", "Divide")
 )
 
+// HandleDivide is Divide for a typed method.
 func HandleDivide(_ context.Context, a Args) (Quotient, error) {
 	if a.B == 0 {
 		return Quotient{}, ErrDivide
@@ -70,6 +72,7 @@ func HandleDivide(_ context.Context, a Args) (Quotient, error) {
 	return Quotient{a.A / a.B, a.A % a.B}, nil
 }
 
+// Echo is a method that replies its argument.
 func Echo[T any](_ context.Context, in T, out *T) error {
 	*out = in
 	return nil
@@ -94,6 +97,7 @@ func (h *Holder) Hold(context.Context, struct{}, *struct{}) error {
 	return nil
 }
 
+// NewHolder returns one for up to 1,000 calls at once.
 func NewHolder() *Holder {
 	return &Holder{Started: make(chan struct{}, 1000), Release: make(chan struct{}, 1000)}
 }
@@ -128,6 +132,7 @@ func (c *RanCount) Streaming(_ context.Context, in <-chan int, _ chan<- string) 
 	return nil
 }
 
+// Blocker has methods that wait for their context, and tell of it.
 type Blocker struct {
 	Started chan struct{}
 	Ended   chan error
@@ -163,6 +168,7 @@ func (l *Lingering) Quick(_ context.Context, n int, reply *int) error {
 	return nil
 }
 
+// NewLingering returns one for up to 100 calls.
 func NewLingering() *Lingering {
 	return &Lingering{make(chan struct{}, 100), make(chan struct{}), make(chan struct{}, 100)}
 }
@@ -193,6 +199,7 @@ func (p *Patient) Echo(_ context.Context, in <-chan int, out chan<- int) error {
 	return nil
 }
 
+// NewPatient returns one for up to 10 calls.
 func NewPatient() *Patient {
 	return &Patient{make(chan struct{}, 10), make(chan struct{}), make(chan error, 10)}
 }
@@ -257,6 +264,7 @@ type OptionsTold struct {
 	Limited  bool
 }
 
+// TellOptions is a method that replies what it saw of its call.
 func TellOptions(ctx context.Context, _ struct{}) (s OptionsTold, err error) {
 	if d, ok := ctx.Deadline(); ok {
 		s.Hours = int(time.Until(d)/time.Hour) + 1
@@ -267,6 +275,7 @@ func TellOptions(ctx context.Context, _ struct{}) (s OptionsTold, err error) {
 	return s, nil
 }
 
+// ToldOptions is the method that TellOptions serves.
 func ToldOptions(opts ...rpc.MethodOption) *rpc.Method[struct{}, OptionsTold] {
 	return rpc.NewMethod[struct{}, OptionsTold]("Svc", "See", opts...)
 }

@@ -102,6 +102,7 @@ func (*Streaming) Untyped(_ context.Context, _ <-chan int, out chan<- any) error
 	return nil
 }
 
+// NewStreaming returns one, none of whose methods has ended.
 func NewStreaming() *Streaming {
 	return &Streaming{Ended: make(chan error, 100), began: make(chan struct{}, 100)}
 }
@@ -133,6 +134,7 @@ func (u *Uneven) Count(ctx context.Context, in <-chan []byte, out chan<- int) er
 	return nil
 }
 
+// NewUneven returns one for up to 10 calls.
 func NewUneven() *Uneven {
 	return &Uneven{Release: make(chan struct{}), started: make(chan struct{}, 10), Ended: make(chan error, 10)}
 }

@@ -2,7 +2,10 @@ package rig
 
 import (
 	"errors"
+	"io"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -56,4 +59,20 @@ func ServeAsV06(h host.Host, r V06Response) {
 		_ = enc.Encode(r)
 		_ = enc.Encode(nil)
 	})
+}
+
+// MultiplyAsV06 makes b a v0.6 server of Multiply for small numbers, by hand,
+// and returns the number of its requests. It expects no deadline.
+func MultiplyAsV06(b host.Host) *atomic.Int32 {
+	requests := new(atomic.Int32)
+	b.SetStreamHandler(Protocol, func(st network.Stream) {
+		defer st.Close()
+		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+		req := make([]byte, len(Header("Svc", "Multiply"))+7)
+		if _, err := io.ReadFull(st, req); err == nil {
+			requests.Add(1)
+			_, _ = st.Write([]byte{0x80, req[len(req)-4] * req[len(req)-1]})
+		}
+	})
+	return requests
 }

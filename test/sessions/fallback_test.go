@@ -3,11 +3,9 @@ package sessions_test
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/control"
@@ -60,21 +58,6 @@ func TestSessionsCanBeTurnedOff(t *testing.T) {
 	}
 }
 
-// v06 makes b a v0.6 server of Multiply, by hand.
-func v06(b host.Host) *atomic.Int32 {
-	requests := new(atomic.Int32)
-	b.SetStreamHandler(rig.Protocol, func(st network.Stream) {
-		defer st.Close()
-		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
-		req := make([]byte, len(rig.Header("Svc", "Multiply"))+7)
-		if _, err := io.ReadFull(st, req); err == nil {
-			requests.Add(1)
-			_, _ = st.Write([]byte{0x80, req[len(req)-4] * req[len(req)-1]})
-		}
-	})
-	return requests
-}
-
 // A peer that had sessions comes back without, as another version of this
 // library or as v0.6, and after that with sessions again: no call fails.
 func TestRestartedPeerWithoutSessions(t *testing.T) {
@@ -88,7 +71,7 @@ func TestRestartedPeerWithoutSessions(t *testing.T) {
 			rig.MultipliesAlways(t, c, b)
 			b = rig.Restart(t, a, b)
 			if what == "v0.6" {
-				v06(b)
+				rig.MultiplyAsV06(b)
 			} else {
 				rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(false))
 			}
@@ -118,7 +101,7 @@ func TestPeerThatIsWronglyTakenForOneWithSessions(t *testing.T) {
 				a, b := rig.NewHostsOn(t, addr)
 				known := rig.Sessions
 				if what == "v0.6" {
-					v06(b)
+					rig.MultiplyAsV06(b)
 				} else {
 					rig.Serve(t, b, rig.Arith{}, rpc.WithServerSessions(false))
 				}
