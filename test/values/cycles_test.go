@@ -27,33 +27,65 @@ type (
 	recursiveList []recursiveList
 )
 
-func cycles() map[string]*cycle {
-	byPointer := &cycle{Name: "p"}
-	byPointer.Self = byPointer
-	byAny := &cycle{Name: "a"}
-	byAny.Any = byAny
-	byMap := &cycle{Name: "m", Map: make(map[string]any)}
-	byMap.Map["self"] = byMap.Map
-	slice := []any{nil}
-	slice[0] = slice
-	array := new([1]any)
-	array[0] = array
+// cycles make values of which a copy has no end, or is too deep for a stack.
+// Each is built where it is sent: the chain takes its time.
+var cycles = map[string]func() *cycle{
+	"pointer": func() *cycle {
+		c := &cycle{Name: "p"}
+		c.Self = c
+		return c
+	},
+	"interface": func() *cycle {
+		c := &cycle{Name: "a"}
+		c.Any = c
+		return c
+	},
+	"map": func() *cycle {
+		c := &cycle{Name: "m", Map: make(map[string]any)}
+		c.Map["self"] = c.Map
+		return c
+	},
+	"slice": func() *cycle {
+		slice := []any{nil}
+		slice[0] = slice
+		return &cycle{Name: "s", Any: slice}
+	},
+	"array": func() *cycle {
+		array := new([1]any)
+		array[0] = array
+		return &cycle{Name: "r", Any: array}
+	},
+	"pointer to itself": func() *cycle { return &cycle{Name: "i", Any: toItself()} }, // not even a container
+	"recursive map": func() *cycle {
+		maps := make(recursiveMap)
+		maps["self"] = maps
+		return &cycle{Name: "M", Maps: maps}
+	},
+	"recursive slice": func() *cycle {
+		list := make(recursiveList, 1)
+		list[0] = list
+		return &cycle{Name: "S", List: list}
+	},
+	"several": func() *cycle {
+		around := map[int][]any{1: {nil, struct{ In any }{}}}
+		around[1][1] = struct{ In any }{around}
+		return &cycle{Name: "v", Any: around}
+	},
+	"chain": func() *cycle {
+		var chain any
+		for range 5_000_000 { // of no cycle, and as deep as one to the codec
+			chain = []any{chain}
+		}
+		return &cycle{Name: "c", Any: chain}
+	},
+	"key":     func() *cycle { return &cycle{Name: "k", Key: map[any]string{toItself(): ""}} },
+	"channel": func() *cycle { return &cycle{Name: "ch", Any: make(chan any, 1)} },
+}
+
+func toItself() any {
 	var pointed any
-	pointed = &pointed // not even a container
-	maps, list := make(recursiveMap), make(recursiveList, 1)
-	maps["self"], list[0] = maps, list
-	around := map[int][]any{1: {nil, struct{ In any }{}}}
-	around[1][1] = struct{ In any }{around}
-	var chain any
-	for range 5_000_000 { // of no cycle, and as deep as one to the codec
-		chain = []any{chain}
-	}
-	return map[string]*cycle{
-		"pointer": byPointer, "interface": byAny, "map": byMap, "slice": {Name: "s", Any: slice}, "array": {Name: "r", Any: array},
-		"pointer to itself": {Name: "i", Any: pointed}, "recursive map": {Name: "M", Maps: maps}, "recursive slice": {Name: "S", List: list},
-		"several": {Name: "v", Any: around}, "chain": {Name: "c", Any: chain},
-		"key": {Name: "k", Key: map[any]string{pointed: ""}}, "channel": {Name: "ch", Any: make(chan any, 1)},
-	}
+	pointed = &pointed
+	return pointed
 }
 
 // cycleEnv makes a process one that sends the cycle of that name.
@@ -63,11 +95,11 @@ const cycleEnv = "RPC_TEST_CYCLE"
 func TestCyclicArgumentIsAnError(t *testing.T) {
 	if name := os.Getenv(cycleEnv); name != "" {
 		debug.SetMaxStack(64 << 20)
-		sendCycle(t, cycles()[name])
+		sendCycle(t, cycles[name]())
 		return
 	}
 	t.Parallel()
-	for name := range cycles() {
+	for name := range cycles {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := exec.CommandContext(rig.Context(t), os.Args[0], "-test.run=^TestCyclicArgumentIsAnError$")
@@ -156,7 +188,7 @@ func TestDepthAndSharingOfArguments(t *testing.T) {
 type cyclic struct{}
 
 func (cyclic) Give(_ context.Context, name string, c *cycle) error {
-	*c = *cycles()[name]
+	*c = *cycles[name]()
 	return nil
 }
 
