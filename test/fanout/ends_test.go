@@ -38,6 +38,7 @@ func newBlocking(t testing.TB, c *cluster, quick ...int) (*blocking, *rpc.Method
 	return b, m
 }
 
+// Not parallel: it looks at the goroutines of the whole process.
 func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
 	for _, tr := range rig.Transports {
 		if tr.Local {

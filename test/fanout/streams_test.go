@@ -60,6 +60,7 @@ func TestServerStreamCallAll(t *testing.T) {
 	}
 }
 
+// Not parallel: it looks at the goroutines of the whole process.
 func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 	for _, first := range []int{0, 1} { // by break, and by having enough
 		c := newCluster(t, rig.Wire, 3)
@@ -292,6 +293,7 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	}
 }
 
+// Not parallel: it looks at the goroutines of the whole process.
 func TestClosedCallsOfManyAreOver(t *testing.T) {
 	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 0, 1, 2)
