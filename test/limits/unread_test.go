@@ -49,7 +49,7 @@ func TestRepliesThatNobodyReadsCount(t *testing.T) {
 				a, b := rig.NewHosts(t)
 				var begun atomic.Int32
 				s := rig.Serve(t, b, struct {
-					giver
+					rig.Giver
 					wrapper
 				}{}, rpc.WithServerLimits(rpc.Limits{MessageSize: size + 100}), rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
 					return func(ctx context.Context, call *rpc.CallInfo) error {
