@@ -126,9 +126,10 @@ func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
 // ends, CallContext returns at once and the method's context is cancelled; the
 // reply is not written to after the return.
 //
-// The error is the method's own, or an [*Error] of the library's, which tells
-// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
-// what failed. It panics if reply is no pointer or nil.
+// The error is the method's own, the context's, or an [*Error] of the library's,
+// which tells by [IsServerError], [IsClientError], [IsAuthorizationError] and
+// [CodeOf] what failed. The context's has its text and wraps an [*Error] that says
+// more. It panics if reply is no pointer or nil.
 func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
 	checkReply(ServiceID{svc, method}, reply)
 	return c.call(ctx, dest, svc, method, args, reply)
