@@ -30,7 +30,7 @@ const (
 
 // The terms of the formula, in bytes.
 const (
-	messagesTerm = attackGranted + 5*attackMessage + 2<<20
+	messagesTerm = attackGranted + 9*attackMessage + 2<<20
 	decodedTerm  = attackDecoded
 	callsTerm    = attackCalls * 64 << 10
 	streamsTerm  = attackCalls * (2*max(256<<10, attackBuffer*16<<10) + 128<<10)
