@@ -134,9 +134,10 @@ func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
 // to, by a zero value if it holds no reply; without an answer, or with one that
 // does not decode, that stays as it was.
 //
-// The error is the method's own, or an [*Error] of the library's, which tells
-// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
-// what failed. It panics if reply is no pointer or nil.
+// The error is the method's own, the context's, or an [*Error] of the library's,
+// which tells by [IsServerError], [IsClientError], [IsAuthorizationError] and
+// [CodeOf] what failed. The context's has its text and wraps an [*Error] that says
+// more. It panics if reply is no pointer or nil.
 func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
 	checkReply(ServiceID{svc, method}, reply)
 	return c.call(ctx, dest, svc, method, args, reply)

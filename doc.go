@@ -56,8 +56,9 @@
 // func, and what an interface with methods holds cannot travel: a call with one
 // that is not nil is an error that names the field.
 //
-// A method's context ends when its caller gives up, by its own context or by
-// going away, when the caller's deadline has come, and when the server closes.
+// A method's context ends with the call: when the method has returned, when its
+// caller gives up, by its own context or by going away, when the caller's deadline
+// has come, and, of a remote call, when the server closes.
 // It holds the caller's peer ID ([GetRequestSender]) and the metadata that was
 // sent along ([MetadataFromContext]). The reply is a new zero value; what the
 // method has stored in it when it returns is sent, beside its error too.
@@ -89,7 +90,7 @@
 // an [ErrorType] what failed and where. A method may return such errors too;
 // of other errors the text travels. errors.Is(err, context.Canceled) and
 // errors.Is(err, context.DeadlineExceeded) hold for calls that ended so, on
-// both sides.
+// both sides, and for nothing else but an error that the method returned.
 //
 // # Peers that are not to be trusted
 //

@@ -178,6 +178,7 @@ func (s *Server) serveApart(ctx context.Context, c *localCall) {
 	returned := false
 	defer func() {
 		if !returned {
+			c.server.Reply = nil // who knows what is in it
 			ended <- exited(&c.server)
 		}
 	}()

@@ -57,7 +57,12 @@ func (b *bench) compare(ctx context.Context, c comparison) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	defer func() {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // which is why processes ended
+		}
+		err = errors.Join(err, os.RemoveAll(temp))
+	}()
 	builds, err := c.build(ctx, temp)
 	if err != nil {
 		return err

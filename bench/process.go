@@ -54,7 +54,7 @@ func (p *process) ask(q rig.Request) (rig.Reply, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		err = errors.New("the process ended")
+		err = fmt.Errorf("the process ended: %w", errors.Join(p.cmd.Wait(), err))
 	case err == nil && r.Err != "":
 		err = errors.New(r.Err)
 	}
