@@ -54,11 +54,14 @@ func (c *Client) Call(dest peer.ID, svc, method string, args, reply any) error {
 // type or a pointer to one, and waits for the reply, which it stores where
 // reply points to. The reply is there beside a method's error too. When ctx
 // ends, CallContext returns at once and the method's context is cancelled; the
-// reply is not written to after the return.
+// reply is not written to after the return. An answer replaces what reply points
+// to, by a zero value if it holds no reply; without an answer, or with one that
+// does not decode, that stays as it was.
 //
-// The error is the method's own, or an [*Error] of the library's, which tells
-// by [IsServerError], [IsClientError], [IsAuthorizationError] and [CodeOf]
-// what failed. It panics if reply is no pointer or nil.
+// The error is the method's own, the context's, or an [*Error] of the library's,
+// which tells by [IsServerError], [IsClientError], [IsAuthorizationError] and
+// [CodeOf] what failed. The context's has its text and wraps an [*Error] that says
+// more. It panics if reply is no pointer or nil.
 func (c *Client) CallContext(ctx context.Context, dest peer.ID, svc, method string, args, reply any) error {
 	id := ServiceID{svc, method}
 	checkReply(id, reply)
@@ -85,25 +88,18 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 	return nil
 }
 
-// Stream calls the streaming method svc.method on dest: it sends what it
-// receives from argsChan (a chan A or <-chan A) until that is closed, and at
-// the same time sends the replies to repliesChan (a chan R or chan<- R). It
-// returns when the method has: nil, its error, or the library's.
+// Stream calls the streaming method svc.method on dest. It sends what it receives
+// from argsChan (a chan A or <-chan A), as fast as the method takes it, and puts
+// the replies into repliesChan (a chan R or chan<- R), which it always closes: read
+// them meanwhile, in another goroutine. It returns when the method has returned,
+// with its error, when the call fails, and at once when ctx ends. The method does
+// not take a channel that is closed after ctx has ended for the end of the
+// arguments. Stream panics if a channel is nil or of another type.
 //
-// Stream takes arguments only as fast as the method does. It returns as soon
-// as the call is over, whether argsChan is closed or not and whether anybody
-// reads the replies. Reading the replies until they are closed, in a goroutine
-// of its own, is the usual way. Stream always closes repliesChan.
-//
-// The caller closes argsChan, also after an error, and uses it for no other
-// call: if it is open when the call is over, a goroutine receives and drops what
-// is still sent, so that no sender hangs, until argsChan is closed or
-// [Client.Close] is called.
-//
-// When ctx ends, Stream returns at once and the method's context is
-// cancelled. To close argsChan then is no end of the arguments: the method does
-// not take them for complete. Stream panics if the channels are of no such type,
-// or nil.
+// The caller closes argsChan, also after an error, and uses it for no other call.
+// If it is open when the call is over, one goroutine receives and drops what is
+// still sent, so that no sender hangs, until argsChan is closed or [Client.Close]
+// is called.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)

@@ -368,8 +368,11 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 		if s.into != nil || s.Reply == nil { // or it is there
 			l.frame.store(s.Reply)
 		}
-	case k.Kind == Unary && !l.unanswered && !l.carrier.Exited:
-		k.answered(s.Reply)
+	case k.Kind == Unary && !l.unanswered:
+		if l.carrier.Exited {
+			s.Reply = nil // who knows what is in it
+		}
+		k.storeReply(s.Reply)
 	}
 	return err
 }

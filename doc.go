@@ -52,11 +52,13 @@
 // and types that marshal themselves (encoding.BinaryMarshaler with its
 // counterpart), as peer.ID, cid.Cid and time.Time do. A
 // may be a pointer, and a caller may pass a value where the method takes a
-// pointer, and the other way round. Channels and funcs cannot travel, nor can
-// interfaces that have methods.
+// pointer, and the other way round. Unexported fields stay behind. A channel, a
+// func, and what an interface with methods holds cannot travel: a call with one
+// that is not nil is an error that names the field.
 //
-// A method's context ends when its caller gives up, by its own context or by
-// going away, when the caller's deadline has come, and when the server closes.
+// A method's context ends with the call: when the method has returned, when its
+// caller gives up, by its own context or by going away, when the caller's deadline
+// has come, and, of a remote call, when the server closes.
 // It holds the caller's peer ID ([GetRequestSender]) and the metadata that was
 // sent along ([MetadataFromContext]). The reply is a new zero value; what the
 // method has stored in it when it returns is sent, beside its error too.
@@ -80,14 +82,15 @@
 // [Client.MultiStream] make streaming calls. Those of typed methods are made by
 // the method. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
-// over nobody writes to the reply or the channels any more, and nothing of it
-// remains but a method that goes on though its context has ended.
+// over nobody writes to the reply or the channels any more. Two things may remain
+// of it: a method that goes on though its context has ended, and a goroutine that
+// receives from an arguments channel that is not closed ([Client.Stream]).
 //
 // Errors that the library makes are of type [*Error], and tell by a [Code] and
 // an [ErrorType] what failed and where. A method may return such errors too;
 // of other errors the text travels. errors.Is(err, context.Canceled) and
 // errors.Is(err, context.DeadlineExceeded) hold for calls that ended so, on
-// both sides.
+// both sides, and for nothing else but an error that the method returned.
 //
 // # Peers that are not to be trusted
 //

@@ -16,13 +16,14 @@ type ErrorType int
 // The kinds of error. They travel with a response.
 const (
 	// NonRPCErr is an error that the method itself returned. One that it had
-	// from another call, and returned, keeps that call's type.
+	// from another call, and returned, keeps that call's type. So is that of a
+	// call by name whose context has ended, as in v0.6.
 	NonRPCErr ErrorType = iota
 	// ServerErr is an error of the serving side before or after the method:
 	// no such service or method, an argument that does not decode, a limit.
 	ServerErr
 	// ClientErr is an error of the calling side: no connection, a broken
-	// stream, a reply that does not decode, a context that ended.
+	// stream, a reply that does not decode, the context of a typed call that ended.
 	ClientErr
 	// AuthorizationErr says that the caller may not call the method.
 	AuthorizationErr
@@ -76,10 +77,10 @@ func (c Code) String() string {
 // The errors that calls end with are of this type, unless a method made them.
 // Those name peer, service and method, and errors.As finds a [DialError], a
 // [TransportError] or a [LimitError] in them where that is what failed; see
-// docs/errors.md. errors.Is(err,
-// context.Canceled) holds for one with [CodeCanceled], and likewise
-// [context.DeadlineExceeded] for [CodeDeadlineExceeded]. A v0.6 peer sees the
-// text and the [ErrorType].
+// docs/errors.md. errors.Is(err, context.Canceled) holds for one with
+// [CodeCanceled], and likewise [context.DeadlineExceeded] for
+// [CodeDeadlineExceeded], but for a limit's. A v0.6 peer sees the text and the
+// [ErrorType].
 type Error struct {
 	// Code says what went wrong. A method's CodeOK travels as CodeUnknown.
 	Code Code
@@ -152,8 +153,8 @@ func CodeOf(err error) Code {
 	return CodeUnknown
 }
 
-// IsRPCError reports whether err came from the library rather than from a
-// method: whether its type is one of the other three.
+// IsRPCError reports whether err came from the library rather than from a method or
+// from the context of a call by name: whether its type is one of the other three.
 func IsRPCError(err error) bool { return typeOf(err) != NonRPCErr }
 
 // IsServerError reports whether the serving side failed outside the method.

@@ -34,7 +34,7 @@ func ExampleClient_Stream() {
 		for i := range 3 {
 			select {
 			case numbers <- i + 1:
-			case <-ctx.Done(): // the call is over: nobody takes any more
+			case <-ctx.Done(): // the call is over: what is sent now is dropped
 				return
 			}
 		}

@@ -110,9 +110,10 @@ func (s *Server) admitted(next Handler) Handler {
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. Nothing receives from the
-// open arguments channels of streams that are over any more. Close closes neither
-// the host nor the server. It may be called several times, and always returns nil.
+// with [CodeUnavailable], and so do all later calls. The arguments channels of
+// streams that are over are no longer received from; see [Client.Stream]. Close
+// closes neither the host nor the server. It may be called several times, and
+// always returns nil.
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.end()

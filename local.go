@@ -37,9 +37,10 @@ func (c *clientCall) observeStream() {
 	}
 }
 
-// answered stores the reply of a local call, which is nil if the call was
+// storeReply stores the reply of a local call, which is nil if the call was
 // refused.
-func (c *clientCall) answered(reply any) {
+func (c *clientCall) storeReply(reply any) {
+	c.remote.Answered = true
 	to := reflect.ValueOf(c.Reply).Elem()
 	if reply == nil {
 		to.SetZero()
@@ -66,7 +67,7 @@ func (c *clientCall) reset() {
 	if c.stats != nil {
 		c.stats = nil
 	}
-	c.typed, c.remote.Begun = false, false
+	c.typed, c.remote.Begun, c.remote.Answered = false, false, false
 }
 
 // reset is that of [clientCall].

@@ -109,8 +109,11 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 // there has taken the one before, or has room for it; see
 // [WithMultiStreamBufferSize] and [WithMultiStreamStallTimeout]. A destination
 // whose call is over is passed by. MultiStream returns when all are, whether
-// argsChan is closed or not. The caller closes it, as that of Stream: when no
-// destination takes arguments any more, what is still sent is dropped.
+// argsChan is closed or not.
+//
+// The caller closes argsChan, also after errors, and uses it for no other call.
+// While it is open and no destination takes arguments any more, one goroutine
+// receives and drops what is still sent, as with Stream.
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
 	args, replies := checkStreamChannels(id, argsChan, repliesChan)

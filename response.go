@@ -114,10 +114,10 @@ func (s *Server) respond(c *servedCall, err error) error {
 		c.told = err == nil
 		return err
 	}
-	carried := c.remote.carried
+	carried, replies := c.remote.carried, c.Reply != nil
 	b, users, told := s.appendResponse(carried.Buffer(), c, rendered(c.ID(), err))
 	failed := carried.Send(b, users)
-	if call.FaultOf(failed) != nil && c.Reply != nil { // nothing was sent: say why
+	if call.FaultOf(failed) != nil && replies { // nothing was sent: say why
 		c.Reply = nil
 		told = cmp.Or(told, rendered(c.ID(), failed))
 		b, users, told = s.appendResponse(carried.Buffer(), c, told)
@@ -175,6 +175,9 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 	}
 	if c.stats != nil {
 		c.stats.Out(reflect.ValueOf(c.Reply), b[start:])
+	}
+	if users == nil && !s.watched {
+		c.Reply = nil // the bytes may wait long, and are enough to hold
 	}
 	return b, users, nil
 }

@@ -59,7 +59,7 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // pause its error tells of the attempt's.
 //
 // Interceptors and the stats handler see each attempt as a call, with its
-// number in [CallInfo].Attempt. What an attempt has left in the reply is
+// number in [CallInfo].Attempt. The reply that an attempt was answered with is
 // cleared before the next. Streaming calls are retried only if no stream could
 // be opened, so that none of their arguments was taken: idempotent or not.
 // Local calls are retried by the same rules.
@@ -138,7 +138,7 @@ func (c *Client) again(k *clientCall) *clientCall {
 	}
 	k.Attempt++
 	k.stats, k.remote.Observer = nil, nil
-	if k.Reply != nil {
+	if k.remote.Answered {
 		reflect.ValueOf(k.Reply).Elem().SetZero()
 	}
 	return k

@@ -191,9 +191,12 @@ func (r *streamRun) stopWriting(err error) {
 }
 
 // callerLeft ends the context of a method whose caller is gone: if its parent
-// has ended, with that error.
+// has ended, with that error. Of a method that has returned, err says nothing.
 func (r *streamRun) callerLeft(err error) {
 	r.call.stream.AwaitDeadline(r.parent, err)
+	if flow.IsClosed(r.returned) {
+		err = nil
+	}
 	if r.parent.Err() == nil {
 		r.cancel(err)
 	}

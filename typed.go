@@ -72,8 +72,9 @@ func (m *Method[A, R]) String() string { return m.id.String() }
 // called concurrently, a panic ends its call, and what it returns beside an
 // error is sent too. The service may have other methods, of receivers also.
 // Handle returns an error if f is nil, and if the method is there already. It
-// may be called while the server is in use. If A or R cannot travel, only local
-// calls can succeed: [Server.Services] tells, and a line in the log.
+// may be called while the server is in use. If a part of A or R cannot travel,
+// remote calls fail in which it is not nil or zero: [Server.Services] names it,
+// and so does a line in the log.
 func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
 	kind := reflect.TypeFor[A]().Kind()
 	return s.handle(&method{

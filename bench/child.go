@@ -11,6 +11,8 @@ import (
 	"strconv"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // childPeers, in the environment, makes this program another process's peers:
@@ -33,7 +35,7 @@ func serveAsChild(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	hosts, err := newHosts(n)
+	hosts, err := rig.NewHosts(n)
 	if err != nil {
 		return err
 	}

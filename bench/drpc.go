@@ -15,6 +15,8 @@ import (
 	"storj.io/drpc/drpcpool"
 	"storj.io/drpc/drpcserver"
 	"storj.io/drpc/drpcwire"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // A DRPC connection takes one call at a time, so DRPC has its own pool of
@@ -140,7 +142,7 @@ func streamDRPC(ctx context.Context, conn drpc.Conn, item []byte, n int, check f
 		return err
 	}
 	defer st.Close()
-	return duplex(func() error {
+	return rig.Duplex(func() error {
 		out := &drpcMessage{item}
 		for range n {
 			if err := st.MsgSend(out, drpcEncoding{}); err != nil {
@@ -152,7 +154,7 @@ func streamDRPC(ctx context.Context, conn drpc.Conn, item []byte, n int, check f
 		for got := 0; ; got++ {
 			var reply drpcMessage
 			if err := st.MsgRecv(&reply, drpcEncoding{}); errors.Is(err, io.EOF) {
-				return complete(got, n)
+				return rig.Complete(got, n)
 			} else if err != nil {
 				return err
 			}

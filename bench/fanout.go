@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // fan is a host connected to many that serve, all in this process, over
@@ -24,7 +25,7 @@ type fan struct {
 }
 
 func newFan(ctx context.Context, n int, serve ...func(host.Host) (func(), error)) (*fan, error) {
-	hosts, err := newHosts(1 + n)
+	hosts, err := rig.NewHosts(1 + n)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func newFan(ctx context.Context, n int, serve ...func(host.Host) (func(), error)
 			f.done = append(f.done, done)
 		}
 	}
-	if err := each(n, func(i int) error { return connect(ctx, f.hub, hosts[1+i]) }); err != nil {
+	if err := rig.Each(n, func(i int) error { return rig.Connect(ctx, f.hub, hosts[1+i]) }); err != nil {
 		f.close()
 		return nil, err
 	}
@@ -51,7 +52,7 @@ func (f *fan) close() {
 	for _, done := range f.done {
 		done()
 	}
-	closeHosts(f.hosts)
+	rig.CloseHosts(f.hosts)
 }
 
 // multi is a MultiCall that is made again and again.

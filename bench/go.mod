@@ -9,6 +9,7 @@ require (
 	github.com/libp2p/go-libp2p-gorpc v0.0.0
 	github.com/ugorji/go/codec v1.3.2
 	go.uber.org/goleak v1.3.0
+	golang.org/x/perf v0.0.0-20260709024250-82a0b07e230d
 	google.golang.org/grpc v1.84.0
 	storj.io/drpc v1.0.0
 )
@@ -16,6 +17,7 @@ require (
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/keygen v1.0.0 // indirect
+	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
 	github.com/benbjohnson/clock v1.3.5 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // gRPC runs on one libp2p stream, as a net.Conn; libp2p encrypts already. Set
@@ -126,7 +128,7 @@ func streamGRPC(ctx context.Context, conn *grpc.ClientConn, item []byte, n int, 
 	if err != nil {
 		return err
 	}
-	return duplex(func() error {
+	return rig.Duplex(func() error {
 		for range n {
 			if err := st.SendMsg(&item); err != nil {
 				return err
@@ -137,7 +139,7 @@ func streamGRPC(ctx context.Context, conn *grpc.ClientConn, item []byte, n int, 
 		for got := 0; ; got++ {
 			var reply []byte
 			if err := st.RecvMsg(&reply); err == io.EOF {
-				return complete(got, n)
+				return rig.Complete(got, n)
 			} else if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // idleResult is of a peer.
@@ -72,18 +73,18 @@ func (b *bench) idleSessions(ctx context.Context, name string) error {
 		{nameDRPC, openEach(newDRPC)},
 		{nameNetRPC, openEach(newNetRPC)},
 	}
-	hosts, err := newHosts(1)
+	hosts, err := rig.NewHosts(1)
 	if err != nil {
 		return err
 	}
-	defer closeHosts(hosts)
+	defer rig.CloseHosts(hosts)
 	infos, stop, err := startChild(ctx, b.idle)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	peers := make([]peer.ID, len(infos))
-	if err := each(len(infos), func(i int) error {
+	if err := rig.Each(len(infos), func(i int) error {
 		peers[i] = infos[i].ID
 		return hosts[0].Connect(ctx, infos[i])
 	}); err != nil {

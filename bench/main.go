@@ -9,6 +9,7 @@
 //	go run ./bench -run '4 KiB, 64' -of session -cpuprofile cpu.prof
 //	go run ./bench -draw              all tables, and the charts in docs/
 //	go run ./bench -write             the same, and the tables into docs/benchmarks.md
+//	go run ./bench -compare HEAD~1    the library alone, that commit's and the working tree's
 //
 // Charts and the document are of whole runs only, and of a run with -quick only
 // in a directory that -docs names, so that docs/ keeps what means something.
@@ -28,6 +29,8 @@ import (
 	"runtime/pprof"
 	"strings"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 func main() {
@@ -64,6 +67,12 @@ func (c *config) quick() {
 	c.waiting, c.idle, c.fanOut, c.growth = 200, 5, []int{1, 10}, []int{5, 10}
 }
 
+// machineText is what figures were measured on, and how.
+func (c config) machineText() string {
+	return fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.GOMAXPROCS(0), c.rounds, c.time)
+}
+
 // bench is one run: what it measured is kept for the charts and the targets.
 type bench struct {
 	config
@@ -95,8 +104,8 @@ func sections() []section {
 		{"Goroutines while calls wait", (*bench).goroutines},
 		{"Memory of waiting calls", (*bench).waitingCalls},
 		{"Memory of idle sessions", (*bench).idleSessions},
-		{latencyTCP, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overTCP) }},
-		{latencyQUIC, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, overQUIC) }},
+		{latencyTCP, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, rig.OverTCP) }},
+		{latencyQUIC, func(b *bench, ctx context.Context, name string) error { return b.latency(ctx, name, rig.OverQUIC) }},
 		{"Registering while callers call", (*bench).registering},
 	}
 }
@@ -106,6 +115,7 @@ type options struct {
 	quick, draw, write bool
 	docs               string
 	cpu, mem           string
+	compare            comparison
 }
 
 func parse(args []string) (cfg config, o options, err error) {
@@ -121,6 +131,7 @@ func parse(args []string) (cfg config, o options, err error) {
 	flags.StringVar(&o.docs, "docs", "", "use this directory in place of the project's docs")
 	flags.StringVar(&o.cpu, "cpuprofile", "", "write a CPU profile to this file")
 	flags.StringVar(&o.mem, "memprofile", "", "write a profile of all allocations to this file")
+	o.compare.flags(flags)
 	if err = flags.Parse(args); err != nil {
 		return cfg, o, err
 	}
@@ -137,9 +148,11 @@ func parse(args []string) (cfg config, o options, err error) {
 		cfg.quick()
 	}
 	if !o.draw && !o.write {
-		return cfg, o, nil
+		return cfg, o, o.compare.check(*of != "" || o.cpu != "" || o.mem != "")
 	}
 	switch {
+	case o.compare != comparison{}:
+		err = errors.New("-draw and -write are of figures, not of a comparison")
 	case *only != "" || *of != "":
 		err = errors.New("-draw and -write are of whole runs, without -run and -of")
 	case o.docs != "":
@@ -164,8 +177,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	b := &bench{
 		config: cfg, out: io.MultiWriter(out, &figures),
 		cells: make(map[string][]cellResult), latencies: make(map[string][]latencyResult),
-		machine: fmt.Sprintf("%s, %s/%s, %d processors, %d rounds of %v", runtime.Version(), runtime.GOOS, runtime.GOARCH,
-			runtime.GOMAXPROCS(0), cfg.rounds, cfg.time),
+		machine: cfg.machineText(),
+	}
+	if o.compare.base != "" {
+		return b.compare(ctx, o.compare)
 	}
 	if err := errors.Join(b.all(ctx), stop()); err != nil {
 		return err

@@ -154,6 +154,7 @@ func TestBadFlagsAreExplained(t *testing.T) {
 		{"-run", "("},
 		{"-draw", "-run", "TCP"}, // a part is no chart
 		{"-write", "-quick"},     // would go into the project's docs
+		{"-noise"}, {"-to", "HEAD"}, {"-compare", "HEAD", "-draw"}, {"-compare", "HEAD", "-of", "session"},
 	} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%q is taken", args)

@@ -5,19 +5,18 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
-// contestant does n operations, and returns what went wrong.
+// contestant is one way to do what a cell compares.
 type contestant struct {
 	name   string
 	floor  bool // only moves bytes
-	run    func(ctx context.Context, n int) error
+	run    rig.Op
 	verify func(ctx context.Context) error // does one and looks closely; may be nil
 }
 
@@ -135,7 +134,7 @@ func (c cell) measure(ctx context.Context, cfg config) ([]result, error) {
 			err = con.verify(ctx)
 		}
 		if err == nil {
-			n[i], err = calibrate(ctx, con, cfg.time)
+			n[i], err = rig.Calibrate(ctx, con.run, cfg.time)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", con.name, err)
@@ -144,11 +143,11 @@ func (c cell) measure(ctx context.Context, cfg config) ([]result, error) {
 	turns := make([][]result, len(c.contestants))
 	for round := range cfg.rounds {
 		for _, i := range order(round, len(c.contestants)) {
-			r, err := turn(ctx, c.contestants[i], n[i])
+			r, err := rig.Turn(ctx, c.contestants[i].run, n[i])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.contestants[i].name, err)
 			}
-			turns[i] = append(turns[i], r)
+			turns[i] = append(turns[i], result{r.NS, r.Allocs, r.Bytes})
 		}
 	}
 	medians := make([]result, len(turns))
@@ -166,56 +165,6 @@ func (c cell) measure(ctx context.Context, cfg config) ([]result, error) {
 // run: nobody always follows the same.
 func order(round, n int) []int {
 	return rand.New(rand.NewPCG(uint64(round), uint64(n))).Perm(n)
-}
-
-func calibrate(ctx context.Context, con contestant, d time.Duration) (int, error) {
-	for n := 1; ; n *= 4 {
-		start := time.Now()
-		if err := con.run(ctx, n); err != nil {
-			return 0, err
-		}
-		if took := time.Since(start); took >= d/4 {
-			return max(1, int(float64(n)*float64(d)/float64(took))), nil
-		}
-	}
-}
-
-// turn runs n operations. Both ends are in this process: their allocations
-// are counted together.
-func turn(ctx context.Context, con contestant, n int) (result, error) {
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	err := con.run(ctx, n)
-	took := time.Since(start)
-	runtime.ReadMemStats(&after)
-	return result{
-		ns:     float64(took) / float64(n),
-		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
-		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
-	}, err
-}
-
-// parallel shares n operations among callers.
-func parallel(callers int, op func(context.Context) error) func(context.Context, int) error {
-	return func(ctx context.Context, n int) error {
-		var wg sync.WaitGroup
-		errs := make(chan error, callers)
-		for c := range callers {
-			wg.Go(func() {
-				for i := c; i < n; i += callers {
-					if err := op(ctx); err != nil {
-						errs <- err
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		close(errs)
-		return <-errs
-	}
 }
 
 func median[T any](rs []T, value func(T) float64) float64 {

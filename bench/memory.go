@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // usage is what the process holds.
@@ -148,7 +149,7 @@ func heldBy(ctx context.Context, control, s system, n int) (usage, error) {
 
 // goroutines counts those of both ends while calls wait.
 func (b *bench) goroutines(ctx context.Context, name string) error {
-	p, err := newPair(ctx, overTCP)
+	p, err := newPair(ctx, rig.OverTCP)
 	if err != nil {
 		return err
 	}
@@ -219,11 +220,11 @@ func (b *bench) waitingCalls(ctx context.Context, name string) error {
 	b.table(name, fmt.Sprintf("%d calls of 64 B that wait on one peer, which is another process; what the client has more, a call. "+
 		"Stacks are mostly the callers' own, whose goroutines are not counted.", b.waiting),
 		"", "", "heap", "stacks", "goroutines")
-	hosts, err := newHosts(1)
+	hosts, err := rig.NewHosts(1)
 	if err != nil {
 		return err
 	}
-	defer closeHosts(hosts)
+	defer rig.CloseHosts(hosts)
 	from := hosts[0]
 	peers, stop, err := startChild(ctx, 1)
 	if err != nil {

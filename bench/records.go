@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 const streamingRecords = "Streaming of structs over TCP"
@@ -12,7 +13,7 @@ const streamingRecords = "Streaming of structs over TCP"
 // records compares the ways in which this library streams items that go through
 // the codec, and through channels by reflection.
 func records(ctx context.Context) ([]cell, func(), error) {
-	p, err := newPair(ctx, overTCP)
+	p, err := newPair(ctx, rig.OverTCP)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -29,13 +30,13 @@ func records(ctx context.Context) ([]cell, func(), error) {
 		c.contestants = append(c.contestants, contestant{name: name, run: run})
 	}
 	add(itemOurs, func(ctx context.Context, n int) error {
-		return streamItems(ctx, client, p.b.ID(), "Records", item, 0, n, check)
+		return rig.StreamItems(ctx, client, p.b.ID(), "Records", item, 0, n, check)
 	})
 	add(itemBuffered, func(ctx context.Context, n int) error {
-		return streamItems(ctx, buffered, p.b.ID(), "Records", item, 64, n, check)
+		return rig.StreamItems(ctx, buffered, p.b.ID(), "Records", item, 64, n, check)
 	})
 	add(itemTyped, func(ctx context.Context, n int) error {
-		return typedItems(ctx, client, p.b.ID(), typedRecords, item, n, check)
+		return rig.TypedItems(ctx, client, p.b.ID(), typedRecords, item, n, check)
 	})
 	return []cell{c}, func() {
 		_ = client.Close()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 const registerProto = "/bench/registering"
@@ -31,7 +32,7 @@ type registeringResult struct {
 // all the time, beside calls while none are.
 func (b *bench) registering(ctx context.Context, name string) error {
 	cfg := b.config
-	p, err := newPair(ctx, overTCP)
+	p, err := newPair(ctx, rig.OverTCP)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // What a payload's first byte asks for. Every system's method answers through
@@ -139,19 +140,7 @@ func handleTyped(s *rpc.Server) error {
 		typedMultiply.Handle(s, func(_ context.Context, args *Args) (int, error) { return args.A * args.B, nil }),
 		typedDivide.Handle(s, func(_ context.Context, args Args) (int, error) { return args.A / args.B, nil }),
 		typedBytes.Handle(s, func(_ context.Context, in []byte) ([]byte, error) { return answer(in), nil }),
-		typedStream.Handle(s, echoTyped[[]byte]),
-		typedRecords.Handle(s, echoTyped[Record]),
+		typedStream.Handle(s, rig.EchoItems[[]byte]),
+		typedRecords.Handle(s, rig.EchoItems[Record]),
 	)
-}
-
-func echoTyped[T any](ctx context.Context, in *rpc.Receiver[T], out *rpc.Sender[T]) error {
-	for item, err := range in.All(ctx) {
-		if err == nil {
-			err = out.Send(ctx, item)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -10,10 +10,10 @@ import (
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	protocolid "github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 // streaming compares the items of one streaming call, echoed, with raw bytes
 // echoed on one stream, and with flushing each item.
 func streaming(ctx context.Context) ([]cell, func(), error) {
-	p, err := newPair(ctx, overTCP)
+	p, err := newPair(ctx, rig.OverTCP)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 						}
 						return nil
 					})
-					return errors.Join(err, complete(right, 3))
+					return errors.Join(err, rig.Complete(right, 3))
 				},
 			})
 		}
@@ -77,13 +77,13 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 			return p.pipe(ctx, itemsProtocol, itemsBuffer, m, n, check)
 		})
 		add(&c, itemOurs, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return streamItems(ctx, client, p.b.ID(), "Stream", item, 0, n, check)
+			return rig.StreamItems(ctx, client, p.b.ID(), "Stream", item, 0, n, check)
 		})
 		add(&c, itemBuffered, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return streamItems(ctx, buffered, p.b.ID(), "Stream", item, 64, n, check)
+			return rig.StreamItems(ctx, buffered, p.b.ID(), "Stream", item, 64, n, check)
 		})
 		add(&c, itemTyped, false, func(ctx context.Context, n int, check func([]byte) error) error {
-			return typedItems(ctx, client, p.b.ID(), typedStream, item, n, check)
+			return rig.TypedItems(ctx, client, p.b.ID(), typedStream, item, n, check)
 		})
 		add(&c, itemFlushing, false, func(ctx context.Context, n int, check func([]byte) error) error {
 			return p.flushing(ctx, item, n, check)
@@ -105,82 +105,6 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 	}, nil
 }
 
-func complete(got, n int) error {
-	if got != n {
-		return fmt.Errorf("%d items came back, not %d", got, n)
-	}
-	return nil
-}
-
-// duplex sends and receives at once. When receiving fails, abort ends sending.
-func duplex(send, receive func() error, abort func()) error {
-	sent := make(chan error, 1)
-	go func() { sent <- send() }()
-	err := receive()
-	if err != nil {
-		abort()
-		<-sent // fails because of that
-		return err
-	}
-	return <-sent
-}
-
-// streamItems echoes n items in one call.
-func streamItems[T any](ctx context.Context, client *rpc.Client, dest peer.ID, method string, item T, buffer, n int, check func(T) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	args, replies := make(chan T, buffer), make(chan T, buffer)
-	result := make(chan error, 1)
-	go func() { result <- client.Stream(ctx, dest, "Echo", method, args, replies) }()
-	err := duplex(func() error {
-		defer close(args)
-		for range n {
-			select {
-			case args <- item:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	}, func() error {
-		got := 0
-		for reply := range replies {
-			if err := check(reply); err != nil {
-				return err
-			}
-			got++
-		}
-		return complete(got, n)
-	}, cancel)
-	return errors.Join(err, <-result)
-}
-
-// typedItems echoes n items in one call of a typed method.
-func typedItems[T any](ctx context.Context, client *rpc.Client, dest peer.ID, method *rpc.Duplex[T, T], item T, n int, check func(T) error) error {
-	call := method.Open(ctx, client, dest)
-	err := duplex(func() error {
-		for range n {
-			if err := call.Send(ctx, item); err != nil {
-				return err
-			}
-		}
-		return call.CloseSend()
-	}, func() error {
-		got := 0
-		for reply, err := range call.All(ctx) {
-			if err == nil {
-				err = check(reply)
-			}
-			if err != nil {
-				return err
-			}
-			got++
-		}
-		return complete(got, n)
-	}, func() { _ = call.Close() })
-	return errors.Join(err, call.Close())
-}
-
 // both writes and reads a new stream at once.
 func (p *pair) both(ctx context.Context, proto protocolid.ID, write, read func(network.Stream) error) error {
 	st, err := p.a.NewStream(ctx, p.b.ID(), proto)
@@ -188,7 +112,7 @@ func (p *pair) both(ctx context.Context, proto protocolid.ID, write, read func(n
 		return err
 	}
 	defer st.Close()
-	return duplex(func() error {
+	return rig.Duplex(func() error {
 		if err := write(st); err != nil {
 			return err
 		}

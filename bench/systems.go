@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 const (
@@ -107,7 +108,7 @@ func (s system) contestant(callers int, m message) contestant {
 	}
 	return contestant{
 		name: s.name, floor: s.floor,
-		run: parallel(callers, func(ctx context.Context) error { return s.echo(ctx, m, quick) }),
+		run: rig.Parallel(callers, func(ctx context.Context) error { return s.echo(ctx, m, quick) }),
 		verify: func(ctx context.Context) error {
 			seen := false
 			err := s.echo(ctx, m, func(reply []byte) error {

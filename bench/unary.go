@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 const (
@@ -14,8 +16,8 @@ const (
 func groups(cfg config) []group {
 	return []group{
 		{localCalls, "Ratios are of the first row's time.", local},
-		{unaryTCP, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, overTCP) }},
-		{unaryQUIC, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, overQUIC) }},
+		{unaryTCP, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverTCP) }},
+		{unaryQUIC, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverQUIC) }},
 		{streamingTCP, aboutFloors, streaming},
 		{streamingRecords, "Ratios are of the first row's time.", records},
 	}

@@ -4,8 +4,9 @@
 //
 // For every call, on either side, a handler sees TagRPC, then [Begin], an
 // [OutPayload] and an [InPayload] for each value that is sent and received,
-// and [End]; nothing comes after End. Local calls are reported too: by the
-// client and by the server, with payloads of length 0, for nothing is encoded.
+// and [End], whatever panics or exits; nothing comes after End. Local calls are
+// reported too: by the client and by the server, with payloads of length 0, for
+// nothing is encoded.
 package stats
 
 import (

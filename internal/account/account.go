@@ -32,7 +32,7 @@ type Account struct {
 
 	used     int // bytes
 	reserved int // of them, those that Memory granted
-	debt     int // and those that the peer was lent
+	in, out  int // and those that the peer was lent, for either way
 
 	// turn says that it may exceed what a peer is lent. Another account's goroutine
 	// sets it only while this one's waits.
@@ -56,7 +56,7 @@ func (a *Account) Share(s Share) { a.share = s }
 func (a *Account) Used() int { return a.used }
 
 // InDebt reports whether others of the peer may be waiting for what it holds.
-func (a *Account) InDebt() bool { return a.debt > 0 || a.turn }
+func (a *Account) InDebt() bool { return a.in+a.out > 0 || a.turn }
 
 // Hold counts n more bytes, of a message on its way out that takes whole bytes.
 func (a *Account) Hold(n, whole int) error { return a.take(n, whole, false) }
@@ -86,7 +86,7 @@ func (a *Account) Stop() {
 }
 
 func (a *Account) take(n, whole int, grows bool) error {
-	if more := a.used + n - a.free - a.reserved - a.debt; more > 0 {
+	if more := a.used + n - a.free - a.reserved - a.in - a.out; more > 0 {
 		if err := a.reserve(more, whole, grows); err != nil {
 			return err
 		}
@@ -116,7 +116,11 @@ func (a *Account) reserve(n, whole int, grows bool) error {
 		e.Err = fmt.Errorf("%w: %w", err, e.Err)
 		return e
 	}
-	a.debt += n
+	if grows {
+		a.in += n
+	} else {
+		a.out += n
+	}
 	return nil
 }
 
@@ -145,13 +149,14 @@ func (a *Account) End() {
 
 // settle pays debts first, then gives back what is reserved beyond spare.
 func (a *Account) settle(spare int) {
-	surplus := a.reserved + a.debt - max(a.used-a.free, 0)
-	if paid := min(surplus, a.debt); paid > 0 {
-		a.debt -= paid
-		surplus -= paid
-		a.share.peers.repay(a, paid)
+	surplus := max(a.reserved+a.in+a.out-max(a.used-a.free, 0), 0)
+	in := min(surplus, a.in)
+	out := min(surplus-in, a.out)
+	if paid := in + out; paid > 0 {
+		a.in, a.out, surplus = a.in-in, a.out-out, surplus-paid
+		a.share.peers.repay(a, in, out)
 	}
-	if a.debt == 0 && a.turn {
+	if a.turn && a.in == 0 {
 		a.share.peers.leave(a)
 	}
 	if surplus > spare {

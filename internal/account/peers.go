@@ -11,11 +11,11 @@ import (
 )
 
 // Peers lends to peers. What libp2p refuses because other messages of the peer
-// hold it, a peer is lent, up to a bound; one message on its way in may exceed
-// that, which has the turn. So there is always one that becomes whole, and no two
-// half-grown ones wait for each other. Safe for concurrent use.
+// hold it, a peer is lent, up to a bound for each direction; one message on its
+// way in may exceed that, which has the turn. So there is always one that becomes
+// whole, and no two half-grown ones wait for each other. Safe for concurrent use.
 type Peers struct {
-	most int64 // of one peer
+	most int64 // of one peer, in each direction
 	turn int64 // more than that
 	all  int64 // of all peers together, but for turns
 
@@ -28,7 +28,7 @@ type Peers struct {
 
 // peer is one that was lent something, or of whom somebody waits.
 type peer struct {
-	debt    int64
+	in, out int64 // what it was lent
 	turn    *Account
 	waiting []*waiter
 }
@@ -39,8 +39,8 @@ type waiter struct {
 }
 
 const (
-	// A peer is lent so many messages of the largest size, and all peers together
-	// so many times that.
+	// A peer is lent so many messages of the largest size in each direction, and
+	// all peers together so many times that.
 	messagesOfPeer = 4
 	peersInAll     = 16
 
@@ -92,7 +92,7 @@ func (p *Peers) of(a *Account) *peer {
 
 // forget drops a peer of which there is nothing to know.
 func (p *Peers) forget(a *Account, d *peer) {
-	if d.debt == 0 && d.turn == nil && len(d.waiting) == 0 {
+	if d.in == 0 && d.out == 0 && d.turn == nil && len(d.waiting) == 0 {
 		delete(p.peers, a.share.id)
 	}
 }
@@ -102,24 +102,29 @@ func (p *Peers) lend(a *Account, n int, grows bool) error {
 	defer p.mu.Unlock()
 	d := p.of(a)
 	defer p.forget(a, d)
-	after, all := d.debt+int64(n), p.total+int64(n)
+	debt, way := &d.out, "from"
+	if grows {
+		debt, way = &d.in, "to"
+	}
+	after, all := *debt+int64(n), p.total+int64(n)
 	if after > p.most || all > p.all {
 		if !grows || d.turn != nil && d.turn != a || after > p.most+p.turn {
-			return fmt.Errorf("its messages hold %d bytes that libp2p did not grant, and those of all peers %d; %d and %d may be, %d and %d times Limits.MessageSize",
-				d.debt, p.total, p.most, p.all, messagesOfPeer, messagesOfPeer*peersInAll)
+			return fmt.Errorf("messages %s here hold %d bytes that libp2p did not grant their peer, and %d for all peers; %d and %d may be, %d and %d times Limits.MessageSize",
+				way, *debt, p.total, p.most, p.all, messagesOfPeer, messagesOfPeer*peersInAll)
 		}
 		d.turn, a.turn = a, true
 	}
-	d.debt, p.total = after, all
+	*debt, p.total = after, all
 	return nil
 }
 
-func (p *Peers) repay(a *Account, n int) {
+func (p *Peers) repay(a *Account, in, out int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.of(a)
-	d.debt -= int64(n)
-	p.total -= int64(n)
+	d.in -= int64(in)
+	d.out -= int64(out)
+	p.total -= int64(in + out)
 	d.wake()
 	p.forget(a, d)
 }

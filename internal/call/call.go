@@ -30,11 +30,12 @@ type Call struct {
 	Reply any            // points to the caller's reply
 
 	// Of a streaming call.
-	In    flow.Source      // the arguments
-	Out   flow.Sink        // the replies
-	Fresh func() flow.Item // makes what a reply is decoded into, for Out
-	Item  reflect.Type     // of the caller's replies
-	Begun bool             // some of the arguments may be gone
+	In       flow.Source      // the arguments
+	Out      flow.Sink        // the replies
+	Fresh    func() flow.Item // makes what a reply is decoded into, for Out
+	Item     reflect.Type     // of the caller's replies
+	Begun    bool             // some of the arguments may be gone
+	Answered bool             // Reply holds what the server answered
 
 	// Done makes the call one that nobody waits for: a carrier that returns Pending
 	// calls it once, with the error of the call.
@@ -66,7 +67,10 @@ func (c *Call) Sent() {
 var NoArgument = []byte{wire.StreamEnd}
 
 // NoReply makes the caller's reply zero: the server has answered without one.
-func (c *Call) NoReply() { reflect.ValueOf(c.Reply).Elem().SetZero() }
+func (c *Call) NoReply() {
+	c.Answered = true
+	reflect.ValueOf(c.Reply).Elem().SetZero()
+}
 
 // Refusal is an answer of the server that tells an error.
 type Refusal struct{ wire.Response }
@@ -105,7 +109,9 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	}
 	h := r.Decoded.Of(string(c.Peer))
 	defer h.Release() // it is the caller's
-	if err := codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h); err != nil && refusal == nil {
+	if err := codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h); err == nil {
+		c.Answered = true
+	} else if refusal == nil {
 		return Undecodable(m.B, reflect.TypeOf(c.Reply), err)
 	}
 	if c.Observer != nil {

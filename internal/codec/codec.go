@@ -154,14 +154,6 @@ func DecodeReply(m Message, into any, most uint64, h *account.Holding) error {
 		}
 		return err
 	}
-	if _, raw := into.(*[]byte); raw {
-		var data []byte
-		if _, err := Decode(m, &data, most, h); err != nil {
-			return err
-		}
-		*into.(*[]byte) = data
-		return nil
-	}
 	p := reflect.New(reply.Type())
 	if _, err := Decode(m, p.Interface(), most, h); err != nil {
 		return err

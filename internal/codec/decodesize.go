@@ -226,10 +226,17 @@ func (s *sizer) value(b []byte, t reflect.Type) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if isMap {
+	switch {
+	case !isMap:
+		return s.elements(rest, n, t)
+	case t.Kind() != reflect.Slice && t.Kind() != reflect.Array:
 		return s.pairs(rest, n, t)
 	}
-	return s.elements(rest, n, t)
+	rest, err := s.pairs(rest, n, t)
+	if err != nil {
+		s.path = nil // it is the map that does not fit
+	}
+	return rest, err
 }
 
 // elements passes over those of an array.
@@ -259,7 +266,11 @@ func (s *sizer) elements(b []byte, n uint64, t reflect.Type) (rest []byte, err e
 	}
 	for i := range n {
 		if b, err = s.part(b, each(i)); err != nil {
-			return nil, s.within(err, "["+strconv.FormatUint(i, 10)+"]")
+			err = s.within(err, "["+strconv.FormatUint(i, 10)+"]")
+			if t.Kind() == reflect.Struct && !WrittenAsArray(t) {
+				s.path = nil // it is the array that does not fit
+			}
+			return nil, err
 		}
 	}
 	return b, nil

@@ -35,7 +35,7 @@ func pointerTo(v any) any {
 }
 
 // withPointers returns a pointer to a copy of v in which interfaces hold
-// pointers to what is misread. checkNesting has found an end to v.
+// pointers to what is misread. checkValue has found an end to v.
 func withPointers(v any) any {
 	p := reflect.New(reflect.TypeOf(v))
 	p.Elem().Set(reflect.ValueOf(v))

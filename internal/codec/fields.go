@@ -51,3 +51,10 @@ func FieldsOf(t reflect.Type) *Fields {
 	stored, _ := fieldCache.LoadOrStore(t, f)
 	return stored.(*Fields)
 }
+
+// WrittenAsArray reports whether a struct is written as the library's toarray
+// says.
+func WrittenAsArray(t reflect.Type) bool {
+	of, ok := t.FieldByName("_struct")
+	return ok && strings.Contains(of.Tag.Get("codec"), ",toarray")
+}

@@ -134,15 +134,7 @@ func (c *ChanSource) Discard(last <-chan struct{}) {
 // returns at once; a goroutine goes on until the channel or stop is closed,
 // unless one of them is closed already.
 func (c *ChanSource) Drain(stop <-chan struct{}) {
-	if c.last {
-		return
-	}
-	for range c.ch.len() + 1 { // the items that are there, and the end
-		if _, _, open := c.ch.tryReceive(); !open {
-			return
-		}
-	}
-	if !IsClosed(stop) {
+	if !c.last && c.ch.discardReady() && !IsClosed(stop) {
 		go drainArguments(c.ch, stop)
 	}
 }
@@ -272,6 +264,15 @@ func (c *reflectChannel) forget() { c.cases[caseItem].Send = reflect.Value{} }
 func (c *reflectChannel) close() { c.ch.Close() }
 
 func (c *reflectChannel) lastOn(ch any) { c.cases[caseLast].Chan = reflect.ValueOf(ch) }
+
+func (c *reflectChannel) discardReady() (open bool) {
+	for range c.ch.Len() + 1 { // and the end
+		if v, ok := c.ch.TryRecv(); !ok {
+			return !v.IsValid()
+		}
+	}
+	return true
+}
 
 func (c *reflectChannel) discard(last <-chan struct{}) {
 	cases := []reflect.SelectCase{

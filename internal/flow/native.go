@@ -23,6 +23,9 @@ type channel interface {
 	// lastOn sets what the last case is: a channel of structs or of times, or
 	// nil.
 	lastOn(ch any)
+	// discardReady receives the items that are there, without waiting. It and
+	// discard leave alone the item received last, which may still be in use.
+	discardReady() (open bool)
 	// discard receives until the channel or last is closed.
 	discard(last <-chan struct{})
 }
@@ -150,11 +153,25 @@ func (n *nativeChannel[T]) lastOn(ch any) {
 	n.late, _ = ch.(<-chan time.Time)
 }
 
-func (n *nativeChannel[T]) discard(last <-chan struct{}) {
-	n.fresh() // a wait may be long, and would keep the item received last
-	for open := true; open; {
+func (n *nativeChannel[T]) discardReady() (open bool) {
+	for range len(n.in) + 1 { // and the end
 		select {
 		case _, open = <-n.in:
+			if !open {
+				return false
+			}
+		default:
+			return true
+		}
+	}
+	return true
+}
+
+func (n *nativeChannel[T]) discard(last <-chan struct{}) {
+	in := n.in // n has the item received last, and a wait may be long
+	for open := true; open; {
+		select {
+		case _, open = <-in:
 		case <-last:
 			return
 		}

@@ -137,7 +137,7 @@ func hostile() []hostileInput {
 
 // recorded returns what v0.6 said, direction by direction.
 func recorded(tb testing.TB) (all [][]byte) {
-	raw, err := os.ReadFile("../../testdata/transcripts.json")
+	raw, err := os.ReadFile("../../test/compat/testdata/transcripts.json")
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package shape
 import (
 	"fmt"
 	"reflect"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -165,9 +164,7 @@ func (d *Describer) describeStruct(t reflect.Type) Type {
 		}
 		s.Fields[i] = Field{name, d.add(f)}
 	}
-	if of, ok := t.FieldByName("_struct"); ok {
-		s.Array = strings.Contains(of.Tag.Get("codec"), ",toarray")
-	}
+	s.Array = codec.WrittenAsArray(t)
 	return s
 }
 

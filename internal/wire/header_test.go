@@ -39,7 +39,7 @@ type conversation struct {
 }
 
 func recorded(tb testing.TB) []conversation {
-	raw, err := os.ReadFile("../../testdata/transcripts.json")
+	raw, err := os.ReadFile("../../test/compat/testdata/transcripts.json")
 	if err != nil {
 		tb.Fatal(err)
 	}

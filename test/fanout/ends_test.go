@@ -1,0 +1,196 @@
+package fanout_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
+)
+
+// blocking has a method that blocks at all peers but the first, and tells how
+// it ended.
+type blocking struct {
+	started chan int
+	ended   chan error
+}
+
+func newBlocking(t testing.TB, c *cluster, quick ...int) (*blocking, *rpc.Method[int, int]) {
+	b := &blocking{make(chan int, 100), make(chan error, 100)}
+	m := rpc.NewMethod[int, int]("Svc", "Block")
+	serveAll(t, c, m, func(i int) func(context.Context, int) (int, error) {
+		return func(ctx context.Context, n int) (int, error) {
+			if slices.Contains(quick, i) {
+				return n + i, nil
+			}
+			b.started <- i
+			<-ctx.Done()
+			b.ended <- ctx.Err()
+			return 0, ctx.Err()
+		}
+	})
+	return b, m
+}
+
+// Not parallel: it looks at the goroutines of the whole process.
+func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
+	for _, tr := range rig.Transports {
+		if tr.Local {
+			continue
+		}
+		for what, leave := range map[string]func(c *cluster, b *blocking, m *rpc.Method[int, int]){
+			"break": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1) {
+					for range 2 {
+						rig.Take(t, "the others begin", b.started)
+					}
+					break
+				}
+			},
+			"panic": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
+				defer func() {
+					if r := recover(); r != "the loop's" {
+						t.Errorf("recovered %v", r)
+					}
+				}()
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1) {
+					for range 2 {
+						rig.Take(t, "the others begin", b.started)
+					}
+					panic("the loop's")
+				}
+			},
+			"first": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
+				n := 0
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1, rpc.FanFirst(1)) {
+					n++
+					for range 2 {
+						rig.Take(t, "the others begin", b.started)
+					}
+				}
+				if n != 1 {
+					t.Errorf("%d results", n)
+				}
+			},
+		} {
+			t.Run(tr.Name+"/"+what, func(t *testing.T) {
+				c := newCluster(t, tr, 3)
+				b, m := newBlocking(t, c, 0)
+				leave(c, b, m)
+				for range 2 {
+					if err := rig.Take(t, "the methods are told", b.ended); !errors.Is(err, context.Canceled) {
+						t.Errorf("with %v", err)
+					}
+				}
+				rig.NoGoroutineStays(t)
+			})
+		}
+	}
+}
+
+func TestEndOfTheContextIsEveryPeersResult(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		for _, bound := range []int{0, 1} { // with some that are not called yet
+			c := newCluster(t, tr, 3)
+			b, m := newBlocking(t, c)
+			ctx, cancel := context.WithCancel(rig.Context(t))
+			go func() {
+				<-b.started
+				cancel()
+			}()
+			got, err := m.CollectAll(ctx, c.client, c.peers, 1, rpc.FanInFlight(bound))
+			if !errors.Is(err, context.Canceled) || len(got.Errors) != 3 {
+				t.Errorf("%d errors: %v", len(got.Errors), err)
+			}
+			for p, err := range got.Errors {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("%v: %v", p, err)
+				}
+			}
+		}
+	})
+}
+
+func TestFanQuorum(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		c := newCluster(t, tr, 4)
+		b, m := newBlocking(t, c, 0, 1, 2)
+		// Reached while one blocks, which is cancelled.
+		values := make(map[peer.ID]int)
+		for p, r := range m.CallAll(rig.Context(t), c.client, c.peers, 10, rpc.FanQuorum(3)) {
+			if len(values) == 0 {
+				rig.Take(t, "the other begins", b.started)
+			}
+			if values[p] = r.Value; r.Err != nil {
+				t.Error(r.Err)
+			}
+		}
+		if want := map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}; !maps.Equal(values, want) {
+			t.Errorf("got %v", values)
+		}
+		if err := rig.Take(t, "the other is cancelled", b.ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("with %v", err)
+		}
+
+		// Out of reach while one blocks and three are dead: three of six.
+		dests := slices.Concat(c.peers[1:3], []peer.ID{c.peers[3], c.dead(t), c.dead(t), c.dead(t)})
+		got, err := take2Results(t, func() (rpc.Results[int], error) {
+			return m.CollectAll(rig.Context(t), c.client, dests, 10, rpc.FanQuorum(4))
+		})
+		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != rpc.CodeUnavailable {
+			t.Errorf("%+v, %v", got, err)
+		}
+		rig.CheckNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")
+
+		// FanFirst goes on to the end, and has too few.
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanFirst(3))
+		if err == nil || len(got.Values) != 2 || len(got.Errors) != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		rig.CheckNames(t, err, "2 of 2 peers succeeded, and 3 were needed")
+		// More than there are peers: nobody is called.
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanQuorum(3))
+		if err == nil || len(got.Values)+len(got.Errors) != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// take2Results is take for what returns two.
+func take2Results[R any](t testing.TB, f func() (rpc.Results[R], error)) (rpc.Results[R], error) {
+	t.Helper()
+	var err error
+	got := rig.Take(t, "the results are collected", rig.InBackground(func() (r rpc.Results[R]) {
+		r, err = f()
+		return r
+	}))
+	return got, err
+}
+
+func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		c := newCluster(t, tr, 3)
+		serveAll(t, c, which, func(i int) func(context.Context, int) (int, error) {
+			return func(_ context.Context, n int) (int, error) { return n + i, nil }
+		})
+		var dests []peer.ID
+		for range 200 {
+			dests = append(dests, c.silent(t))
+		}
+		got, err := take2Results(t, func() (rpc.Results[int], error) {
+			return which.CollectAll(rig.Context(t), c.client, append(dests, c.peers...), 10, rpc.FanFirst(3))
+		})
+		if want := fmt.Sprint(map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}); err != nil || fmt.Sprint(got.Values) != want {
+			t.Errorf("%+v, %v", got.Values, err)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package servers_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/test/rig"
+)
+
+// refusedCall is what WithRefusedFunc's function was told.
+type refusedCall struct {
+	call rpc.CallInfo
+	err  error
+}
+
+func TestRefusedCallsAreTold(t *testing.T) {
+	t.Parallel()
+	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		told := make(chan refusedCall, 1)
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{
+			rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, err error) { told <- refusedCall{*call, err} }),
+			rpc.WithServerInterceptors(func(next rpc.Handler) rpc.Handler {
+				return func(ctx context.Context, call *rpc.CallInfo) error {
+					if call.Method != "Divide" {
+						t.Errorf("an interceptor saw %v", call.ID())
+					}
+					return next(ctx, call)
+				}
+			}),
+		}})
+		stream := func(method string) error {
+			args, replies := make(chan rig.Args), make(chan int)
+			close(args)
+			return s.Client.Stream(rig.Context(t), s.Dest, "Svc", method, args, replies)
+		}
+		var n int
+		for _, c := range []struct {
+			what, method, err string
+			call              func(method string) error
+			args              func(any) bool
+			kind              rpc.Kind
+		}{
+			{"no such method", "Nothing", "can't find method Nothing", func(m string) error {
+				return s.Client.Call(s.Dest, "Svc", m, rig.Args{A: 6, B: 7}, &n)
+			}, func(args any) bool {
+				if args == (rig.Args{A: 6, B: 7}) {
+					return s.Dest == s.Sender // the argument itself
+				}
+				m, ok := args.(map[any]any)
+				return ok && len(m) == 2 && fmt.Sprint(m["A"], m["B"]) == "6 7"
+			}, rpc.Unary},
+			{"an argument that cannot be decoded", "Nothing", "can't find method Nothing", func(m string) error {
+				return s.Client.Call(s.Dest, "Svc", m, nil, &n)
+			}, func(args any) bool { return args == nil }, rpc.Unary},
+			{"no such streaming method", "Nothings", "can't find method Nothings", stream, func(args any) bool { return args == nil }, rpc.Streaming},
+			{"the other kind", "Multiply", "the method is unary", stream, func(args any) bool { return args == nil }, rpc.Streaming},
+			{"another argument", "Multiply", "the method takes *rig.Args", func(m string) error {
+				return s.Client.Call(s.Dest, "Svc", m, "word", &n)
+			}, func(args any) bool { return args == nil || args == "word" && s.Dest == s.Sender }, rpc.Unary},
+		} {
+			err := c.call(c.method)
+			r := rig.Take(t, c.what, told)
+			if r.call.Service != "Svc" || r.call.Method != c.method || r.call.Peer != s.Sender || r.call.Kind != c.kind ||
+				!strings.Contains(r.err.Error(), c.err) {
+				t.Errorf("%s: told %v from %v, %v: %v", c.what, r.call.ID(), r.call.Peer, r.call.Kind, r.err)
+			}
+			if !c.args(r.call.Args) {
+				t.Errorf("%s: the argument is a %T: %v", c.what, r.call.Args, r.call.Args)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%s: %v", c.what, err)
+			}
+		}
+		var q rig.Quotient
+		if err := s.Client.Call(s.Dest, "Svc", "Divide", rig.Args{A: 7, B: 0}, &q); err == nil || err.Error() != rig.ErrDivide.Error() {
+			t.Errorf("a method's own error: %v", err)
+		}
+		if len(told) != 0 {
+			t.Errorf("told of a call that was served: %v", <-told)
+		}
+	})
+}
+
+func TestCallsThatAreNotAllowedAreNotToldAsRefused(t *testing.T) {
+	t.Parallel()
+	a, b := rig.NewHosts(t)
+	_ = rig.Serve(t, b, rig.Arith{},
+		rpc.WithAuthorizeFunc(rpc.AuthorizeWithMap(nil)),
+		rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, _ error) {
+			t.Errorf("told of %v", call.ID())
+		}))
+	var n int
+	err := rig.Client(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
+	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied)
+}
+
+func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
+	t.Parallel()
+	rig.OverAll(t, rig.Arith{}, rig.Options{Server: []rpc.ServerOption{
+		rpc.WithRefusedFunc(func(context.Context, *rpc.CallInfo, error) { panic("in the function") }),
+	}}, func(t *testing.T, s rig.Setup) {
+		var n int
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, rpc.CodeInternal, "panicked")
+		if err := s.Client.Call(s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
+			t.Errorf("the next call: %d, %v", n, err)
+		}
+	})
+}
