@@ -142,7 +142,7 @@ func TestAPartThatIsThereAndCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 		"list":        {partly{List: []func(){nil, func() {}}}, []string{"field List[1]", "func()"}},
 		"map":         {partly{ByName: map[string]chan<- int{"a": make(chan int)}}, []string{"field ByName[]", "chan<- int"}},
 		"deep":        {partly{Deep: &partly{Deep: &partly{Hook: func() {}}}}, []string{"field Deep.Deep.Hook", "func()"}},
-		"in an any":   {partly{Any: partly{Hook: func() {}}}, []string{"field Any", "rpc_test.partly", "field Hook"}},
+		"in an any":   {partly{Any: partly{Hook: func() {}}}, []string{"field Any", "values_test.partly", "field Hook"}},
 		"a plain any": {partly{Any: make(chan int)}, []string{"field Any", "chan int"}},
 		"an error":    {partly{Err: errors.New("x")}, []string{"field Err", "interface error"}},
 	}
@@ -195,7 +195,7 @@ func TestWhatStandsInPlaceOfNilIsRefused(t *testing.T) {
 				sent = map[string]any{"List": []any{nil, v}}
 			}
 			err := s.Client.Call(s.Dest, "Svc", "Echo", sent, new(partly))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "the argument's type rpc_test.partly cannot travel", "field "+field+" is ")
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "the argument's type values_test.partly cannot travel", "field "+field+" is ")
 		}
 	})
 }
@@ -244,7 +244,7 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 		t.Errorf("the log says %q", told)
 	}
 	for i, names := range [][]string{
-		{"level=WARN", "service=Svc", "method=Echo", "rpc_test.partly", "field Big", "big.Int"},
+		{"level=WARN", "service=Svc", "method=Echo", "values_test.partly", "field Big", "big.Int"},
 		{"level=WARN", "service=Svc", "method=Echoes", "field Big"},
 		{"level=WARN", "service=Handled", "reply", "onlyErr", "field Err", "interface error"},
 	} {
@@ -376,14 +376,14 @@ func TestAnArgumentOfTheRightTypeThatDoesNotDecodeIsToldWithFieldAndCause(t *tes
 			"ID":        {List: []struct{ N int }{{1}}, ID: "a"},
 		} {
 			_, err := rpc.NewMethod[numbers, int]("Svc", "Take").Call(rig.Context(t), s.Client, s.Dest, arg)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Take", "rpc_test.numbers", "field "+field)
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Take", "values_test.numbers", "field "+field)
 			if text := err.Error(); strings.Contains(text, "pass a value of that type") || field == "ID" && !strings.Contains(text, "too short") {
 				t.Error(err)
 			}
 			call := rpc.NewClientStream[numbers, int]("Svc", "Takes").Open(rig.Context(t), s.Client, s.Dest)
 			_ = call.Send(rig.Context(t), arg)
 			_, err = call.Finish(rig.Context(t))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Takes", "rpc_test.numbers", "field "+field, "argument 1 of the stream")
+			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Takes", "values_test.numbers", "field "+field, "argument 1 of the stream")
 		}
 	})
 }
