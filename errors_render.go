@@ -174,12 +174,7 @@ func (c *clientCall) mismatch(f *call.Fault) *call.Fault {
 	if f.Misfit != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(f.Takes, "*") {
 		return undecoded(f.Takes, f.Misfit)
 	}
-	own := mismatched(f.Takes, given)
-	if f.Misfit != "" {
-		own = own.With(f.Misfit)
-		own.Misfit = f.Misfit
-	}
-	return own
+	return mismatched(f.Takes, given)
 }
 
 // mismatched is the fault of an argument of another type; given describes it. The

