@@ -139,7 +139,7 @@ func (k *Call) start(ctx context.Context, c *Client, args any) {
 		}
 		k.finish(err)
 	}
-	if err := c.do(ctx, own); err != call.Pending {
+	if err := c.do(ctx, own); err != call.ErrPending {
 		k.finish(err)
 	}
 }

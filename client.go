@@ -276,7 +276,7 @@ func (l *localCall) release() {
 	l.spare.Put(l)
 }
 
-// do is the way of every call. A call with a Done may return [call.Pending].
+// do is the way of every call. A call with a Done may return [call.ErrPending].
 func (c *Client) do(ctx context.Context, k *clientCall) error {
 	if k.options == nil {
 		k.options = c.options
@@ -297,7 +297,7 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 // that the program understands.
 func (c *Client) carried(ctx context.Context, info *CallInfo) error {
 	err := c.carry(ctx, info.client)
-	if err == nil || err == call.Pending {
+	if err == nil || err == call.ErrPending {
 		return err
 	}
 	return info.client.ended(ctx, err)

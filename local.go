@@ -114,18 +114,18 @@ func (l *localCall) receive(_ context.Context, s *servedCall) error {
 	return nil
 }
 
-func (s *servedCall) receiveUnary() error {
-	m := s.method
-	arg, err := m.takes(s.Args)
+func (c *servedCall) receiveUnary() error {
+	m := c.method
+	arg, err := m.takes(c.Args)
 	if err != nil {
 		return err
 	}
-	if err := m.fits(s.into); err != nil {
-		s.local.unanswered = true
+	if err := m.fits(c.into); err != nil {
+		c.local.unanswered = true
 		return err
 	}
-	s.Args = arg.Interface()
-	s.stats.In(arg, nil)
+	c.Args = arg.Interface()
+	c.stats.In(arg, nil)
 	return nil
 }
 

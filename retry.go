@@ -108,17 +108,17 @@ func (c *Client) attempt(ctx context.Context, k *clientCall, timeout time.Durati
 }
 
 // mayRetry reports whether a call that ended with err can be made again.
-func (k *clientCall) mayRetry(err error) bool {
-	if err == nil || k.remote.Begun {
+func (c *clientCall) mayRetry(err error) bool {
+	if err == nil || c.remote.Begun {
 		return false
 	}
 	switch CodeOf(err) {
 	case CodeUnavailable, CodeDeadlineExceeded:
-		return k.options.idempotent || unsent(err)
+		return c.options.idempotent || unsent(err)
 	case CodeAborted:
-		return k.options.idempotent
+		return c.options.idempotent
 	case CodeResourceExhausted: // of the library's, most are limits that would be met again
-		return unsent(err) || k.options.idempotent && !IsRPCError(err)
+		return unsent(err) || c.options.idempotent && !IsRPCError(err)
 	}
 	return false
 }

@@ -47,7 +47,7 @@ func extended(p protocol.ID) protocol.ID { return p + "/2" }
 // sessions is the protocol of sessions.
 func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
 
-// once makes a call of another peer, or one attempt of it. It returns [call.Pending] for one with a Done.
+// once makes a call of another peer, or one attempt of it. It returns [call.ErrPending] for one with a Done.
 func (r *router) once(ctx context.Context, c *clientCall) error {
 	k := &c.remote
 	k.ID, k.Peer, k.Metadata = call.ID(c.ID()), c.Peer, outgoing(ctx)
@@ -70,7 +70,7 @@ func (r *router) once(ctx context.Context, c *clientCall) error {
 	share := !r.client.noSessions && size <= session.MaxMetadata
 	if k.Done != nil {
 		r.start(ctx, k, share)
-		return call.Pending
+		return call.ErrPending
 	}
 	defer body.Done()
 	return r.unary(ctx, k, share)

@@ -44,7 +44,7 @@ func CheckLeaks(t testing.TB) {
 
 // drains is the function in which a goroutine of the library receives from an
 // arguments channel after the call.
-var drains = reflect.TypeFor[rpc.Client]().PkgPath() + ".drainArguments("
+var drains = reflect.TypeFor[rpc.Client]().PkgPath() + "/internal/flow.drainArguments("
 
 // openArguments explains the goroutines in stacks that drain a channel. Their
 // creator has returned, and so no stack shows the call.

@@ -37,13 +37,13 @@ type Call struct {
 	Begun    bool             // some of the arguments may be gone
 	Answered bool             // Reply holds what the server answered
 
-	// Done makes the call one that nobody waits for: a carrier that returns Pending
+	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
 }
 
-// Pending is no error: a call's Done is told of its end.
-var Pending = errors.New("rpc: the call is under way")
+// ErrPending is no error: a call's Done is told of its end.
+var ErrPending = errors.New("rpc: the call is under way")
 
 // Header returns the header of the call's request. The context's deadline becomes
 // a relative timeout.

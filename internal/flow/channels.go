@@ -157,7 +157,7 @@ func (c *ChanSink) LateOn(ch any) { c.ch.lastOn(ch) }
 // Fresh is that of [Target].
 func (c *ChanSink) Fresh() Item { return c.ch.fresh() }
 
-// put returns ErrLate when it is late before there is room.
+// Put returns ErrLate when it is late before there is room.
 func (c *ChanSink) Put(it Item) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -180,8 +180,6 @@ func Trimmed(s string) string {
 	return s + "..."
 }
 
-// valid reports what is wrong with a Description that a peer has sent, of so
-// many methods.
 // Valid reports what is wrong with a description that a peer has sent, of so
 // many methods.
 func (d *Description) Valid(methods int) error {

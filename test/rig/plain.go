@@ -58,13 +58,13 @@ func PlainClient(ctx context.Context, h host.Host, dest peer.ID, svc, method str
 	return &PlainCall{st}, err
 }
 
-// send sends a part of the argument's encoding.
+// Send sends a part of the argument's encoding.
 func (c *PlainCall) Send(b []byte) error {
 	_, err := c.st.Write(b)
 	return err
 }
 
-// reply returns the reply, of bytes, or the error.
+// Reply returns the reply, of bytes, or the error.
 func (c *PlainCall) Reply() (b []byte, err error) {
 	var head struct{ Error string }
 	d := codec.NewDecoder(c.st, new(codec.MsgpackHandle))
