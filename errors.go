@@ -139,10 +139,11 @@ func (e *Error) Is(target error) bool {
 // CodeOf returns the code of err: [CodeOK] for nil, that of the [Error] in
 // its chain, what the context errors stand for, and otherwise [CodeUnknown].
 func CodeOf(err error) Code {
+	if err == nil {
+		return CodeOK // without the allocation
+	}
 	var e *Error
 	switch {
-	case err == nil:
-		return CodeOK
 	case errors.As(err, &e) && e.Code != CodeOK:
 		return e.Code
 	case errors.Is(err, context.DeadlineExceeded):
