@@ -37,7 +37,7 @@ func TestMessagesAreKept(t *testing.T) {
 					t.Fatalf("%d bytes: %v", n, err)
 				}
 				b, kept := reply.Keep()
-				if kept != (n > FirstPiece && n <= mostKept) || kept && cap(b) != len(b) || kept != (requests[string(request)] != nil) {
+				if kept != (n > FirstPiece && n <= mostKept) || kept && cap(b) != len(b) || !kept && requests[string(request)] != nil {
 					t.Errorf("%d bytes of %d: the reply is kept %v, the request %v", n, cap(b), kept, requests[string(request)] != nil)
 				}
 				if _, again := reply.Keep(); again {
@@ -47,6 +47,9 @@ func TestMessagesAreKept(t *testing.T) {
 					replies[string(request)] = b
 				}
 			}
+		}
+		if len(requests) == 0 { // one whose pieces have all come before it is waited for is copied
+			t.Error("no request is kept")
 		}
 		for _, all := range []map[string][]byte{requests, replies} {
 			for want, b := range all {
