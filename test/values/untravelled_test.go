@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -113,6 +114,7 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 	}
 	rig.OverAll(t, untravelled{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, c := range cases {
+			c.reply = reflect.New(reflect.TypeOf(c.reply).Elem()).Interface() // no other transport's
 			err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", c.method, c.args, c.reply)
 			if s.Dest == s.Sender {
 				n := 0

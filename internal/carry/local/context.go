@@ -56,8 +56,9 @@ func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
 
 // Err makes nothing during the call, which has the caller's error until it ends.
 func (c *Context) Err() error {
-	if c.own.Load() == nil {
-		return c.Context.Err()
+	// The caller's comes first: it is there before the own context has heard of it.
+	if err := c.Context.Err(); err != nil || c.own.Load() == nil {
+		return err
 	}
 	return c.ending().Err()
 }
