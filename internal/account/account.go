@@ -152,12 +152,9 @@ func (a *Account) settle(spare int) {
 	surplus := max(a.reserved+a.in+a.out-max(a.used-a.free, 0), 0)
 	in := min(surplus, a.in)
 	out := min(surplus-in, a.out)
-	if paid := in + out; paid > 0 {
-		a.in, a.out, surplus = a.in-in, a.out-out, surplus-paid
-		a.share.peers.repay(a, in, out)
-	}
-	if a.turn && a.in == 0 {
-		a.share.peers.leave(a)
+	a.in, a.out, surplus = a.in-in, a.out-out, surplus-in-out
+	if leaves := a.turn && a.in == 0; in+out > 0 || leaves {
+		a.share.peers.repay(a, in, out, leaves)
 	}
 	if surplus > spare {
 		surplus -= spare / 2
@@ -186,6 +183,9 @@ func (e *RefusedError) Unwrap() []error { return []error{ErrMemory, e.Err} }
 
 // IsPassing reports whether err is a refusal that others are the reason of.
 func IsPassing(err error) bool {
+	if err == nil {
+		return false // without the allocation
+	}
 	var e *RefusedError
 	return errors.As(err, &e) && e.Passing
 }

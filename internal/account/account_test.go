@@ -191,6 +191,9 @@ func TestStopEndsAWait(t *testing.T) {
 			t.Errorf("a later one: %v", err)
 		}
 		all[1].Close()
+		if err := all[1].Grow(lent+message, message); !account.IsPassing(err) {
+			t.Errorf("one that comes later is before the one that waits: %v", err)
+		}
 		synctest.Wait()
 		if ends[3] != nil || all[3].Used() != message {
 			t.Errorf("the other goes on with %v, %d", ends[3], all[3].Used())

@@ -118,24 +118,19 @@ func (p *Peers) lend(a *Account, n int, grows bool) error {
 	return nil
 }
 
-func (p *Peers) repay(a *Account, in, out int) {
+// repay takes back what was lent. With it the turn may be over: the first that
+// waits has the next.
+func (p *Peers) repay(a *Account, in, out int, leaves bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.of(a)
 	d.in -= int64(in)
 	d.out -= int64(out)
 	p.total -= int64(in + out)
-	d.wake()
-	p.forget(a, d)
-}
-
-// leave gives the turn to the next.
-func (p *Peers) leave(a *Account) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.of(a)
-	d.turn, a.turn = nil, false
-	if next := d.wake(); next != nil {
+	if leaves {
+		d.turn, a.turn = nil, false
+	}
+	if next := d.wake(); next != nil && d.turn == nil {
 		d.turn, next.turn = next, true
 	}
 	p.forget(a, d)
@@ -185,7 +180,10 @@ func (p *Peers) stop(a *Account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a.stopped = true
-	d := p.of(a)
+	d := p.peers[a.share.id]
+	if d == nil {
+		return
+	}
 	for i, w := range d.waiting {
 		if w.account == a {
 			d.waiting = slices.Delete(d.waiting, i, i+1)

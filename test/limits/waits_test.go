@@ -78,6 +78,44 @@ func TestMessagesWaitForMemory(t *testing.T) {
 	rig.Released(t, b)
 }
 
+// takes tells of each item that it takes.
+type takes struct{ taken chan int }
+
+func (s takes) All(_ context.Context, in <-chan []byte, _ chan<- []byte) error {
+	for b := range in {
+		s.taken <- len(b)
+	}
+	return nil
+}
+
+// A stream whose last item has been taken holds up no other's.
+func TestIdleStreamsHoldNoMemoryThatOthersWaitFor(t *testing.T) {
+	t.Parallel()
+	a, b := rig.NewHost(t), rig.LimitedHost(t, littleMemory)
+	rig.Connect(t, a, b)
+	svc := takes{make(chan int, manyLittle)}
+	rig.Serve(t, b, svc, rpc.WithServerLimits(littleMessages))
+	encoded := rig.PlainBytes(make([]byte, littleSize))
+	var calls []*rig.PlainCall
+	for range manyLittle {
+		c, err := rig.PlainClient(rig.Context(t), a, b.ID(), "Svc", "All")
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls = append(calls, c)
+		go func() { _ = c.Send(encoded) }() // and the arguments do not end
+	}
+	for range manyLittle {
+		if n := rig.Take(t, "an item is taken", svc.taken); n != littleSize {
+			t.Errorf("an item of %d bytes", n)
+		}
+	}
+	for _, c := range calls {
+		c.Reset()
+	}
+	rig.Released(t, b)
+}
+
 // waitForMemory is how many messages do.
 func waitForMemory() (n int) {
 	for _, stack := range rig.LibraryGoroutines() {

@@ -81,3 +81,6 @@ func (c *PlainCall) Reply() (b []byte, err error) {
 	_ = c.st.Close() // QUIC may have been told that nobody reads on
 	return b, err
 }
+
+// Reset ends the call's stream.
+func (c *PlainCall) Reset() { _ = c.st.Reset() }
