@@ -26,7 +26,7 @@ func GetRequestSender(ctx context.Context) (peer.ID, error) {
 // f is asked once a call, with the names as the peer sent them, whether such a
 // method exists or not, and before the arguments are read: a peer that is
 // refused learns nothing about which methods there are. It gets an error of
-// kind [AuthorizationErr] and code [CodePermissionDenied]. f is called by
+// kind [AuthorizationErr] and code [codes.PermissionDenied]. f is called by
 // several goroutines at once.
 func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOption {
 	return func(s *Server) { s.authorize = f }
@@ -36,7 +36,7 @@ func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOp
 // peer the methods, named "Service.Method", that m holds true for it, and
 // nothing to a peer or a method that m does not hold. Nor does it allow a method
 // with a dot in its name, as no receiver has: "A.B.C" is C of the service A.B; a
-// [Policy] tells them apart. m is not copied: it must not change while the server
+// package policy tells them apart. m is not copied: it must not change while the server
 // is in use.
 func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
 	return func(caller peer.ID, svc, method string) bool {

@@ -74,7 +74,7 @@ func CallWait(on bool) CallOption {
 	return func(o *callConfig) { o.setDialing(dialWaiting, on) }
 }
 
-// CallNoDial makes calls fail at once, with [CodeUnavailable] and
+// CallNoDial makes calls fail at once, with [codes.Unavailable] and
 // [network.ErrNoConn], where there is no connection to the peer already.
 // Default false: the peer is dialled. It takes back [CallWait].
 func CallNoDial(on bool) CallOption {

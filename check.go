@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
 )
@@ -86,7 +87,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		report.Peer = c.id
 	}
 	if len(methods) > maxDescribed {
-		return CheckReport{}, fail(describeMethod.id, "", CodeInvalidArgument, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
+		return CheckReport{}, fail(describeMethod.id, "", codes.InvalidArgument, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
 	}
 	var request describeRequest
 	var own shape.Describer
@@ -101,7 +102,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		return CheckReport{}, undescribed(err)
 	}
 	if err := theirs.Valid(len(methods)); err != nil {
-		return CheckReport{}, fail(describeMethod.id, "", CodeInternal, "peer %v sends a bad description: %w", report.Peer, err)
+		return CheckReport{}, fail(describeMethod.id, "", codes.Internal, "peer %v sends a bad description: %w", report.Peer, err)
 	}
 	left := shape.MaxCompared
 	for i, m := range methods {
@@ -113,7 +114,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 // undescribed says how to make a server describe itself.
 func undescribed(err error) error {
 	e, own := err.(*Error)
-	if !own || e.Code != CodeUnimplemented || e.kind != ServerErr {
+	if !own || e.Code != codes.Unimplemented || e.kind != ServerErr {
 		return err
 	}
 	hint := *e
@@ -227,7 +228,7 @@ var describeMethod = NewMethod[describeRequest, shape.Description](DescriptionSe
 
 func (s *Server) describe(ctx context.Context, r describeRequest) (shape.Description, error) {
 	if n := len(r.Methods); n > maxDescribed {
-		return shape.Description{}, &Error{Code: CodeInvalidArgument, Message: fmt.Sprintf("rpc: %d methods asked about, and %d may be at once", n, maxDescribed)}
+		return shape.Description{}, &Error{Code: codes.InvalidArgument, Message: fmt.Sprintf("rpc: %d methods asked about, and %d may be at once", n, maxDescribed)}
 	}
 	var d shape.Describer
 	for _, id := range r.Methods {

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
@@ -311,7 +312,7 @@ func (c *clientCall) ended(ctx context.Context, err error) error {
 		return told
 	}
 	switch code := CodeOf(told); code {
-	case CodeCanceled, CodeDeadlineExceeded:
+	case codes.Canceled, codes.DeadlineExceeded:
 		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
 			return c.told(call.Ended(ctx))
 		}
@@ -329,7 +330,7 @@ func (c *Client) carry(ctx context.Context, k *clientCall) error {
 	case !k.Local:
 		return c.remote.carry(ctx, k)
 	case c.server == nil:
-		return call.Fail(call.OfClient, call.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	return c.carryLocal(ctx, k)
 }
@@ -363,7 +364,7 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 	switch {
 	case l.carrier.Left:
 	case err == flow.ErrClosed || err == flow.ErrStopped:
-		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case l.frame != nil:
 		if s.into != nil || s.Reply == nil { // or it is there
 			l.frame.store(s.Reply)

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -64,17 +65,17 @@ func (c *Client) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fa
 		}
 		return f
 	case errors.As(err, &unserved):
-		f := call.Fail(call.OfClient, call.Unimplemented, "peer %v does not serve the protocol %v", p, unserved.Protos)
+		f := call.Fail(call.OfClient, codes.Unimplemented, "peer %v does not serve the protocol %v", p, unserved.Protos)
 		f.Naming, f.Cause = true, call.Masked(err)
 		return f
 	case errors.Is(err, network.ErrResourceLimitExceeded):
-		return call.Fail(call.OfClient, call.ResourceExhausted, "libp2p's resource manager refuses a stream to peer %v: %w", p, err).Named().Over(call.Libp2p)
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses a stream to peer %v: %w", p, err).Named().Over(call.Libp2p)
 	case c.onlyLimited(ctx, p):
-		f := call.Fail(call.OfClient, call.Unavailable, "no stream to peer %v: %s (%v)", p, limitedHint, err)
+		f := call.Fail(call.OfClient, codes.Unavailable, "no stream to peer %v: %s (%v)", p, limitedHint, err)
 		f.Naming, f.Cause = true, network.ErrLimitedConn // err may be the end of a context, and not the caller's
 		return f
 	}
-	return call.Fail(call.OfClient, call.Unavailable, "no stream to peer %v: %w", p, err).Named()
+	return call.Fail(call.OfClient, codes.Unavailable, "no stream to peer %v: %w", p, err).Named()
 }
 
 // directWait is how long a call waits for a direct connection to a peer to
@@ -159,5 +160,5 @@ func (r *router) carryWhenConnected(ctx context.Context, k *clientCall) error {
 // unreached reports whether err says that there was no way to the peer.
 func (c *Client) unreached(ctx context.Context, err error) bool {
 	f := call.FaultOf(err)
-	return f != nil && f.Code == call.Unavailable && f.Origin == call.OfClient && f.Unsent && ctx.Err() == nil && !c.closed.Load()
+	return f != nil && f.Code == codes.Unavailable && f.Origin == call.OfClient && f.Unsent && ctx.Err() == nil && !c.closed.Load()
 }

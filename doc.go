@@ -73,7 +73,7 @@
 // that they are faster.
 //
 // Methods are called concurrently, each call in a goroutine. A panic in one
-// ends its call with [CodeInternal].
+// ends its call with [codes.Internal].
 //
 // # Calls
 //
@@ -94,7 +94,7 @@
 //
 // # Peers that are not to be trusted
 //
-// libp2p has authenticated every caller. [WithPolicy], or [WithAuthorizeFunc],
+// libp2p has authenticated every caller. [WithAuthorizeFunc], or package policy,
 // says which peer may call what; it is asked before anything but the method's name has been
 // read. Nothing that a peer sends is decoded before it has been found to be
 // whole and within the [Limits], which are in force unless lifted.

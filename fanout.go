@@ -66,7 +66,7 @@ func FanBuffer(n int) FanOption {
 }
 
 // FanStallTimeout makes a call that sends to many give up a peer that has had
-// no room for an argument for d: its error has [CodeResourceExhausted], and the
+// no room for an argument for d: its error has [codes.ResourceExhausted], and the
 // others go on without it. 0 gives it up at once. Without this option the
 // others wait for it.
 func FanStallTimeout(d time.Duration) FanOption {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -104,7 +105,7 @@ func (s *fanSender[A]) sendSlowly(ctx context.Context, arg A, full []*fanBranch[
 		case <-b.ctx.Done():
 		case <-late:
 			late = isOver
-			b.giveUp(call.Fail(call.OfClient, call.ResourceExhausted,
+			b.giveUp(call.Fail(call.OfClient, codes.ResourceExhausted,
 				"peer %v had no room for an argument for %v", b.peer, s.stall.d).Named().Limited("FanStallTimeout"))
 		case <-ctx.Done():
 			ended := b.giveUp(call.Ended(ctx))

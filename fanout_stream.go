@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -160,14 +161,14 @@ func (d *ClientStreamFan[A, R]) Send(ctx context.Context, arg A) error {
 // errors tell so. If Close has ended calls, the error says how many peers had
 // succeeded. It waits for a Send that is under way. The results are returned
 // once: as with [ClientStreamCall.Finish], later calls of it return an error
-// with [CodeFailedPrecondition].
+// with [codes.FailedPrecondition].
 func (d *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
 	defer d.fan.stop()
 	defer context.AfterFunc(ctx, func() { d.sender.giveUp(call.Ended(ctx)) })()
 	d.finishing.Lock()
 	defer d.finishing.Unlock()
 	if d.finished {
-		return Results[R]{}, fail(d.sender.id, "", CodeFailedPrecondition, "Finish was called before, and has returned the results")
+		return Results[R]{}, fail(d.sender.id, "", codes.FailedPrecondition, "Finish was called before, and has returned the results")
 	}
 	d.finished = true
 	_ = d.sender.closeSend(ctx)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -89,7 +90,7 @@ type Interceptor func(next Handler) Handler
 // interceptors, the first being the outermost. They come after authorization,
 // the look-up of the method and the decoding of its argument; calls that fail
 // in those do not reach them (a stats handler sees those too). A panic in one
-// ends the call with [CodeInternal]. The option may be given several times.
+// ends the call with [codes.Internal]. The option may be given several times.
 func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 	return func(s *Server) { s.interceptors = append(s.interceptors, interceptors...) }
 }
@@ -97,7 +98,7 @@ func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 // WithClientInterceptors makes a client pass every call through the given
 // interceptors, the first being the outermost. They run in the goroutine of
 // the caller, but for Go and typed streams in one of the call's. A panic in one is
-// logged ([slog.Default]) and ends the call with [CodeInternal]. The option may be
+// logged ([slog.Default]) and ends the call with [codes.Internal]. The option may be
 // given several times.
 func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
@@ -117,7 +118,7 @@ func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 //
 // f must not change or keep call. It is called by several goroutines at once,
 // before the caller is answered. A panic in it ends the call with
-// [CodeInternal].
+// [codes.Internal].
 func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) ServerOption {
 	return func(s *Server) { s.refused = f }
 }
@@ -137,7 +138,7 @@ func (c *Client) recovered(next Handler) Handler {
 		defer func() {
 			if r := recover(); r != nil {
 				logPanic(slog.Default(), "rpc: a client's interceptor panicked", call, r)
-				err = fail(call.ID(), call.Peer, CodeInternal, "an interceptor of the client panicked; see the log of the client")
+				err = fail(call.ID(), call.Peer, codes.Internal, "an interceptor of the client panicked; see the log of the client")
 			}
 		}()
 		return next(ctx, call)
@@ -156,5 +157,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Fail(o, call.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
+	return view{id: info.ID()}.render(call.Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -25,7 +26,7 @@ func (s *Server) Close() error {
 // finish. It returns nil when they have. When ctx ends before, it cancels the
 // rest, as Close does, and returns the context's error.
 //
-// A peer that calls meanwhile gets an error with [CodeUnavailable].
+// A peer that calls meanwhile gets an error with [codes.Unavailable].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
 	s.sessions.GoAway("the server is shutting down")
@@ -82,7 +83,7 @@ func (k *core) Free(p peer.ID) {
 
 // Full is that of [call.Server].
 func (k *core) Full() error {
-	return call.Fail(call.OfServer, call.ResourceExhausted, "the peer has %d calls under way, as many as one may", k.slots.maxPerPeer).
+	return call.Fail(call.OfServer, codes.ResourceExhausted, "the peer has %d calls under way, as many as one may", k.slots.maxPerPeer).
 		Limited("Limits.CallsPerPeer").NotSent(true)
 }
 
@@ -97,7 +98,7 @@ func (s *Server) admitted(next Handler) Handler {
 		}
 		s.slots.mu.Unlock()
 		if full {
-			return rendered(info.ID(), call.Fail(call.OfServer, call.ResourceExhausted,
+			return rendered(info.ID(), call.Fail(call.OfServer, codes.ResourceExhausted,
 				"the server has %d calls under way, as many as it takes", s.slots.max).Limited("Limits.Calls").NotSent(true))
 		}
 		defer func() {
@@ -110,7 +111,7 @@ func (s *Server) admitted(next Handler) Handler {
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. The arguments channels of
+// with [codes.Unavailable], and so do all later calls. The arguments channels of
 // streams that are over are no longer received from; see [Client.Stream]. Close
 // closes neither the host nor the server. It may be called several times, and
 // always returns nil.

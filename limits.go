@@ -18,7 +18,7 @@ const MaxServiceIDLength = 256
 // the field says otherwise.
 //
 // What exceeds a limit gets an error that names the field
-// ([CodeResourceExhausted], or [CodeDeadlineExceeded] for a time), and is not
+// ([codes.ResourceExhausted], or [codes.DeadlineExceeded] for a time), and is not
 // read further. The limits hold between processes: local calls meet only
 // those of the caller's context.
 //
@@ -53,7 +53,7 @@ type Limits struct {
 
 	// SilenceTimeout is how long a peer with which a client has calls under
 	// way may be frozen, its connection alive or not, before they fail with
-	// [CodeUnavailable]. While calls wait and nothing comes from the peer, the
+	// [codes.Unavailable]. While calls wait and nothing comes from the peer, the
 	// client pings it several times in this time: on the session, and for calls
 	// on streams of their own by libp2p's ping protocol. A server's sessions
 	// have the same limit. Default 15 s.

@@ -25,7 +25,7 @@ type outgoingMetadata struct{}
 // Metadata goes one step: a method that wants to pass on what it was sent says
 // so, with ContextWithMetadata(ctx, MetadataFromContext(ctx)). A v0.6 server
 // ignores it. More than [Limits].MetadataSize bytes make the call fail with
-// [CodeResourceExhausted].
+// [codes.ResourceExhausted].
 func ContextWithMetadata(ctx context.Context, md Metadata) context.Context {
 	return context.WithValue(ctx, outgoingMetadata{}, md)
 }

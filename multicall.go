@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
@@ -23,7 +24,7 @@ func WithMultiStreamBufferSize(size int) ClientOption {
 
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
 // that has taken no argument for d although one was waiting: its error has
-// [CodeResourceExhausted], and the others go on without it. Default 0: they
+// [codes.ResourceExhausted], and the others go on without it. Default 0: they
 // wait.
 func WithMultiStreamStallTimeout(d time.Duration) ClientOption {
 	return func(c *Client) { c.multiStall = d }
@@ -169,7 +170,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) e
 		from.Init(b.replies, nil, nil)
 		if err := flow.Pump(&from, passOn{to}); err != nil {
 			if err != flow.ErrStopped { // or the caller's context has ended, and this one with it
-				b.cancel(fail(id, b.dest, CodeFailedPrecondition, "%w", err))
+				b.cancel(fail(id, b.dest, codes.FailedPrecondition, "%w", err))
 			}
 			from.Discard(b.over)
 		}
@@ -216,7 +217,7 @@ func (d *distributor) Put(it flow.Item) error {
 		case nil:
 			err = nil
 		case flow.ErrLate:
-			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, call.ResourceExhausted,
+			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, codes.ResourceExhausted,
 				"peer %v took no argument for %v", b.dest, d.stall).Named().Limited("WithMultiStreamStallTimeout")))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -28,7 +29,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	case call.ErrNilArgument:
 		return mismatched(m.arg.String(), "nil")
 	case call.ErrNoArgument:
-		return call.Fail(call.OfServer, call.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
 	default:
 		return err
 	}
@@ -67,12 +68,12 @@ func argumentFault(m *method, b []byte, err error) *call.Fault {
 	var field *codec.MisfitError
 	switch {
 	case errors.Is(err, codec.ErrExpands):
-		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
+		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
-		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
+		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
 		part.Of = m.arg
-		return call.Fail(call.OfServer, call.InvalidArgument, "the argument's %w", part)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument's %w", part)
 	case errors.As(err, &field) && field.Field != "":
 		f := undecoded(m.arg.String(), err.Error())
 		f.Cause = err
@@ -167,10 +168,10 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 	if raw {
 		b = msgpack.AppendStringHead(b, len(users))
 	} else if b, err = codec.Append(b, c.Reply); err != nil {
-		return b, nil, call.Fail(call.OfServer, call.Internal, "the reply: %w", err)
+		return b, nil, call.Fail(call.OfServer, codes.Internal, "the reply: %w", err)
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
-		return b, nil, call.Fail(call.OfServer, call.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
+		return b, nil, call.Fail(call.OfServer, codes.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
 			LimitedBy("Limits.MessageSize", "server")
 	}
 	if c.stats != nil {

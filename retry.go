@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -45,12 +46,12 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 
 // CallRetry makes calls that failed be made again, which by default none is. A
 // call is retried if its request has certainly not reached the method
-// ([Error.Unsent]): the peer cannot be reached ([CodeUnavailable]), it or
-// libp2p's resource manager has no room ([CodeResourceExhausted]), or
+// ([Error.Unsent]): the peer cannot be reached ([codes.Unavailable]), it or
+// libp2p's resource manager has no room ([codes.ResourceExhausted]), or
 // AttemptTimeout came before there was a connection. One of a method that is
 // [CallIdempotent] is retried too when it may have reached it: after
-// [CodeUnavailable], [CodeAborted] and [CodeDeadlineExceeded], and after a
-// [CodeResourceExhausted] of the method's own. No call is retried after any
+// [codes.Unavailable], [codes.Aborted] and [codes.DeadlineExceeded], and after a
+// [codes.ResourceExhausted] of the method's own. No call is retried after any
 // other error, nor when its context has ended or its client was closed.
 //
 // Refused for want of room, a call pauses for twice as long as otherwise. If
@@ -79,7 +80,7 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 		err := c.attempt(ctx, k, p.AttemptTimeout)
 		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
 		pause := pauses.NextBackOff()
-		if CodeOf(err) == CodeResourceExhausted {
+		if CodeOf(err) == codes.ResourceExhausted {
 			pause *= 2
 		}
 		if d, ok := ctx.Deadline(); ok && time.Until(d) <= pause {
@@ -113,11 +114,11 @@ func (c *clientCall) mayRetry(err error) bool {
 		return false
 	}
 	switch CodeOf(err) {
-	case CodeUnavailable, CodeDeadlineExceeded:
+	case codes.Unavailable, codes.DeadlineExceeded:
 		return c.options.idempotent || unsent(err)
-	case CodeAborted:
+	case codes.Aborted:
 		return c.options.idempotent
-	case CodeResourceExhausted: // of the library's, most are limits that would be met again
+	case codes.ResourceExhausted: // of the library's, most are limits that would be met again
 		return unsent(err) || c.options.idempotent && !IsRPCError(err)
 	}
 	return false

@@ -6,6 +6,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
@@ -56,7 +57,7 @@ func (r *router) once(ctx context.Context, c *clientCall) error {
 	}
 	size := msgpack.StringMapSize(k.Metadata)
 	if most := r.client.limits.MetadataSize; size > most {
-		return call.Fail(call.OfClient, call.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
 	}
 	if c.Kind == Streaming {
 		k.Kind, k.In, k.Out, k.Fresh, k.Item = msg.Kind(Streaming), c.stream.in, c.stream.out, c.stream.fresh, c.stream.replies
@@ -89,9 +90,9 @@ func (r *router) encode(c *clientCall) (body codec.Encoded, err error) {
 	}
 	switch n, most := body.Len(), r.client.limits.MessageSize; {
 	case err != nil:
-		err = call.Fail(call.OfClient, call.InvalidArgument, "the argument: %w", err)
+		err = call.Fail(call.OfClient, codes.InvalidArgument, "the argument: %w", err)
 	case n > most:
-		err = call.Fail(call.OfClient, call.ResourceExhausted, "the argument is %d bytes long, and %d may be", n, most).
+		err = call.Fail(call.OfClient, codes.ResourceExhausted, "the argument is %d bytes long, and %d may be", n, most).
 			LimitedBy("Limits.MessageSize", "client")
 	default:
 		return body, nil

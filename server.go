@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
@@ -188,7 +189,7 @@ func (s *Server) runs(ctx context.Context) bool {
 }
 
 func (s *Server) closedFault() *call.Fault {
-	return call.Fail(call.OfServer, call.Unavailable, "the server is shutting down").NotSent(true)
+	return call.Fail(call.OfServer, codes.Unavailable, "the server is shutting down").NotSent(true)
 }
 
 // newServed returns a call of another peer.
@@ -245,7 +246,7 @@ func (s *Server) recovered(next Handler) Handler {
 			if r := recover(); r != nil {
 				info.Reply = nil // who knows what is in it
 				logPanic(s.logger, "rpc: a method panicked", info, r)
-				err = rendered(info.ID(), call.Fail(call.OfServer, call.Internal, "panicked while serving the call; see the log of the server"))
+				err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
 			}
 		}()
 		return next(ctx, info)

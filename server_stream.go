@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -151,9 +152,9 @@ func (r *streamRun) end(err error) error {
 	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == flow.ErrStopped):
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
-		code := call.Unavailable
+		code := codes.Unavailable
 		if isReset(receiveErr) { // by the caller, who has given up
-			code = call.Canceled
+			code = codes.Canceled
 		}
 		return call.Fail(call.OfServer, code, "the arguments broke off: %w", receiveErr)
 	case sendErr == flow.ErrStopped && r.ctx.Err() != nil:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
@@ -278,7 +279,7 @@ func (m *method) wrongKind() error {
 	if m.kind == Streaming {
 		advice = call.UseStream
 	}
-	return call.Fail(call.OfServer, call.Unimplemented, "the method is %v", m.kind).Advised(advice)
+	return call.Fail(call.OfServer, codes.Unimplemented, "the method is %v", m.kind).Advised(advice)
 }
 
 // call runs the method: the only place where one is. A nil arg is one that

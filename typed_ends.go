@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -108,7 +109,7 @@ type onlyArgument[A any] struct {
 
 func (o *onlyArgument[A]) Put(it flow.Item) error {
 	if o.had {
-		return call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and a second was sent")
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the method takes one argument, and a second was sent")
 	}
 	err := o.Pipe.Put(it)
 	o.had = err == nil
@@ -119,7 +120,7 @@ func (o *onlyArgument[A]) Put(it flow.Item) error {
 func (r *Receiver[T]) only(ctx context.Context) (T, error) {
 	arg, err := r.Receive(ctx)
 	if err == io.EOF {
-		err = rendered(r.id, call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and none was sent"))
+		err = rendered(r.id, call.Fail(call.OfServer, codes.InvalidArgument, "the method takes one argument, and none was sent"))
 	}
 	return arg, err
 }
@@ -169,7 +170,7 @@ func (t *typedCall[A, R]) finish(err error) {
 	case io.EOF:
 		// A method of this process has returned it, which is no good end: the
 		// caller gets what one of another would, with the error itself in it.
-		err = &Error{Code: CodeUnknown, Message: err.Error(), cause: err}
+		err = &Error{Code: codes.Unknown, Message: err.Error(), cause: err}
 	}
 	t.replies.Close(err)
 	t.replies.Halt()
@@ -191,10 +192,10 @@ func (t *typedCall[A, R]) close() error {
 // only returns the reply of a method that replies once.
 func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 	if reply, err = t.replies.Receive(ctx); err == io.EOF {
-		err = t.failed(CodeInternal, "the method ended without a reply, and one is expected")
+		err = t.failed(codes.Internal, "the method ended without a reply, and one is expected")
 	} else if err == nil {
 		if _, err = t.replies.Receive(ctx); err == nil {
-			return reply, t.failed(CodeInternal, "the method replied more than once, and one reply is expected; a Duplex takes several")
+			return reply, t.failed(codes.Internal, "the method replied more than once, and one reply is expected; a Duplex takes several")
 		} else if err == io.EOF {
 			err = nil
 		}
@@ -203,7 +204,7 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 }
 
 // failed is an error that the typed end of a call makes.
-func (t *typedCall[A, R]) failed(c Code, what string) error {
+func (t *typedCall[A, R]) failed(c codes.Code, what string) error {
 	return fail(t.id, t.peer, c, "%s", what)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
@@ -165,11 +166,11 @@ func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error {
 
 // Finish ends the arguments, waits for the reply, and returns it, or the error
 // of the call. When ctx ends before, it closes the call. It does so once: later
-// calls of it return an error with [CodeFailedPrecondition].
+// calls of it return an error with [codes.FailedPrecondition].
 func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
 	if c.finished.Swap(true) {
 		var none R
-		return none, c.call.failed(CodeFailedPrecondition, "Finish was called before, and the result is returned once")
+		return none, c.call.failed(codes.FailedPrecondition, "Finish was called before, and the result is returned once")
 	}
 	defer c.call.close()
 	if ctx.Err() == nil { // or that may be why there are no more arguments

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
@@ -83,7 +84,7 @@ func ReadRefusal(b []byte) (refusal, err error) {
 	resp, err := wire.ParseResponse(b)
 	switch {
 	case err != nil:
-		return nil, Fail(OfClient, Internal, "bad response: %w", err)
+		return nil, Fail(OfClient, codes.Internal, "bad response: %w", err)
 	case resp.Error == "":
 		return nil, nil
 	}
@@ -127,13 +128,13 @@ func Undecodable(b []byte, into reflect.Type, err error) *Fault {
 	var field *codec.MisfitError
 	switch {
 	case errors.Is(err, codec.ErrExpands):
-		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
+		return Fail(OfClient, codes.ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
-		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.DecodedPerPeer")
+		return Fail(OfClient, codes.ResourceExhausted, "the reply: %w", err).Over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
-		return Fail(OfClient, InvalidArgument, "the reply's %w", err)
+		return Fail(OfClient, codes.InvalidArgument, "the reply's %w", err)
 	case errors.As(err, &field) && field.Field != "":
-		return Fail(OfClient, InvalidArgument, "the reply does not decode into a %v: %w", into, err)
+		return Fail(OfClient, codes.InvalidArgument, "the reply does not decode into a %v: %w", into, err)
 	}
 	return WrongReply(msgpack.Describe(b), into).Because(err)
 }
@@ -141,7 +142,7 @@ func Undecodable(b []byte, into reflect.Type, err error) *Fault {
 // WrongReply is the fault of a method whose reply does not fit the caller's
 // pointer.
 func WrongReply(replies string, into reflect.Type) *Fault {
-	f := Fail(OfClient, InvalidArgument, "the method replies with %s", replies)
+	f := Fail(OfClient, codes.InvalidArgument, "the method replies with %s", replies)
 	f.Advice, f.Into = PassPointer, into.String()
 	return f
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // This file has the faults that more than one carrier makes.
@@ -15,22 +17,22 @@ import (
 var ErrClientClosed = errors.New("the client was closed")
 
 // Closed is the fault of a call whose client was closed.
-func Closed() *Fault { return Fail(OfClient, Unavailable, "%w", ErrClientClosed) }
+func Closed() *Fault { return Fail(OfClient, codes.Unavailable, "%w", ErrClientClosed) }
 
 // Silent is the fault of a call whose peer is silent.
 func (l *Limits) Silent(p peer.ID) *Fault {
-	return Fail(OfClient, Unavailable, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
+	return Fail(OfClient, codes.Unavailable, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
 		p, l.SilenceTimeout).Named().Of(Transport)
 }
 
 // NoStream is the fault of a stream that libp2p's resource manager refuses here.
 func NoStream(err error) *Fault {
-	return Fail(OfClient, ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).Over(Libp2p).NotSent(true)
+	return Fail(OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).Over(Libp2p).NotSent(true)
 }
 
 // TurnedAway is the fault of a stream for which the peer has no room.
 func TurnedAway(p peer.ID, err error) *Fault {
-	return Fail(OfClient, ResourceExhausted, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).
+	return Fail(OfClient, codes.ResourceExhausted, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).
 		Named().Over(Libp2p).NotSent(true)
 }
 

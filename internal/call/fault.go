@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // ID names a method.
@@ -31,24 +33,6 @@ const (
 	OfServer
 	OfClient
 	OfAuthorization
-)
-
-// Code is one of gRPC's canonical codes.
-type Code uint32
-
-// The codes that the library uses itself.
-const (
-	OK                 Code = 0
-	Canceled           Code = 1
-	Unknown            Code = 2
-	InvalidArgument    Code = 3
-	DeadlineExceeded   Code = 4
-	PermissionDenied   Code = 7
-	ResourceExhausted  Code = 8
-	FailedPrecondition Code = 9
-	Unimplemented      Code = 12
-	Internal           Code = 13
-	Unavailable        Code = 14
 )
 
 // Class is the kind of cause that a program can ask a fault for.
@@ -79,7 +63,7 @@ const (
 // methods return copies.
 type Fault struct {
 	Origin Origin
-	Code   Code
+	Code   codes.Code
 	What   string // the sentence, without names, limit and advice
 	Naming bool   // What names the peer already
 	Words  string // v0.6's words for it, in place of What
@@ -103,7 +87,7 @@ type Fault struct {
 const Libp2p = "libp2p"
 
 // Fail makes a fault. The text is formatted as by fmt.Errorf, %w included.
-func Fail(o Origin, c Code, format string, args ...any) *Fault {
+func Fail(o Origin, c codes.Code, format string, args ...any) *Fault {
 	err := fmt.Errorf(format, args...)
 	f := &Fault{Origin: o, Code: c, What: err.Error()}
 	if cause := errors.Unwrap(err); cause != nil {
@@ -125,8 +109,8 @@ func (f *Fault) Unwrap() error { return f.Cause }
 
 // Is makes errors.Is find the context errors that the code stands for.
 func (f *Fault) Is(target error) bool {
-	return f.Code == Canceled && target == context.Canceled ||
-		f.Code == DeadlineExceeded && f.Limit == "" && target == context.DeadlineExceeded
+	return f.Code == codes.Canceled && target == context.Canceled ||
+		f.Code == codes.DeadlineExceeded && f.Limit == "" && target == context.DeadlineExceeded
 }
 
 // Limited says which option sets the limit, and names it in the text.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -58,15 +59,15 @@ func (l *Limits) Fault(err error, o Origin, what string) error {
 	switch {
 	case errors.As(err, &over):
 		name := [...]string{"MessageSize", "MessageValues", "MessageDepth"}[over.Limit]
-		return Fail(o, ResourceExhausted, "%s is over the limit: %w", what, err).Limited("Limits." + name)
+		return Fail(o, codes.ResourceExhausted, "%s is over the limit: %w", what, err).Limited("Limits." + name)
 	case errors.Is(err, wire.ErrStalled):
-		return Fail(o, DeadlineExceeded, "%s: no progress for %v", what, l.ProgressTimeout).Limited("Limits.ProgressTimeout")
+		return Fail(o, codes.DeadlineExceeded, "%s: no progress for %v", what, l.ProgressTimeout).Limited("Limits.ProgressTimeout")
 	case RefusedMemory(err):
-		return Fail(o, ResourceExhausted, "%s: %w by libp2p's resource manager", what, err).LimitedByLibp2p(LimitOfScope(err.Error()))
+		return Fail(o, codes.ResourceExhausted, "%s: %w by libp2p's resource manager", what, err).LimitedByLibp2p(LimitOfScope(err.Error()))
 	case errors.Is(err, msgpack.ErrInvalid):
-		code := Internal // a server that writes no msgpack
+		code := codes.Internal // a server that writes no msgpack
 		if o == OfServer {
-			code = InvalidArgument
+			code = codes.InvalidArgument
 		}
 		return Fail(o, code, "%s: %w", what, err)
 	}
@@ -81,17 +82,17 @@ func RefusedMemory(err error) bool {
 
 // BadHeader is the fault of a request whose header is refused. Nothing of it is
 // echoed.
-func BadHeader(c Code, format string, args ...any) *Fault {
+func BadHeader(c codes.Code, format string, args ...any) *Fault {
 	return Fail(OfServer, c, "%s", fmt.Sprintf(format, args...))
 }
 
 // HeaderFault is the fault of a header that is none, or too large.
 func (l *Limits) HeaderFault(err error) *Fault {
 	if errors.As(err, new(*msgpack.LimitError)) {
-		return BadHeader(ResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata",
+		return BadHeader(codes.ResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata",
 			err, MaxIDLength, l.MetadataSize).Limited("Limits.MetadataSize")
 	}
-	return BadHeader(InvalidArgument, "bad request header: %v", err)
+	return BadHeader(codes.InvalidArgument, "bad request header: %v", err)
 }
 
 // ParseHeader reads a request's header. What is refused is not echoed.
@@ -101,9 +102,9 @@ func (l *Limits) ParseHeader(b []byte) (h wire.Header, err error) {
 	case err != nil:
 		return wire.Header{}, l.HeaderFault(err)
 	case n > MaxIDLength:
-		return wire.Header{}, BadHeader(InvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxIDLength)
+		return wire.Header{}, BadHeader(codes.InvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxIDLength)
 	case len(h.Metadata) > 0 && msgpack.StringMapSize(h.Metadata) > l.MetadataSize:
-		return wire.Header{}, BadHeader(ResourceExhausted, "metadata of %d bytes, and %d may be",
+		return wire.Header{}, BadHeader(codes.ResourceExhausted, "metadata of %d bytes, and %d may be",
 			msgpack.StringMapSize(h.Metadata), l.MetadataSize).Limited("Limits.MetadataSize")
 	}
 	return h, nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -90,7 +91,7 @@ func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 				return s.Client.CallContext(ctx, s.Dest, "Svc", "Wait", struct{}{}, new(int))
 			}))
 			// The method has the same deadline, and its error may come first.
-			if !errors.Is(err, context.DeadlineExceeded) || rpc.CodeOf(err) != rpc.CodeDeadlineExceeded {
+			if !errors.Is(err, context.DeadlineExceeded) || rpc.CodeOf(err) != codes.DeadlineExceeded {
 				t.Errorf("got %v", err)
 			}
 			rig.Take(t, "the method ends", svc.ended)

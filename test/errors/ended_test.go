@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -163,7 +164,7 @@ func TestMultiStreamWhoseRepliesAreClosedTellsSo(t *testing.T) {
 			return s.Client.MultiStream(rig.Context(t), []peer.ID{s.Dest, s.Dest}, "Svc", "Flood", args, replies)
 		})
 		for _, err := range rig.Take(t, "MultiStream returns", result) {
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Flood", "closed")
+			rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Flood", "closed")
 			if errors.Is(err, context.Canceled) {
 				t.Errorf("%v is a cancellation", err)
 			}

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 var (
 	errNoPin  = errors.New("no such pin")
-	errLocked = &rpc.Error{Code: rpc.CodeFailedPrecondition, Message: "locked", Details: map[string]string{"by": "me"}}
+	errLocked = &rpc.Error{Code: codes.FailedPrecondition, Message: "locked", Details: map[string]string{"by": "me"}}
 	errSecret = errors.New("not declared")
 
 	pinErrors = map[string]error{"no-pin": errNoPin, "locked": errLocked}

@@ -17,6 +17,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -104,7 +105,7 @@ func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 				t.Errorf("peer %d: %+v", i, r)
 			}
 		}
-		if len(got) != 6 || rpc.CodeOf(got[dead].Err) != rpc.CodeUnavailable || !errors.Is(got[silent].Err, context.DeadlineExceeded) {
+		if len(got) != 6 || rpc.CodeOf(got[dead].Err) != codes.Unavailable || !errors.Is(got[silent].Err, context.DeadlineExceeded) {
 			t.Errorf("%d results; of the dead %v, of the silent %v", len(got), got[dead].Err, got[silent].Err)
 		}
 		if !slices.Equal(dests, given) {
@@ -345,7 +346,7 @@ func TestOptionsHoldForThePeersCalls(t *testing.T) {
 		c := newCluster(t, tr, 3)
 		look := rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"by": "method", "of": "method"}))
 		serveAll(t, c, look, func(int) func(context.Context, struct{}) (rig.OptionsTold, error) { return rig.TellOptions })
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		try := rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true))
 		serveAll(t, c, try, func(int) func(context.Context, int) (int, error) { return f.Call })

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -145,7 +146,7 @@ func TestFanQuorum(t *testing.T) {
 		got, err := take2Results(t, func() (rpc.Results[int], error) {
 			return m.CollectAll(rig.Context(t), c.client, dests, 10, rpc.FanQuorum(4))
 		})
-		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != rpc.CodeUnavailable {
+		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != codes.Unavailable {
 			t.Errorf("%+v, %v", got, err)
 		}
 		rig.CheckNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -54,7 +55,7 @@ func TestServerStreamCallAll(t *testing.T) {
 				t.Errorf("%d at once: peer %d: %v, %v", bound, i, values[p], errs[p])
 			}
 		}
-		if len(values) != 4 || len(errs) != 3 || rpc.CodeOf(errs[dead]) != rpc.CodeUnavailable {
+		if len(values) != 4 || len(errs) != 3 || rpc.CodeOf(errs[dead]) != codes.Unavailable {
 			t.Errorf("%d at once: %d peers replied, %d failed, the dead by %v", bound, len(values), len(errs), errs[dead])
 		}
 	}
@@ -183,8 +184,8 @@ func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 		}
 	}
 	slow := c.peers[1]
-	rig.CheckErr(t, errs[slow], rpc.ClientErr, rpc.CodeResourceExhausted, "Svc.Echoes", slow.String(), "FanStallTimeout")
-	if len(values[slow]) != 0 || rpc.CodeOf(errs[dead]) != rpc.CodeUnavailable {
+	rig.CheckErr(t, errs[slow], rpc.ClientErr, codes.ResourceExhausted, "Svc.Echoes", slow.String(), "FanStallTimeout")
+	if len(values[slow]) != 0 || rpc.CodeOf(errs[dead]) != codes.Unavailable {
 		t.Errorf("the slow replied %v; the dead: %v", values[slow], errs[dead])
 	}
 	if err := rig.Take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
@@ -213,7 +214,7 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 			case r.Err == nil:
 				replies++
 			default:
-				rig.CheckErr(t, r.Err, rpc.ClientErr, rpc.CodeResourceExhausted, "FanStallTimeout", p.String())
+				rig.CheckErr(t, r.Err, rpc.ClientErr, codes.ResourceExhausted, "FanStallTimeout", p.String())
 				return
 			}
 		}
@@ -344,13 +345,13 @@ func TestClientStreamOpenAll(t *testing.T) {
 	if want := map[peer.ID]int{c.peers[0]: 5050, c.peers[1]: 5051, c.peers[2]: 5052}; !maps.Equal(got.Values, want) {
 		t.Errorf("values %v", got.Values)
 	}
-	if err == nil || len(got.Errors) != 2 || rpc.CodeOf(got.Errors[dead]) != rpc.CodeUnavailable || got.Errors[c.peers[3]].Error() != errN.Error() {
+	if err == nil || len(got.Errors) != 2 || rpc.CodeOf(got.Errors[dead]) != codes.Unavailable || got.Errors[c.peers[3]].Error() != errN.Error() {
 		t.Errorf("errors %v, joined %v", got.Errors, err)
 	}
 	rig.CheckNames(t, err, "Svc.Sum", dead.String(), c.peers[3].String())
 	// Nothing that is left is no success.
 	got, err = call.Finish(rig.Context(t))
-	if rpc.CodeOf(err) != rpc.CodeFailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
+	if rpc.CodeOf(err) != codes.FailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("the second Finish: %+v, %v", got, err)
 	}
 	rig.CheckNames(t, err, "Svc.Sum")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -52,7 +53,7 @@ func TestDeclaredLengthsTakeNoMemory(t *testing.T) {
 					st := rig.Open(t, a, b, rig.Protocol)
 					rig.Write(t, st, rig.Cat(rig.Header("Svc", method), declared))
 					got := rig.Refusal(t, st) // at once, though the stream is open
-					if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
+					if codes.Code(got.Code) != codes.ResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 						t.Errorf("%s %x: %+v", method, declared, got)
 					}
 					_ = st.Reset()
@@ -144,7 +145,7 @@ func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 				st := rig.Open(t, a, b, rig.Protocol)
 				rig.Write(t, st, rig.Cat(rig.Header("Svc", method), arg))
 				got := rig.Refusal(t, st)
-				if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
+				if codes.Code(got.Code) != codes.ResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 					t.Errorf("%s of %s: %+v", method, name, got)
 				}
 				_ = st.Reset()

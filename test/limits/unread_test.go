@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -77,7 +78,7 @@ func TestRepliesThatNobodyReadsCount(t *testing.T) {
 					switch {
 					case got.Error == "":
 						replies++
-					case rpc.Code(got.Code) == rpc.CodeResourceExhausted && strings.Contains(got.Error, "no memory granted"):
+					case codes.Code(got.Code) == codes.ResourceExhausted && strings.Contains(got.Error, "no memory granted"):
 						refused++
 					default:
 						t.Errorf("a call is answered with %+v", got.Response)

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -131,7 +132,7 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 				t.Errorf("the call fails: %v", err)
 			}
 			var broke *rpc.TransportError
-			if whole := !strings.Contains(test.name, "half"); !test.good && (err == nil || whole && (rpc.CodeOf(err) != rpc.CodeUnavailable || !errors.As(err, &broke) || !errors.Is(err, io.ErrUnexpectedEOF))) {
+			if whole := !strings.Contains(test.name, "half"); !test.good && (err == nil || whole && (rpc.CodeOf(err) != codes.Unavailable || !errors.As(err, &broke) || !errors.Is(err, io.ErrUnexpectedEOF))) {
 				t.Errorf("the call ends with %v", err)
 			}
 		})
@@ -172,7 +173,7 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 					sent <- rig.Flood(st, 1<<30)
 				})
 				err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Divide", rig.Args{A: 2, B: 3}, new(any))
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+				if rpc.CodeOf(err) != codes.ResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("unary: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
@@ -180,7 +181,7 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 				}
 				args, replies := make(chan rig.Args), make(chan any)
 				err = c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+				if rpc.CodeOf(err) != codes.ResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("streaming: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
@@ -249,7 +250,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err := rig.Promptly(t, func(ctx context.Context) error {
 				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
 			})
-			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("unary: %v", err)
 			}
 			args := make(chan []byte, 1)
@@ -257,7 +258,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err = rig.Promptly(t, func(ctx context.Context) error {
 				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", args, make(chan int))
 			})
-			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("streaming: %v", err)
 			}
 		})

@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -284,7 +286,7 @@ func TestCheckOfMethods(t *testing.T) {
 			t.Errorf("nothing to check: %v, %v", report, err)
 		}
 		_, err := s.Client.Check(rig.Context(t), s.Dest, make([]rpc.TypedMethod, 1025)...)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "1024")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "1024")
 	})
 }
 
@@ -293,17 +295,17 @@ func TestCheckIsSubjectToAuthorization(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		_, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod)
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "WithDescriptions")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "WithDescriptions")
 	})
-	allowing := func(p rpc.Policy) rig.Options {
-		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), rpc.WithPolicy(p)}}
+	allowing := func(p policy.Rules) rig.Options {
+		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), policy.With(p)}}
 	}
-	rig.OverAll(t, rig.Arith{}, allowing(rpc.Policy{{Name: "Svc"}: rpc.AllowEveryone()}), func(t *testing.T, s rig.Setup) {
+	rig.OverAll(t, rig.Arith{}, allowing(policy.Rules{{Name: "Svc"}: policy.Everyone()}), func(t *testing.T, s rig.Setup) {
 		if _, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
 			t.Errorf("got %v", err)
 		}
 	})
-	some := rpc.Policy{{Name: rpc.DescriptionService}: rpc.AllowEveryone(), rig.DivideMethod.ID(): rpc.AllowEveryone()}
+	some := policy.Rules{{Name: rpc.DescriptionService}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
 	rig.OverAll(t, rig.Arith{}, allowing(some), func(t *testing.T, s rig.Setup) {
 		absent := rpc.NewMethod[int, int]("Svc", "None")
 		report, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -94,7 +95,7 @@ func TestCallsThatAreNotAllowedAreNotToldAsRefused(t *testing.T) {
 		}))
 	var n int
 	err := rig.Client(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
-	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied)
+	rig.CheckErr(t, err, rpc.AuthorizationErr, codes.PermissionDenied)
 }
 
 func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
@@ -103,7 +104,7 @@ func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
 		rpc.WithRefusedFunc(func(context.Context, *rpc.CallInfo, error) { panic("in the function") }),
 	}}, func(t *testing.T, s rig.Setup) {
 		var n int
-		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, rpc.CodeInternal, "panicked")
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, codes.Internal, "panicked")
 		if err := s.Client.Call(s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Errorf("the next call: %d, %v", n, err)
 		}

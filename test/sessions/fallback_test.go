@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -323,7 +324,7 @@ func TestCallersThatWaitedForASessionInVain(t *testing.T) {
 	}
 	for range calls {
 		err := rig.Take(t, "the calls fail", results)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", dest.String(), "no stream")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Multiply", dest.String(), "no stream")
 		if !rig.Unsent(err) {
 			t.Errorf("it may have been sent: %v", err)
 		}

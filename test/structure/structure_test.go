@@ -25,7 +25,7 @@ const (
 // The budgets.
 const (
 	maxRootFiles     = 36
-	maxRootLines     = 6700
+	maxRootLines     = 6500
 	maxFileLines     = 400
 	maxFunctionLines = 60
 )
@@ -42,17 +42,19 @@ var allowed = map[string][]string{
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct"},
 	"internal/shape":         {"internal/codec"},
 	"internal/flow":          {"internal/codec", "internal/account"},
-	"internal/call":          {"internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
 	"stats":                  {},
+	"codes":                  {},
+	"policy":                 {""},
 }
 
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"internal/account", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
+	"codes", "internal/account", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
 }
 
 // source is one file of the module.

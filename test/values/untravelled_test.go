@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -192,7 +193,7 @@ func TestRepliesThatCannotBeReceivedAreAnErrorNamingTypeAndField(t *testing.T) {
 			"Once":  s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Once", "abc", new(withIface)),
 			"Often": rig.StreamOnce[withIface](t, s, "Often", "abc"),
 		} {
-			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 				t.Errorf("%s: got %v", method, err)
 				continue
 			}
@@ -247,11 +248,11 @@ func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
 			"channel":  []any{make(chan int)},
 		} {
 			err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", arg, new(any))
-			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
 				t.Errorf("%s: got %v", what, err)
 			}
 		}
 		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Give", 1, new(any))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "only", "field F is a func")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, "only", "field F is a func")
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -85,7 +86,7 @@ func (s *Server) add(c *serverSession, begin func()) bool {
 	s.perPeer[c.peer]++
 	begin()
 	if s.leaving != "" {
-		c.mux.GoAway(uint64(call.Unavailable), s.leaving)
+		c.mux.GoAway(uint64(codes.Unavailable), s.leaving)
 	}
 	return true
 }
@@ -131,7 +132,7 @@ func (s *Server) GoAway(why string) {
 	all := slices.Collect(maps.Keys(s.open))
 	s.mu.Unlock()
 	for _, c := range all {
-		c.mux.GoAway(uint64(call.Unavailable), why)
+		c.mux.GoAway(uint64(codes.Unavailable), why)
 	}
 }
 
@@ -204,7 +205,7 @@ func (c *serverCall) serve() error {
 	}
 	c.header = n
 	if h.Kind != wire.KindUnary {
-		return call.BadHeader(call.InvalidArgument, "a session carries unary calls only")
+		return call.BadHeader(codes.InvalidArgument, "a session carries unary calls only")
 	}
 	return c.session.server.core.Serve(context.Background(), &h, c, nil)
 }
@@ -247,7 +248,7 @@ func (c *serverCall) end() {
 
 // givenUp cancels the method's context, for the caller has gone.
 func (c *serverCall) givenUp(code uint64, err error) {
-	if call.Code(code) == call.DeadlineExceeded {
+	if codes.Code(code) == codes.DeadlineExceeded {
 		// The call has the same deadline here, and the method is to see that.
 		timer := time.AfterFunc(call.Grace, func() { c.cancel(call.ErrCallerGone) })
 		context.AfterFunc(c.ctx, func() { timer.Stop() })
@@ -274,7 +275,7 @@ func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, 
 	if m.Values, err = msgpack.Count(m.B, c.session.server.message); err != nil {
 		c.in.Release()
 		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
-			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
+			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
 		}
 	}
 	return m, err

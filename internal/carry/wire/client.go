@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -131,7 +132,7 @@ func (c *clientConn) abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather
 // than for the stream ends by the deadline, not by the reset.
-func (c *clientConn) giveUp(why call.Code) {
+func (c *clientConn) giveUp(why codes.Code) {
 	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	go func() { _ = c.st.ResetWithError(network.StreamErrorCode(why)) }()
@@ -304,15 +305,15 @@ func (c *clientConn) explain(err error) error {
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case call.IsUnserved(err):
-		return call.Fail(call.OfClient, call.Unimplemented, "peer %v: %w: %v", p, errNotServed, c.client.Plain).Named().Of(call.Dial).NotSent(true)
+		return call.Fail(call.OfClient, codes.Unimplemented, "peer %v: %w: %v", p, errNotServed, c.client.Plain).Named().Of(call.Dial).NotSent(true)
 	case call.IsTurnedAway(err):
 		return call.TurnedAway(p, err)
 	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped):
-		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return call.Fail(call.OfClient, call.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
+		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
 	}
 }

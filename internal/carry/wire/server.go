@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -145,7 +146,7 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	inTime := c.R.Unwatch()
 	switch {
 	case !inTime:
-		return wire.Header{}, call.BadHeader(call.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
+		return wire.Header{}, call.BadHeader(codes.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
 	case err != nil:
 		return wire.Header{}, l.HeaderFault(err)
 	}
@@ -174,7 +175,7 @@ func (c *serverConn) Argument(_ context.Context, keep bool) (codec.Message, erro
 		err = call.ErrNilArgument
 	case err != nil:
 		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
-			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
+			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
 		}
 	}
 	return codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err

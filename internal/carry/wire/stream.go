@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -106,7 +107,7 @@ func (s *source) failed(err error) error {
 	}
 	what := fmt.Sprintf("%s %d of the stream", s.item, s.count+1)
 	if err == io.ErrUnexpectedEOF && s.origin == call.OfServer {
-		return call.Fail(call.OfServer, call.InvalidArgument, "%s ends too early: %w", what, err)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "%s ends too early: %w", what, err)
 	}
 	return s.limits.Fault(err, s.origin, what)
 }
@@ -156,7 +157,7 @@ func (s *sink) Put(it flow.Item) error {
 		var err error
 		if b, err = codec.Append(b, it.Encodable()); err != nil {
 			s.w.B = b[:start]
-			return call.Fail(s.origin, call.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
+			return call.Fail(s.origin, codes.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
 		}
 	}
 	n := len(b) - head
@@ -165,7 +166,7 @@ func (s *sink) Put(it flow.Item) error {
 	}
 	if n > s.limits.MessageSize {
 		s.w.B = b[:start]
-		return call.Fail(s.origin, call.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
+		return call.Fail(s.origin, codes.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
 			s.item, s.count, n, s.limits.MessageSize).Limited("Limits.MessageSize")
 	}
 	s.w.B = b

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -120,7 +121,7 @@ func (c *serverConn) watchUnary(ctx context.Context) {
 // cancellation.
 func (c *serverConn) AwaitDeadline(ctx context.Context, err error) {
 	var reset *network.StreamError
-	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(call.DeadlineExceeded) {
+	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(codes.DeadlineExceeded) {
 		return
 	}
 	if d, ok := ctx.Deadline(); ok && time.Until(d) < call.Grace {

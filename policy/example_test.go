@@ -1,10 +1,12 @@
-package rpc_test
+package policy_test
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -15,22 +17,22 @@ var (
 	purge   = rpc.NewMethod[struct{}, int]("Pins", "Purge")
 )
 
-// A policy says who may call what, and its report whether a method was
+// Rules say who may call what, and their report whether a method was
 // forgotten.
-func ExamplePolicy() {
+func ExampleRules() {
 	members := map[peer.ID]bool{"a member": true}
-	policy := rpc.Policy{
-		version.ID():   rpc.AllowEveryone(),
-		{Name: "Pins"}: rpc.AllowTrusted(func(p peer.ID) bool { return members[p] }),
-		purge.ID():     rpc.AllowNobody(), // only in this process
+	rules := policy.Rules{
+		version.ID():   policy.Everyone(),
+		{Name: "Pins"}: policy.Trusted(func(p peer.ID) bool { return members[p] }),
+		purge.ID():     policy.Nobody(), // only in this process
 	}
-	server := rpc.NewServer(nil, "/node/1.0", rpc.WithPolicy(policy))
+	server := rpc.NewServer(nil, "/node/1.0", policy.With(rules))
 	defer server.Close()
 	_ = version.Handle(server, func(context.Context, struct{}) (string, error) { return "1.0", nil })
 	_ = unpin.Handle(server, func(context.Context, string) (struct{}, error) { return struct{}{}, nil })
 	_ = purge.Handle(server, func(context.Context, struct{}) (int, error) { return 0, nil })
 
-	report := policy.Report(server)
+	report := rules.Report(server)
 	fmt.Print(report)
 	fmt.Println("forgotten:", report.Err())
 	// Output:
