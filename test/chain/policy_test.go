@@ -158,7 +158,7 @@ Svc.ReplyAndError: nobody (not stated)
 	if n := strings.Count(err.Error(), "\n") + 1; n != 5 {
 		t.Errorf("%d things were forgotten: %v", n, err)
 	}
-	rig.CheckNames(t, err, "nothing of Svc.Block", "nothing of Svc.Divides", "nothing of Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
+	rig.CheckNames(t, err, "no rule names Svc.Block", "no rule names Svc.Divides", "no rule names Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
 
 	full := policy.Rules{{Name: "Failing"}: policy.Nobody(), {Name: "Svc"}: policy.Nobody()}
 	if err := full.Report(s).Err(); err != nil {
