@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // ServiceID names a method.
@@ -208,4 +209,22 @@ func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflec
 		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
 	}
 	return v
+}
+
+// toCarry returns the call of another peer as its carrier needs it.
+func (c *clientCall) toCarry(ctx context.Context) *call.Call {
+	k := &c.remote
+	k.ID, k.Peer, k.Kind, k.Metadata = call.ID(c.ID()), c.Peer, wire.Kind(c.Kind), outgoing(ctx)
+	if c.stats != nil {
+		k.Observer = c.stats
+	}
+	if c.options != nil && c.options.dial != call.DialOnce {
+		k.Dial, k.Told = c.options.dial, c.told
+	}
+	if c.Kind == Streaming {
+		k.In, k.Out, k.Fresh, k.Item = c.stream.in, c.stream.out, c.stream.fresh, c.stream.replies
+	} else {
+		k.Args, k.NoArg, k.Reply = c.Args, isNil(c.Args), c.Reply
+	}
+	return k
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // CallOption configures calls: one, given to a typed call; all calls of a
@@ -26,7 +28,7 @@ type callConfig struct {
 	unaryOnly bool // the fallback is the client's
 	farther   Metadata
 
-	dial       dialing
+	dial       call.Dialing
 	limited    bool
 	idempotent bool
 	retry      *RetryPolicy
@@ -38,14 +40,6 @@ type timeout struct {
 	d   time.Duration
 	set bool
 }
-
-type dialing uint8
-
-const (
-	dialOnce dialing = iota
-	dialWaiting
-	dialNever
-)
 
 // CallTimeout bounds calls: after d they fail as if it had been their deadline.
 // Given to one call it holds beside the deadline of the context, and the
@@ -71,22 +65,22 @@ func CallMetadata(md Metadata) CallOption {
 // there was no connection. Without a deadline a call may wait for ever.
 // Default false: the peer is dialled once. It takes back [CallNoDial].
 func CallWait(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(dialWaiting, on) }
+	return func(o *callConfig) { o.setDialing(call.DialWaiting, on) }
 }
 
 // CallNoDial makes calls fail at once, with [codes.Unavailable] and
 // [network.ErrNoConn], where there is no connection to the peer already.
 // Default false: the peer is dialled. It takes back [CallWait].
 func CallNoDial(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(dialNever, on) }
+	return func(o *callConfig) { o.setDialing(call.DialNever, on) }
 }
 
-func (o *callConfig) setDialing(how dialing, on bool) {
+func (o *callConfig) setDialing(how call.Dialing, on bool) {
 	switch {
 	case on:
 		o.dial = how
 	case o.dial == how:
-		o.dial = dialOnce
+		o.dial = call.DialOnce
 	}
 }
 
@@ -141,12 +135,12 @@ func merged(far, near Metadata) Metadata {
 }
 
 // context returns ctx with all that the options say of it.
-func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Context, context.CancelFunc) {
+func (o *callConfig) context(ctx context.Context, k *clientCall) (context.Context, context.CancelFunc) {
 	if len(o.farther) > 0 || len(o.metadata) > 0 {
 		ctx = ContextWithMetadata(ctx, merged(merged(o.farther, outgoing(ctx)), o.metadata))
 	}
-	if !call.Local { // a method that is local does not inherit them
-		if o.dial == dialNever {
+	if !k.Local { // a method that is local does not inherit them
+		if o.dial == call.DialNever {
 			ctx = network.WithNoDial(ctx, "rpc: CallNoDial")
 		}
 		if o.limited {
@@ -154,7 +148,7 @@ func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Con
 		}
 	}
 	d := o.timeout.d
-	if _, has := ctx.Deadline(); !o.timeout.set && !has && (call.Kind == Unary || !o.unaryOnly) {
+	if _, has := ctx.Deadline(); !o.timeout.set && !has && (k.Kind == Unary || !o.unaryOnly) {
 		d = o.fallback.d
 	}
 	if d <= 0 {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -31,7 +33,6 @@ import (
 type Client struct {
 	host     host.Host
 	protocol protocol.ID
-	extended protocol.ID
 	id       peer.ID
 	server   *Server // nil: no local calls
 
@@ -48,8 +49,8 @@ type Client struct {
 	noSessions   bool
 
 	handler Handler
-	spare   sync.Pool // local calls; the client's own, as a channel is of the synctest bubble it was made in
-	remote  *router   // nil without a host
+	spare   sync.Pool     // local calls; the client's own, as a channel is of the synctest bubble it was made in
+	remote  *carry.Router // nil without a host
 
 	closed atomic.Bool
 	over   context.Context // ends when the client is closed
@@ -68,8 +69,7 @@ type Client struct {
 //	      carry            local or remote?
 //	        carryLocal     in this process                        (internal/carry/local)
 //	          Run          the server serves it                   (server.go)
-//	        router         sessions, or a stream of its own?      (router.go)
-//	          newStream    a connection, as the options want it   (dial.go)
+//	        Carry          sessions, or a stream of its own?      (internal/carry)
 //	          Carry        on the stream of many calls            (internal/carry/session)
 //	          Carry        or on one of its own                   (internal/carry/wire)
 
@@ -82,7 +82,7 @@ func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
 // NewClientWithServer returns a client that calls the peers of h that serve
 // protocol p, and s for local calls. With a nil host every call is local.
 func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOption) *Client {
-	c := &Client{host: h, protocol: p, extended: extended(p), server: s}
+	c := &Client{host: h, protocol: p, server: s}
 	for _, opt := range opts {
 		opt(c)
 	}
@@ -96,7 +96,9 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	c.over.Done() // makes its channel now, as a channel is of the synctest bubble it was made in
 	if h != nil {
 		c.id = h.ID()
-		c.remote = newRouter(c)
+		c.remote = carry.NewRouter(carry.RouterConfig{
+			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, NoSessions: c.noSessions,
+		})
 	}
 	c.watched = len(c.interceptors) > 0 || c.stats != nil
 	c.handler = chain(c.carried, c.interceptors...)
@@ -113,13 +115,12 @@ func (c *Client) ID() peer.ID { return c.id }
 // clientCall is a call in a client.
 type clientCall struct {
 	CallInfo
-	options *callConfig  // nil where nothing is set
-	typed   bool         // of a method value, unless local has a frame
-	encoded *encodedArgs // Args, if it is encoded already
-	stream  *streamEnds  // of a streaming call
-	stats   *recorder    // nil where nobody asks
-	local   *localCall   // of a local call
-	remote  call.Call    // of any other, as it is carried
+	options *callConfig // nil where nothing is set
+	typed   bool        // of a method value, unless local has a frame
+	stream  *streamEnds // of a streaming call
+	stats   *recorder   // nil where nobody asks
+	local   *localCall  // of a local call
+	remote  call.Call   // of any other, as it is carried
 }
 
 // streamEnds are the two directions of a streaming call: its arguments come from
@@ -209,12 +210,12 @@ func (c *Client) settled(method, own []CallOption) *callConfig {
 }
 
 func (c *Client) newUnary(o *callConfig, dest peer.ID, id ServiceID, args, reply any) *clientCall {
-	call := c.newCall(dest, id, Unary)
-	call.Args, call.Reply, call.options = args, reply, o
-	if e, ok := args.(*encodedArgs); ok {
-		call.Args, call.encoded = e.value, e
+	k := c.newCall(dest, id, Unary)
+	k.Args, k.Reply, k.options = args, reply, o
+	if e, ok := args.(*call.Encoded); ok {
+		k.Args, k.remote.Encoded = e.Value, e
 	}
-	return call
+	return k
 }
 
 func (c *Client) newCall(dest peer.ID, id ServiceID, kind Kind) *clientCall {
@@ -328,7 +329,7 @@ func (c *Client) carry(ctx context.Context, k *clientCall) error {
 	case c.closed.Load():
 		return call.Closed().NotSent(true)
 	case !k.Local:
-		return c.remote.carry(ctx, k)
+		return c.remote.Carry(ctx, k.toCarry(ctx))
 	case c.server == nil:
 		return call.Fail(call.OfClient, codes.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
 	}

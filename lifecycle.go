@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -45,9 +47,9 @@ func (s *Server) stopHandling() {
 		return
 	}
 	s.host.RemoveStreamHandler(s.protocol)
-	s.host.RemoveStreamHandler(extended(s.protocol))
+	s.host.RemoveStreamHandler(carry.Extended(s.protocol))
 	if !s.noSessions {
-		s.host.RemoveStreamHandler(sessions(s.protocol))
+		s.host.RemoveStreamHandler(carry.Sessions(s.protocol))
 	}
 }
 
@@ -119,7 +121,7 @@ func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.end()
 	if c.remote != nil {
-		c.remote.close()
+		c.remote.Close()
 	}
 	return nil
 }

@@ -61,8 +61,8 @@ func (c *clientCall) reset() {
 	if c.stream != nil {
 		c.stream = nil
 	}
-	if c.encoded != nil {
-		c.encoded = nil
+	if c.remote.Encoded != nil {
+		c.remote.Encoded = nil
 	}
 	if c.stats != nil {
 		c.stats = nil

@@ -94,8 +94,8 @@ func checkMulti(id ServiceID, ctxs, dests, replies, dones int) {
 func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	for _, dest := range dests {
 		if !c.isLocal(dest) && !isNil(args) {
-			e := &encodedArgs{value: args}
-			e.bytes, e.err = codec.Append(nil, args)
+			e := &call.Encoded{Value: args}
+			e.Bytes, e.Err = codec.Append(nil, args)
 			return e
 		}
 	}
@@ -231,11 +231,4 @@ func (d *distributor) End() error {
 		_ = b.feed.End()
 	}
 	return nil
-}
-
-// encodedArgs is an argument encoded once for many destinations.
-type encodedArgs struct {
-	value any
-	bytes []byte
-	err   error
 }

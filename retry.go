@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
@@ -75,7 +73,7 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 	if p == nil {
 		return c.handler(ctx, &k.CallInfo)
 	}
-	pauses := exponential(p.Backoff, p.MaxBackoff)
+	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
 		err := c.attempt(ctx, k, p.AttemptTimeout)
 		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
@@ -92,8 +90,8 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 		if !again {
 			return err
 		}
-		if ended := c.pause(ctx, pause, nil); ended != nil {
-			return k.told(after(ended, err))
+		if ended := call.Pause(ctx, c.over, pause, nil); ended != nil {
+			return k.told(ended.After(err, unsent(err)))
 		}
 		k = c.again(k)
 	}
@@ -143,34 +141,4 @@ func (c *Client) again(k *clientCall) *clientCall {
 		reflect.ValueOf(k.Reply).Elem().SetZero()
 	}
 	return k
-}
-
-func exponential(first, most time.Duration) *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{
-		InitialInterval: first, MaxInterval: most, Multiplier: 2, RandomizationFactor: backoff.DefaultRandomizationFactor,
-	}
-}
-
-// pause returns nil after d, or when wake has something, and otherwise what
-// ended the call.
-func (c *Client) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) *call.Fault {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-wake:
-		return nil
-	case <-ctx.Done():
-		return call.Ended(ctx)
-	case <-c.over.Done():
-		return call.Closed()
-	}
-}
-
-// after makes f, of a call that was ended, tell of the error that it had before.
-func after(f *call.Fault, err error) *call.Fault {
-	g := f.With(err.Error()).NotSent(unsent(err))
-	g.Cause = errors.Join(f.Cause, err)
-	return g
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -117,9 +119,9 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 		// The best comes first: peers are told of each as it is set, and choose
 		// among what they have been told of.
 		if !s.noSessions {
-			h.SetStreamHandler(sessions(p), s.sessions.Serve)
+			h.SetStreamHandler(carry.Sessions(p), s.sessions.Serve)
 		}
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
+		h.SetStreamHandler(carry.Extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
 		h.SetStreamHandler(p, func(st network.Stream) { s.streams.Serve(st, false) })
 	}
 	return s

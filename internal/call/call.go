@@ -23,12 +23,15 @@ type Call struct {
 	Kind     wire.Kind
 	Metadata map[string]string
 	Observer flow.Observer // nil: nobody
+	Dial     Dialing
+	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
-	Args  any            // what the caller passed, for the observer
-	NoArg bool           // the argument is nil
-	Body  *codec.Encoded // the argument, encoded
-	Reply any            // points to the caller's reply
+	Args    any            // what the caller passed, for the observer
+	Encoded *Encoded       // Args, if they are encoded already
+	NoArg   bool           // the argument is nil
+	Body    *codec.Encoded // the argument, encoded
+	Reply   any            // points to the caller's reply
 
 	// Of a streaming call.
 	In       flow.Source      // the arguments
@@ -41,6 +44,23 @@ type Call struct {
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
+}
+
+// Dialing says how a call gets its connection.
+type Dialing uint8
+
+// The ways.
+const (
+	DialOnce    Dialing = iota
+	DialWaiting         // again and again, until there is one
+	DialNever           // there is one, or the call fails
+)
+
+// Encoded is an argument that is encoded once for many destinations.
+type Encoded struct {
+	Value any
+	Bytes []byte
+	Err   error
 }
 
 // ErrPending is no error: a call's Done is told of its end.

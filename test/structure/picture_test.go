@@ -18,6 +18,7 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // stands in the first row.
 var storeys = [][]string{
 	{"rpctest", "policy", ".", "stats", "codes"},
+	{"internal/carry"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},
@@ -124,7 +125,7 @@ func draw(all map[string]*box) string {
 			fallthrough
 		case !strings.HasPrefix(dir, "internal/"):
 			class = "top"
-		case strings.HasPrefix(dir, "internal/carry/"):
+		case strings.HasPrefix(dir, "internal/carry"):
 			class = "carry"
 		}
 		fmt.Fprintf(&out, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="6"/>`+"\n", class, b.x, b.y, boxWidth, boxHeight)

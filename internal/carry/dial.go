@@ -1,4 +1,4 @@
-package rpc
+package carry
 
 import (
 	"context"
@@ -14,53 +14,52 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
-// carry makes a call of another peer, with a connection as its options want it.
-func (r *router) carry(ctx context.Context, k *clientCall) error {
-	if k.options != nil {
-		switch k.options.dial {
-		case dialNever:
-			if !r.client.connected(ctx, k.Peer) {
-				return r.client.dialFault(ctx, k.Peer, network.ErrNoConn).NotSent(true)
-			}
-		case dialWaiting:
-			return r.carryWhenConnected(ctx, k)
+// Carry makes a call of another peer, with a connection as k.Dial wants it. It
+// returns [call.ErrPending] for a call with a Done.
+func (r *Router) Carry(ctx context.Context, k *call.Call) error {
+	switch k.Dial {
+	case call.DialNever:
+		if !r.connected(ctx, k.Peer) {
+			return r.dialFault(ctx, k.Peer, network.ErrNoConn).NotSent(true)
 		}
+	case call.DialWaiting:
+		return r.carryWhenConnected(ctx, k)
 	}
 	return r.once(ctx, k)
 }
 
 // newStream opens a stream to a peer, with a connection to it if there
 // is none. It is given up when ctx ends, or the client is closed.
-func (c *Client) newStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
-	open, cancel := context.WithCancel(c.awaitDirect(ctx, p))
+func (r *Router) newStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
+	open, cancel := context.WithCancel(r.awaitDirect(ctx, p))
 	defer cancel()
-	defer context.AfterFunc(c.over, cancel)()
-	st, err := c.host.NewStream(open, p, protocols...)
+	defer context.AfterFunc(r.Over, cancel)()
+	st, err := r.Host.NewStream(open, p, protocols...)
 	switch {
 	case err == nil:
 		return st, nil
-	case c.closed.Load() && ctx.Err() == nil:
+	case r.Over.Err() != nil && ctx.Err() == nil:
 		return nil, call.Closed().NotSent(true)
 	}
-	return nil, c.dialFault(ctx, p, err)
+	return nil, r.dialFault(ctx, p, err)
 }
 
 // dialFault is the fault of a call for which no stream could be opened: its
 // request has not left.
-func (c *Client) dialFault(ctx context.Context, p peer.ID, err error) *call.Fault {
-	f := c.dialFailure(ctx, p, err).NotSent(true)
+func (r *Router) dialFault(ctx context.Context, p peer.ID, err error) *call.Fault {
+	f := r.dialFailure(ctx, p, err).NotSent(true)
 	if f.Limit == "" {
 		f = f.Of(call.Dial)
 	}
 	return f
 }
 
-func (c *Client) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fault {
+func (r *Router) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fault {
 	var unserved multistream.ErrNotSupported[protocol.ID]
 	switch {
 	case call.HasEnded(ctx):
 		f := call.Ended(ctx)
-		if c.onlyLimited(ctx, p) {
+		if r.onlyLimited(ctx, p) {
 			f.What += "; " + limitedHint
 		}
 		return f
@@ -70,7 +69,7 @@ func (c *Client) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fa
 		return f
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses a stream to peer %v: %w", p, err).Named().Over(call.Libp2p)
-	case c.onlyLimited(ctx, p):
+	case r.onlyLimited(ctx, p):
 		f := call.Fail(call.OfClient, codes.Unavailable, "no stream to peer %v: %s (%v)", p, limitedHint, err)
 		f.Naming, f.Cause = true, network.ErrLimitedConn // err may be the end of a context, and not the caller's
 		return f
@@ -88,23 +87,23 @@ const limitedHint = "there is only a relayed (limited) connection to the peer; a
 
 // onlyLimited reports whether the peer is connected, and not in a way that the
 // caller allows.
-func (c *Client) onlyLimited(ctx context.Context, p peer.ID) bool {
+func (r *Router) onlyLimited(ctx context.Context, p peer.ID) bool {
 	allowed, _ := network.GetAllowLimitedConn(ctx)
-	return !allowed && c.host.Network().Connectedness(p) == network.Limited
+	return !allowed && r.Host.Network().Connectedness(p) == network.Limited
 }
 
 // awaitDirect bounds the wait for a direct connection, unless the caller has
 // said how long that may take.
-func (c *Client) awaitDirect(ctx context.Context, p peer.ID) context.Context {
-	if network.GetDialPeerTimeout(ctx) != network.DialPeerTimeout || !c.onlyLimited(ctx, p) {
+func (r *Router) awaitDirect(ctx context.Context, p peer.ID) context.Context {
+	if network.GetDialPeerTimeout(ctx) != network.DialPeerTimeout || !r.onlyLimited(ctx, p) {
 		return ctx
 	}
 	return network.WithDialPeerTimeout(ctx, min(directWait, network.DialPeerTimeout))
 }
 
 // connected reports whether there is a connection that calls with ctx may use.
-func (c *Client) connected(ctx context.Context, p peer.ID) bool {
-	switch c.host.Network().Connectedness(p) {
+func (r *Router) connected(ctx context.Context, p peer.ID) bool {
+	switch r.Host.Network().Connectedness(p) {
 	case network.Connected:
 		return true
 	case network.Limited:
@@ -123,10 +122,9 @@ const (
 // carryWhenConnected carries the call again and again until the peer has been
 // reached. Most of the time libp2p refuses to dial at once, because it has
 // tried not long ago.
-func (r *router) carryWhenConnected(ctx context.Context, k *clientCall) error {
-	c := r.client
+func (r *Router) carryWhenConnected(ctx context.Context, k *call.Call) error {
 	err := r.once(ctx, k)
-	if !c.unreached(ctx, err) {
+	if !r.unreached(ctx, err) {
 		return err
 	}
 	arrived := make(chan struct{}, 1)
@@ -138,27 +136,33 @@ func (r *router) carryWhenConnected(ctx context.Context, k *clientCall) error {
 			}
 		}
 	}}
-	c.host.Network().Notify(notifiee)
-	defer c.host.Network().StopNotify(notifiee)
-	if c.connected(ctx, k.Peer) { // before anybody looked
+	r.Host.Network().Notify(notifiee)
+	defer r.Host.Network().StopNotify(notifiee)
+	if r.connected(ctx, k.Peer) { // before anybody looked
 		arrived <- struct{}{}
 	}
-	pauses := exponential(firstDialPause, mostDialPause)
-	for c.unreached(ctx, err) {
-		if ended := c.pause(ctx, pauses.NextBackOff(), arrived); ended != nil {
-			return after(ended, k.told(err))
+	pauses := call.Backoff(firstDialPause, mostDialPause)
+	for r.unreached(ctx, err) {
+		if ended := call.Pause(ctx, r.Over, pauses.NextBackOff(), arrived); ended != nil {
+			return afterFault(ended, k, err)
 		}
 		before := err
 		err = r.once(ctx, k)
-		if f, own := err.(*call.Fault); own && f.Unsent && (ctx.Err() != nil || c.closed.Load()) {
-			err = after(f, k.told(before))
+		if f, own := err.(*call.Fault); own && f.Unsent && (ctx.Err() != nil || r.Over.Err() != nil) {
+			err = afterFault(f, k, before)
 		}
 	}
 	return err
 }
 
 // unreached reports whether err says that there was no way to the peer.
-func (c *Client) unreached(ctx context.Context, err error) bool {
+func (r *Router) unreached(ctx context.Context, err error) bool {
 	f := call.FaultOf(err)
-	return f != nil && f.Code == codes.Unavailable && f.Origin == call.OfClient && f.Unsent && ctx.Err() == nil && !c.closed.Load()
+	return f != nil && f.Code == codes.Unavailable && f.Origin == call.OfClient && f.Unsent && ctx.Err() == nil && r.Over.Err() == nil
+}
+
+// afterFault makes f tell of err, which the call had before, as the program sees it.
+func afterFault(f *call.Fault, k *call.Call, err error) *call.Fault {
+	before := call.FaultOf(err)
+	return f.After(k.Told(err), before != nil && before.Unsent)
 }

@@ -1,8 +1,9 @@
-package rpc
+package carry
 
 import (
 	"context"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
@@ -16,59 +17,66 @@ import (
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// router carries the calls of other peers: on a session, if they are unary and the
+// Router carries the calls of other peers: on a session, if they are unary and the
 // peer has sessions, and else each on a stream of its own. A client asks for all
-// protocols at once, and the one that was negotiated decides. Nothing else knows
-// which carriers there are.
-type router struct {
-	client   *Client
+// protocols at once, and the one that was negotiated decides.
+type Router struct {
+	RouterConfig
+	extended protocol.ID
 	wire     *wire.Client
 	sessions *session.Pool
 }
 
-func newRouter(c *Client) *router {
-	memory := account.NewPeers(c.limits.MessageSize)
-	return &router{
-		client: c,
+// RouterConfig is what a router has of its client.
+type RouterConfig struct {
+	Host       host.Host
+	Plain      protocol.ID     // v0.6's
+	Over       context.Context // ends when the client is closed
+	Limits     *call.Limits
+	Decoded    *account.Decoded
+	NoSessions bool
+}
+
+// NewRouter returns a router, which Close ends.
+func NewRouter(c RouterConfig) *Router {
+	memory := account.NewPeers(c.Limits.MessageSize)
+	return &Router{
+		RouterConfig: c,
+		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.host, Plain: c.protocol, Closed: c.over, Limits: &c.limits, Decoded: &c.decoded, Memory: memory,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.host, Limits: &c.limits, Decoded: &c.decoded, Memory: memory}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory}),
 	}
 }
 
-func (r *router) close() {
+// Close ends the calls under way.
+func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
 }
 
-// extended is the protocol that says more than v0.6's.
-func extended(p protocol.ID) protocol.ID { return p + "/2" }
+// Extended is the protocol that says more than v0.6's.
+func Extended(p protocol.ID) protocol.ID { return p + "/2" }
 
-// sessions is the protocol of sessions.
-func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
+// Sessions is the protocol of sessions.
+func Sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
 
-// once makes a call of another peer, or one attempt of it. It returns [call.ErrPending] for one with a Done.
-func (r *router) once(ctx context.Context, c *clientCall) error {
-	k := &c.remote
-	k.ID, k.Peer, k.Metadata = call.ID(c.ID()), c.Peer, outgoing(ctx)
-	if c.stats != nil {
-		k.Observer = c.stats
-	}
+// once makes a call, or one attempt of it. It returns [call.ErrPending] for one with a Done.
+func (r *Router) once(ctx context.Context, k *call.Call) error {
 	size := msgpack.StringMapSize(k.Metadata)
-	if most := r.client.limits.MetadataSize; size > most {
+	if most := r.Limits.MetadataSize; size > most {
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
 	}
-	if c.Kind == Streaming {
-		k.Kind, k.In, k.Out, k.Fresh, k.Item = msg.Kind(Streaming), c.stream.in, c.stream.out, c.stream.fresh, c.stream.replies
-		return r.alone(ctx, k, r.client.extended, r.client.protocol)
+	if k.Kind == msg.KindStreaming {
+		return r.alone(ctx, k, r.extended, r.Plain)
 	}
-	body, err := r.encode(c)
+	body, err := r.encode(k)
 	if err != nil {
 		return err
 	}
-	k.Kind, k.Body, k.Args, k.NoArg, k.Reply = msg.Kind(Unary), &body, c.Args, isNil(c.Args), c.Reply
-	share := !r.client.noSessions && size <= session.MaxMetadata
+	k.Body = &body
+	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Done != nil {
 		r.start(ctx, k, share)
 		return call.ErrPending
@@ -79,16 +87,16 @@ func (r *router) once(ctx context.Context, c *clientCall) error {
 
 // encode returns the encoded argument of a unary call, checked against the
 // limits.
-func (r *router) encode(c *clientCall) (body codec.Encoded, err error) {
+func (r *Router) encode(k *call.Call) (body codec.Encoded, err error) {
 	switch {
-	case c.encoded != nil:
-		body.Head, err = c.encoded.bytes, c.encoded.err
-	case isNil(c.Args):
+	case k.Encoded != nil:
+		body.Head, err = k.Encoded.Bytes, k.Encoded.Err
+	case k.NoArg:
 		body.Head = call.NoArgument
 	default:
-		body, err = codec.Encode(c.Args, c.stats != nil)
+		body, err = codec.Encode(k.Args, k.Observer != nil)
 	}
-	switch n, most := body.Len(), r.client.limits.MessageSize; {
+	switch n, most := body.Len(), r.Limits.MessageSize; {
 	case err != nil:
 		err = call.Fail(call.OfClient, codes.InvalidArgument, "the argument: %w", err)
 	case n > most:
@@ -105,7 +113,7 @@ func (r *router) encode(c *clientCall) (body codec.Encoded, err error) {
 const maxTries = 3
 
 // unary makes a unary call and waits for it. With share it may be on a session.
-func (r *router) unary(ctx context.Context, k *call.Call, share bool) error {
+func (r *Router) unary(ctx context.Context, k *call.Call, share bool) error {
 	for try := 1; share; try++ {
 		s := r.sessions.Current(k.Peer)
 		if s == nil {
@@ -130,12 +138,12 @@ func (r *router) unary(ctx context.Context, k *call.Call, share bool) error {
 		}
 		share = next == session.Again
 	}
-	return r.again(ctx, k, r.alone(ctx, k, r.client.extended, r.client.protocol))
+	return r.again(ctx, k, r.alone(ctx, k, r.extended, r.Plain))
 }
 
 // start makes a unary call that nobody waits for: without a goroutine, if there is a
 // session.
-func (r *router) start(ctx context.Context, k *call.Call, share bool) {
+func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 	done := func(err error) {
 		k.Body.Done()
 		k.Done(err)
@@ -157,18 +165,17 @@ func (r *router) start(ctx context.Context, k *call.Call, share bool) {
 // session returns the peer's session, which it opens if there is none, or a stream
 // of another protocol if the peer has no sessions. Without either the call is to be
 // made alone.
-func (r *router) session(ctx context.Context, k *call.Call) (s *session.Session, st network.Stream, err error) {
+func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session, st network.Stream, err error) {
 	s, opener, err := r.sessions.Find(ctx, k.Peer)
 	if opener == nil || err != nil {
 		return s, nil, err
 	}
 	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
-	c := r.client
-	st, err = c.newStream(ctx, k.Peer, sessions(c.protocol), c.extended, c.protocol)
+	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case st.Protocol() == sessions(c.protocol):
+	case st.Protocol() == Sessions(r.Plain):
 		s, err = opener.Adopt(st)
 		return s, nil, err
 	}
@@ -177,8 +184,8 @@ func (r *router) session(ctx context.Context, k *call.Call) (s *session.Session,
 }
 
 // alone makes a call on a stream of its own.
-func (r *router) alone(ctx context.Context, k *call.Call, protocols ...protocol.ID) error {
-	st, err := r.client.newStream(ctx, k.Peer, protocols...)
+func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.ID) error {
+	st, err := r.newStream(ctx, k.Peer, protocols...)
 	if err != nil {
 		return err
 	}
@@ -187,9 +194,9 @@ func (r *router) alone(ctx context.Context, k *call.Call, protocols ...protocol.
 
 // again makes a call once more that the peer has not seen: libp2p may remember what
 // the peer served before it was restarted as v0.6.
-func (r *router) again(ctx context.Context, k *call.Call, err error) error {
+func (r *Router) again(ctx context.Context, k *call.Call, err error) error {
 	if wire.NotServed(err) {
-		err = r.alone(ctx, k, r.client.protocol)
+		err = r.alone(ctx, k, r.Plain)
 	}
 	return err
 }
