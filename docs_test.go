@@ -39,6 +39,7 @@ var packages = map[string]string{
 	"rpctest":  "github.com/libp2p/go-libp2p-gorpc/rpctest",
 	"codes":    "github.com/libp2p/go-libp2p-gorpc/codes",
 	"policy":   "github.com/libp2p/go-libp2p-gorpc/policy",
+	"describe": "github.com/libp2p/go-libp2p-gorpc/describe",
 	"slog":     "log/slog",
 	"stats":    "github.com/libp2p/go-libp2p-gorpc/stats",
 	"testing":  "testing",

@@ -156,3 +156,10 @@ func (f *typedFrame[A, R]) store(reply any) {
 		reflect.ValueOf(&f.reply).Elem().Set(reflect.ValueOf(r).Elem())
 	}
 }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *Method[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Unary) }
+
+func methodInfo[A, R any](id ServiceID, kind Kind) MethodInfo {
+	return MethodInfo{Name: id.Method, Kind: kind, Args: reflect.TypeFor[A](), Reply: reflect.TypeFor[R]()}
+}

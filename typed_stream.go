@@ -313,3 +313,12 @@ func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one b
 		},
 	})
 }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *ServerStream[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *ClientStream[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *Duplex[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }

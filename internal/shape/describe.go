@@ -10,6 +10,15 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
+// Service is the name of the service whose method Describe is asked.
+const Service = "rpc.Descriptions"
+
+// MaxDescribed is how many methods one request may be about.
+const MaxDescribed = 1 << 10
+
+// Request asks about methods, by their IDs.
+type Request[ID any] struct{ Methods []ID }
+
 // What travels. Types are numbers of the Description's Types, so that a type may
 // hold itself, and nothing nests.
 type (

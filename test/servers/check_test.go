@@ -13,6 +13,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/describe"
 	"github.com/libp2p/go-libp2p-gorpc/policy"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -26,7 +27,7 @@ type evolution struct {
 	says []string
 	// lossy problems are calls that succeed and lose something.
 	lossy  bool
-	method rpc.TypedMethod
+	method describe.Method
 	handle func(*rpc.Server) error
 	call   func(s rig.Setup, t *testing.T) error
 }
@@ -189,14 +190,14 @@ func TestCheckTellsWhichTypesFit(t *testing.T) {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			s := tr.Setup(t, describing)
-			var methods []rpc.TypedMethod
+			var methods []describe.Method
 			for _, e := range evolutions {
 				if err := e.handle(s.Server); err != nil {
 					t.Fatal(err)
 				}
 				methods = append(methods, e.method)
 			}
-			report, err := s.Client.Check(rig.Context(t), s.Dest, methods...)
+			report, err := describe.Check(rig.Context(t), s.Client, s.Dest, methods...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +216,7 @@ func TestCheckTellsWhichTypesFit(t *testing.T) {
 	}
 }
 
-func checkEvolution(t *testing.T, m rpc.CheckedMethod, e evolution) {
+func checkEvolution(t *testing.T, m describe.CheckedMethod, e evolution) {
 	t.Helper()
 	got, texts := "fits", m.Notes
 	if len(m.Notes) > 0 {
@@ -246,9 +247,9 @@ func TestCheckOfMethods(t *testing.T) {
 			}
 		})
 		s := with(rig.ByChannels{}, rig.Options{Server: describing.Server, Client: []rpc.ClientOption{counting}})
-		var all []rpc.TypedMethod
+		var all []describe.Method
 		for _, c := range []struct {
-			method  rpc.TypedMethod
+			method  describe.Method
 			problem string
 		}{
 			{rig.MultiplyMethod, ""},
@@ -266,7 +267,7 @@ func TestCheckOfMethods(t *testing.T) {
 			{rpc.NewDuplex[rig.Args, []rig.Quotient]("Svc", "Divides"), "reply: "},
 		} {
 			all = append(all, c.method)
-			report, err := s.Client.Check(rig.Context(t), s.Dest, c.method)
+			report, err := describe.Check(rig.Context(t), s.Client, s.Dest, c.method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,14 +280,14 @@ func TestCheckOfMethods(t *testing.T) {
 			}
 		}
 		calls.Store(0)
-		if report, err := s.Client.Check(rig.Context(t), s.Dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
+		if report, err := describe.Check(rig.Context(t), s.Client, s.Dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
 			t.Errorf("%d calls to check all: %v, %v", calls.Load(), report, err)
 		}
-		if report, err := s.Client.Check(rig.Context(t), s.Dest); err != nil || report.Err() != nil || report.Peer != s.Dest {
+		if report, err := describe.Check(rig.Context(t), s.Client, s.Dest); err != nil || report.Err() != nil || report.Peer != s.Dest {
 			t.Errorf("nothing to check: %v, %v", report, err)
 		}
-		_, err := s.Client.Check(rig.Context(t), s.Dest, make([]rpc.TypedMethod, 1025)...)
-		rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "1024")
+		_, err := describe.Check(rig.Context(t), s.Client, s.Dest, make([]describe.Method, 1025)...)
+		rig.CheckErr(t, err, rpc.NonRPCErr, codes.InvalidArgument, "1024")
 	})
 }
 
@@ -294,21 +295,21 @@ func TestCheckOfMethods(t *testing.T) {
 func TestCheckIsSubjectToAuthorization(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
-		_, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod)
+		_, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod)
 		rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "WithDescriptions")
 	})
 	allowing := func(p policy.Rules) rig.Options {
 		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), policy.With(p)}}
 	}
 	rig.OverAll(t, rig.Arith{}, allowing(policy.Rules{{Name: "Svc"}: policy.Everyone()}), func(t *testing.T, s rig.Setup) {
-		if _, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
+		if _, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
 			t.Errorf("got %v", err)
 		}
 	})
-	some := policy.Rules{{Name: rpc.DescriptionService}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
+	some := policy.Rules{{Name: describe.Service}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
 	rig.OverAll(t, rig.Arith{}, allowing(some), func(t *testing.T, s rig.Setup) {
 		absent := rpc.NewMethod[int, int]("Svc", "None")
-		report, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
+		report, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -373,20 +374,20 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
 	method := rpc.NewMethod[list, list]("Svc", "M")
-	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
+	check := func(t *testing.T, reply m, methods ...describe.Method) (describe.Report, error) {
 		a, b := rig.NewHosts(t)
 		s := rig.NewServer(t, b)
 		c := rig.Client(t, a)
-		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
+		if err := s.RegisterName(describe.Service, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
-		return c.Check(rig.Context(t), b.ID(), append(methods, method)...)
+		return describe.Check(rig.Context(t), c, b.ID(), append(methods, method)...)
 	}
 	for name, reply := range bad {
 		t.Run("bad: "+name, func(t *testing.T) {
 			t.Parallel()
 			report, err := check(t, reply)
-			if err == nil || !rpc.IsClientError(err) {
+			if err == nil {
 				t.Errorf("got %v, %v", report, err)
 			}
 		})
@@ -408,7 +409,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		t.Parallel()
 		large := one(m{"Kind": "struct", "Fields": fields(1<<14, "F")})
 		large["Methods"] = slices.Repeat(here, 1<<10)
-		report, err := check(t, large, slices.Repeat([]rpc.TypedMethod{method}, 1<<10-1)...)
+		report, err := check(t, large, slices.Repeat([]describe.Method{method}, 1<<10-1)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -437,7 +438,7 @@ func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
 	type description struct{ Methods []struct{ State string } }
 	var got description
 	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
-	if err := c.CallContext(rig.Context(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
+	if err := c.CallContext(rig.Context(t), b.ID(), describe.Service, "Describe", ask, &got); err != nil {
 		t.Fatal(err)
 	}
 	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {

@@ -50,6 +50,7 @@ var allowed = map[string][]string{
 	"stats":                  {},
 	"codes":                  {},
 	"policy":                 {""},
+	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
 // below is what a carrier may import: everything under it, no other carrier, not

@@ -16,6 +16,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/describe"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -256,7 +257,7 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 		}
 	}
 	echo := rpc.NewMethod[partly, partly]("Svc", "Echo")
-	report, err := client.Check(rig.Context(t), b.ID(), echo, handled, plainly)
+	report, err := describe.Check(rig.Context(t), client, b.ID(), echo, handled, plainly)
 	if err != nil {
 		t.Fatal(err)
 	}

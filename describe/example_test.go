@@ -1,10 +1,11 @@
-package rpc_test
+package describe_test
 
 import (
 	"context"
 	"fmt"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/describe"
 )
 
 // The server's program, of a later version.
@@ -28,19 +29,17 @@ type orderV1 struct {
 
 // A client can ask a server whether the two agree on the methods that it will
 // call.
-func ExampleClient_Check() {
-	a, b, done := twoHosts()
-	defer done()
-	server := rpc.NewServer(b, "/shop/1.0", rpc.WithDescriptions(true))
+func ExampleCheck() {
+	server := rpc.NewServer(nil, "/shop/1.0", rpc.WithDescriptions(true))
 	defer server.Close()
 	_ = rpc.NewMethod[orderV2, int]("Shop", "Order").Handle(server,
 		func(context.Context, orderV2) (int, error) { return 0, nil })
 
-	client := rpc.NewClient(a, "/shop/1.0")
+	client := rpc.NewClientWithServer(nil, "/shop/1.0", server) // in one process, for the example
 	defer client.Close()
 	order := rpc.NewMethod[orderV1, int]("Shop", "Order")
 	cancel := rpc.NewMethod[int, bool]("Shop", "Cancel")
-	report, err := client.Check(context.Background(), b.ID(), order, cancel)
+	report, err := describe.Check(context.Background(), client, "", order, cancel)
 	if err != nil {
 		fmt.Println(err)
 		return
