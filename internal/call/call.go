@@ -27,11 +27,11 @@ type Call struct {
 	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
-	Args    any            // what the caller passed, for the observer
-	Encoded *Encoded       // Args, if they are encoded already
-	NoArg   bool           // the argument is nil
-	Body    *codec.Encoded // the argument, encoded
-	Reply   any            // points to the caller's reply
+	Args    any           // what the caller passed, for the observer
+	Encoded *Encoded      // Args, if they are encoded already
+	NoArg   bool          // the argument is nil
+	Body    codec.Encoded // the argument, encoded
+	Reply   any           // points to the caller's reply
 
 	// Of a streaming call.
 	In       flow.Source      // the arguments

@@ -184,10 +184,15 @@ func (f *Fault) Because(err error) *Fault {
 
 // FaultOf returns the fault in err's chain, or nil.
 func FaultOf(err error) *Fault {
-	var f *Fault
-	if err == nil || !errors.As(err, &f) {
-		return nil
+	if err == nil {
+		return nil // without the allocation
 	}
+	return faultOf(err)
+}
+
+func faultOf(err error) *Fault {
+	var f *Fault
+	errors.As(err, &f)
 	return f
 }
 

@@ -71,17 +71,16 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	if k.Kind == msg.KindStreaming {
 		return r.alone(ctx, k, r.extended, r.Plain)
 	}
-	body, err := r.encode(k)
-	if err != nil {
+	var err error
+	if k.Body, err = r.encode(k); err != nil {
 		return err
 	}
-	k.Body = &body
 	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Done != nil {
 		r.start(ctx, k, share)
 		return call.ErrPending
 	}
-	defer body.Done()
+	defer k.Body.Done()
 	return r.unary(ctx, k, share)
 }
 

@@ -9,6 +9,7 @@ import (
 
 // Incoming is a call at the server.
 type Incoming struct {
+	Own      any // the call of who serves it
 	s        *Server
 	id       uint64
 	in       inbound

@@ -67,7 +67,9 @@ func (s *Server) Serve(st network.Stream) {
 		l.Idle *= 2 // the client closes it, if it lives
 		l.Settings = s.limits.HeaderTimeout
 		l.Share = s.memory.OfStream(st)
-		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.remove(c) })
+		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, mux.Handler{
+			New: c.newCall, Serve: c.serve, Over: c.over, Ended: func(error) { s.remove(c) },
+		})
 	}) {
 		// By which the client knows that nobody has seen its requests.
 		_ = st.ResetWithError(network.StreamProtocolNegotiationFailed)
@@ -150,8 +152,9 @@ func (s *Server) Close() {
 // serverCall is one call of a session, in a server.
 type serverCall struct {
 	session *serverSession
-	in      *mux.Incoming
-	header  int // how long it is
+	in      mux.Incoming // a part of the call, so that both are one allocation
+	header  wire.Header
+	body    int // where the argument begins
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
@@ -162,10 +165,16 @@ type serverCall struct {
 // Peer is that of [call.Served].
 func (c *serverCall) Peer() peer.ID { return c.session.peer }
 
+func (c *serverSession) newCall() *mux.Incoming {
+	k := &serverCall{session: c}
+	k.in.Own = k
+	return &k.in
+}
+
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	core := c.server.core
-	k := &serverCall{session: c, in: in}
+	k := in.Own.(*serverCall)
 	defer k.end()
 	in.HasSlot = core.Take(c.peer)
 	var err error
@@ -203,11 +212,11 @@ func (c *serverCall) serve() error {
 		}
 		c.session.headers.Keep(first[:n], &h)
 	}
-	c.header = n
+	c.header, c.body = h, n
 	if h.Kind != wire.KindUnary {
 		return call.BadHeader(codes.InvalidArgument, "a session carries unary calls only")
 	}
-	return c.session.server.core.Serve(context.Background(), &h, c, nil)
+	return c.session.server.core.Serve(context.Background(), &c.header, c, nil)
 }
 
 // Watch is that of [call.Served]. The context is made when somebody asks, which
@@ -268,7 +277,7 @@ func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, 
 	if err != nil {
 		return m, messageFault(err, call.OfServer, "the argument", l)
 	}
-	m.B, m.Kept = all[c.header:], kept
+	m.B, m.Kept = all[c.body:], kept
 	if len(m.B) == 1 && m.B[0] == wire.StreamEnd {
 		return m, call.ErrNilArgument
 	}
