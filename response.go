@@ -51,15 +51,17 @@ var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.T
 
 // receiveUntyped gets the argument of a method that is not there. A caller that
 // does not tell the kind of call sends no one knows what.
-func (c *servedCall) receiveUntyped(ctx context.Context) {
+func (c *servedCall) receiveUntyped(ctx context.Context) error {
 	if c.Local || c.Kind != Unary {
-		return
+		return nil
 	}
 	c.method = untyped
-	if err := c.from.receive(ctx, c); err != nil {
+	err := c.from.receive(ctx, c)
+	if err != nil {
 		c.Args = nil
 	}
 	c.method = nil
+	return err
 }
 
 // argumentFault is the fault of an argument that does not decode.

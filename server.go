@@ -285,11 +285,11 @@ func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
-			err = rendered(info.ID(), err)
-			if s.refused != nil {
-				s.refused(ctx, info, err)
+			told := rendered(info.ID(), err)
+			if s.refused != nil && !givenUp(ctx, err) {
+				s.refused(ctx, info, told)
 			}
-			return err
+			return told
 		}
 		err := next(ctx, info)
 		if err != nil {
@@ -303,11 +303,20 @@ func (s *Server) prepared(next Handler) Handler {
 	}
 }
 
+// givenUp reports whether a call that ended with err has failed because its caller
+// waits for it no longer.
+func givenUp(ctx context.Context, err error) bool {
+	f := call.FaultOf(err)
+	return ctx.Err() != nil || f != nil && f.Ended != nil
+}
+
 func (s *Server) prepare(ctx context.Context, c *servedCall) error {
 	m := c.method
 	if m == nil {
 		if s.refused != nil {
-			c.receiveUntyped(ctx)
+			if err := c.receiveUntyped(ctx); err != nil && givenUp(ctx, err) {
+				return err
+			}
 		}
 		return s.notFound(c.ID())
 	}
