@@ -46,6 +46,13 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	return nil
 }
 
+// givenUp reports whether a call that ended with err has failed because its caller
+// waits for it no longer.
+func givenUp(ctx context.Context, err error) bool {
+	f := call.FaultOf(err)
+	return ctx.Err() != nil || f != nil && f.Ended != nil
+}
+
 // untyped stands for a method that is not there, while its argument is read.
 var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
 

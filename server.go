@@ -303,13 +303,6 @@ func (s *Server) prepared(next Handler) Handler {
 	}
 }
 
-// givenUp reports whether a call that ended with err has failed because its caller
-// waits for it no longer.
-func givenUp(ctx context.Context, err error) bool {
-	f := call.FaultOf(err)
-	return ctx.Err() != nil || f != nil && f.Ended != nil
-}
-
 func (s *Server) prepare(ctx context.Context, c *servedCall) error {
 	m := c.method
 	if m == nil {
