@@ -274,6 +274,9 @@ func (f *Fan[R]) Left() (called, not []peer.ID) {
 // Rest yields the results of the calls that were let go, as they end, until there
 // are no more. It may be called again. If ctx ends before, the last event tells so.
 func (f *Fan[R]) Rest(ctx context.Context, yield func(Event[R]) bool) {
+	if !f.WereLetGo() {
+		return
+	}
 	going, _ := f.Left()
 	for i := range going {
 		f.mu.Lock()
