@@ -15,6 +15,7 @@ import (
 )
 
 // TypedMethod is a [Method], a [ServerStream], a [ClientStream] or a [Duplex].
+// Programs cannot implement it.
 type TypedMethod interface {
 	ID() ServiceID
 	types() (kind Kind, arg, reply reflect.Type)

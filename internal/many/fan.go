@@ -107,18 +107,21 @@ func (f *Fan[R]) Start(call Call[R]) {
 		f.running = min(f.running, f.InFlight)
 	}
 	for range f.running {
-		f.workers.Go(func() {
-			defer f.gone()
-			for i, ok := f.next(); ok; i, ok = f.next() {
-				dest := f.dests[i]
-				last := call(f.ctx, dest, func(r R) bool { return f.emit(Event[R]{Peer: dest, Value: r, Has: true}) })
-				if why := f.why.Load(); why != nil && errors.Is(last.Err, context.Canceled) {
-					last.Err = f.Config.Ended(dest, last.Err, why)
-				}
-				last.Peer, last.at, last.last = dest, i, true
-				f.emit(last)
-			}
-		})
+		f.workers.Go(func() { f.work(call) })
+	}
+}
+
+// work makes one call after the other. rpctest.CheckLeaks knows it by its name.
+func (f *Fan[R]) work(call Call[R]) {
+	defer f.gone()
+	for i, ok := f.next(); ok; i, ok = f.next() {
+		dest := f.dests[i]
+		last := call(f.ctx, dest, func(r R) bool { return f.emit(Event[R]{Peer: dest, Value: r, Has: true}) })
+		if why := f.why.Load(); why != nil && errors.Is(last.Err, context.Canceled) {
+			last.Err = f.Config.Ended(dest, last.Err, why)
+		}
+		last.Peer, last.at, last.last = dest, i, true
+		f.emit(last)
 	}
 }
 
