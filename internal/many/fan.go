@@ -48,7 +48,7 @@ type Fan[R any] struct {
 	taken   []bool // by Each, which has had the last of these dests
 	results chan Event[R]
 	stopped chan struct{} // closed when nobody is called or waited for any more
-	letGo   chan struct{} // closed when the calls of a write go on by themselves
+	letGo   chan struct{} // closed when the calls of a write go on by themselves; else nil
 	workers sync.WaitGroup
 
 	mu      sync.Mutex
@@ -67,20 +67,19 @@ func New[R any](ctx context.Context, dests []peer.ID, c Config) *Fan[R] {
 	f := &Fan[R]{
 		Config: c, dests: dests, tally: tally{Options: c.Options, total: len(dests), left: len(dests)},
 		taken: make([]bool, len(dests)), results: make(chan Event[R]),
-		stopped: make(chan struct{}), letGo: make(chan struct{}), more: make(chan struct{}),
-		limit: len(dests), own: func() bool { return true },
+		stopped: make(chan struct{}), limit: len(dests), own: func() bool { return true },
 	}
 	if !c.Write {
 		f.ctx, f.cancel = context.WithCancel(ctx)
 		return f
 	}
+	f.letGo, f.more = make(chan struct{}), make(chan struct{})
 	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.bounds = append(f.bounds, context.AfterFunc(c.Closed, func() { f.end(call.Closed()) }))
 	switch {
-	case c.Detached:
 	case ctx.Err() != nil:
 		f.end(call.Ended(ctx))
-	default:
+	case !c.Detached:
 		f.own = context.AfterFunc(ctx, func() { f.end(call.Ended(ctx)) })
 	}
 	return f

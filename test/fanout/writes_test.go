@@ -371,6 +371,24 @@ func TestEndOfTheContextBeforeAWriteIsAnswered(t *testing.T) {
 	})
 }
 
+func TestWriteUnderAnEndedContextReachesNobody(t *testing.T) {
+	t.Parallel()
+	everyForm(t, slices.Concat(collecting, looping), func(t *testing.T, tr rig.Transport, w writing) {
+		for _, detached := range []bool{false, true} {
+			r := newReplicas(t, tr, 3, nil, nil)
+			ctx, cancel := context.WithCancel(rig.Context(t))
+			cancel()
+			if got, err := w.write(ctx, r, r.peers, fan.WriteQuorum(2), fan.Detached(detached)); !errors.Is(err, context.Canceled) || len(got.Values) > 0 {
+				t.Errorf("detached %v: %+v, %v", detached, got, err)
+			}
+			_ = r.client.Close()
+			if len(r.begun) > 0 {
+				t.Errorf("detached %v: peer %d was called", detached, <-r.begun)
+			}
+		}
+	})
+}
+
 // Not parallel: it looks at the goroutines of the whole process.
 func TestNothingStaysOfAWrite(t *testing.T) {
 	for _, tr := range rig.Transports {
