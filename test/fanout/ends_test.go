@@ -152,7 +152,7 @@ func TestQuorum(t *testing.T) {
 		}
 		rig.CheckNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")
 
-		// FanFirst goes on to the end, and has too few.
+		// First goes on to the end, and has too few.
 		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, fan.First(3))
 		if err == nil || len(got.Values) != 2 || len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
