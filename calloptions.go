@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/many"
 )
 
 // CallOption configures calls: one, given to a typed call; all calls of a
@@ -105,6 +106,10 @@ func WithCallOptions(opts ...CallOption) ClientOption {
 	return func(c *Client) { c.callOptions = append(c.callOptions, opts...) }
 }
 
+// ApplyFan makes a CallOption a [fan.Option]: it holds for the call of each peer.
+// Programs have no use for it.
+func (o CallOption) ApplyFan(f *many.Options) { f.Calls = append(f.Calls, o) }
+
 func (o CallOption) configure(m *methodConfig) { m.calls = append(m.calls, o) }
 
 // applyDefaults applies options that come after the context.
@@ -147,12 +152,21 @@ func (o *callConfig) context(ctx context.Context, k *clientCall) (context.Contex
 			ctx = network.WithAllowLimitedConn(ctx, "rpc: CallAllowLimited")
 		}
 	}
-	d := o.timeout.d
-	if _, has := ctx.Deadline(); !o.timeout.set && !has && (k.Kind == Unary || !o.unaryOnly) {
-		d = o.fallback.d
+	_, has := ctx.Deadline()
+	if d := o.bound(k.Kind, has); d > 0 {
+		return context.WithTimeout(ctx, d)
 	}
-	if d <= 0 {
-		return ctx, func() {}
+	return ctx, func() {}
+}
+
+// bound returns how long a call may take, 0 without a bound.
+func (o *callConfig) bound(kind Kind, hasDeadline bool) time.Duration {
+	switch {
+	case o == nil:
+	case o.timeout.set:
+		return o.timeout.d
+	case !hasDeadline && (kind == Unary || !o.unaryOnly):
+		return o.fallback.d
 	}
-	return context.WithTimeout(ctx, d)
+	return 0
 }

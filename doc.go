@@ -80,7 +80,7 @@
 // [Client.Call], [Client.Go] and [Client.MultiCall] make unary calls, waiting,
 // not waiting, and of many peers at once. [Client.Stream] and
 // [Client.MultiStream] make streaming calls. Those of typed methods are made by
-// the method. A call is over when the method
+// the method; package fan has options for those of many peers. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
 // over nobody writes to the reply or the channels any more. Two things may remain
 // of it: a method that goes on though its context has ended, and a goroutine that

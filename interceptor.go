@@ -106,9 +106,9 @@ func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 
 // WithRefusedFunc makes a server call f for each call that it allows and cannot
 // serve: there is no such method, it is of the other kind, or the argument is
-// not of its type. Interceptors see none of those. err is what the caller gets.
-// It is for tests that fail then, and for logs of peers that run another
-// version of a program.
+// not of its type. A call that its caller has given up is none of those.
+// Interceptors see none of them. err is what the caller gets. It is for tests that
+// fail then, and for logs of peers that run another version of a program.
 //
 // call.Args is a unary call's argument as far as it is known. For a method that
 // is not there it is what a local caller passed; what a remote one sent is

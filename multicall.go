@@ -24,8 +24,8 @@ func WithMultiStreamBufferSize(size int) ClientOption {
 
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
 // that has taken no argument for d although one was waiting: its error has
-// [codes.ResourceExhausted], and the others go on without it. Default 0: they
-// wait.
+// [codes.ResourceExhausted], and the others go on without it. 0, the default, is no
+// limit: they wait for it.
 func WithMultiStreamStallTimeout(d time.Duration) ClientOption {
 	return func(c *Client) { c.multiStall = d }
 }

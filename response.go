@@ -46,20 +46,29 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	return nil
 }
 
+// givenUp reports whether a call that ended with err has failed because its caller
+// waits for it no longer.
+func givenUp(ctx context.Context, err error) bool {
+	f := call.FaultOf(err)
+	return ctx.Err() != nil || f != nil && f.Ended != nil
+}
+
 // untyped stands for a method that is not there, while its argument is read.
 var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
 
 // receiveUntyped gets the argument of a method that is not there. A caller that
 // does not tell the kind of call sends no one knows what.
-func (c *servedCall) receiveUntyped(ctx context.Context) {
+func (c *servedCall) receiveUntyped(ctx context.Context) error {
 	if c.Local || c.Kind != Unary {
-		return
+		return nil
 	}
 	c.method = untyped
-	if err := c.from.receive(ctx, c); err != nil {
+	err := c.from.receive(ctx, c)
+	if err != nil {
 		c.Args = nil
 	}
 	c.method = nil
+	return err
 }
 
 // argumentFault is the fault of an argument that does not decode.

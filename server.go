@@ -287,11 +287,11 @@ func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
-			err = rendered(info.ID(), err)
-			if s.refused != nil {
-				s.refused(ctx, info, err)
+			told := rendered(info.ID(), err)
+			if s.refused != nil && !givenUp(ctx, err) {
+				s.refused(ctx, info, told)
 			}
-			return err
+			return told
 		}
 		err := next(ctx, info)
 		if err != nil {
@@ -309,7 +309,9 @@ func (s *Server) prepare(ctx context.Context, c *servedCall) error {
 	m := c.method
 	if m == nil {
 		if s.refused != nil {
-			c.receiveUntyped(ctx)
+			if err := c.receiveUntyped(ctx); err != nil && givenUp(ctx, err) {
+				return err
+			}
 		}
 		return s.notFound(c.ID())
 	}

@@ -30,7 +30,7 @@ type Method[A, R any] struct {
 }
 
 // MethodOption configures a method value as it is made. Every [CallOption] is
-// one: it holds for all calls made with the value.
+// one: it holds for all calls made with the value. Programs cannot implement it.
 type MethodOption interface{ configure(*methodConfig) }
 
 type methodConfig struct {

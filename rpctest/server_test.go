@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -318,5 +321,25 @@ func TestCallsThatAreNotAllowedAreNotUnexpected(t *testing.T) {
 	}
 	if calls := server.Calls(); len(calls) != 0 {
 		t.Errorf("recorded %v", calls)
+	}
+}
+
+// A quorum that is reached cancels the calls that are left. A mock that such a call
+// reaches half sent has seen nothing unexpected.
+func TestCallsThatAQuorumCancelsFailNoTest(t *testing.T) {
+	t.Parallel()
+	read := rpc.NewMethod[string, int]("Store", "Read")
+	hosts := rpctest.MemoryHosts(t, 6)
+	var ids []peer.ID
+	for _, h := range hosts[1:] {
+		rpctest.HandleReply(rpctest.NewServer(t, h, "/p"), read, 1)
+		ids = append(ids, h.ID())
+	}
+	client := rpc.NewClient(hosts[0], "/p")
+	t.Cleanup(func() { _ = client.Close() })
+	for range 300 {
+		if _, err := read.CollectAll(t.Context(), client, ids, "x", fan.Quorum(2)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -18,6 +19,14 @@ var ErrClientClosed = errors.New("the client was closed")
 
 // Closed is the fault of a call whose client was closed.
 func Closed() *Fault { return Fail(OfClient, codes.Unavailable, "%w", ErrClientClosed) }
+
+// CallerGone is the fault of a call whose caller gave it up before all of it had
+// arrived.
+func CallerGone(what string, err error) *Fault {
+	f := Fail(OfServer, codes.Canceled, "%s has not arrived: %w", what, err)
+	f.Ended = context.Canceled
+	return f
+}
 
 // Silent is the fault of a call whose peer is silent.
 func (l *Limits) Silent(p peer.ID) *Fault {

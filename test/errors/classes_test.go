@@ -269,7 +269,7 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 			"Talk.OpenAll": func(ctx context.Context) error {
 				call := talk.OpenAll(ctx, s.Client, dests)
 				defer call.Close()
-				_, errs := rig.ByPeer(t, call.All())
+				_, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 				return errs[s.Dest]
 			},
 			"Talk.OpenAll.Send": func(ctx context.Context) error {
@@ -282,7 +282,7 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 						break
 					}
 				}
-				_, errs := rig.ByPeer(t, call.All())
+				_, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 				return errs[s.Dest]
 			},
 			"Put.Send": func(ctx context.Context) error {

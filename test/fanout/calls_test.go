@@ -18,6 +18,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -139,7 +140,7 @@ func TestCallAllOfNobody(t *testing.T) {
 	if got, err := which.CollectAll(rig.Context(t), s.Client, nil, 1); err != nil || got.Values == nil || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := which.CollectAll(rig.Context(t), s.Client, nil, 1, rpc.FanQuorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
+	if _, err := which.CollectAll(rig.Context(t), s.Client, nil, 1, fan.Quorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
 		t.Errorf("a quorum of nobody: %v", err)
 	}
 }
@@ -237,7 +238,7 @@ func TestTextOfManyErrorsNamesSomePeers(t *testing.T) {
 	}
 }
 
-func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
+func TestInFlightBoundsCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c, svc, begun := newCluster(t, tr, 5), rig.NewHolder(), new(atomic.Int64)
@@ -249,7 +250,7 @@ func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
 			}
 		})
 		result := rig.InBackground(func() error {
-			_, err := hold.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, rpc.FanInFlight(2))
+			_, err := hold.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, fan.InFlight(2))
 			return err
 		})
 		for range 2 {

@@ -23,11 +23,16 @@ var muxLimits = mux.Limits{Calls: 100, Message: 32 << 20}
 // saySession makes b a server of sessions that replies so to everything.
 func saySession(b host.Host, reply string) {
 	b.SetStreamHandler(rig.Sessions, func(st network.Stream) {
-		mux.NewServer(st, st.Scope(), muxLimits, func(in *mux.Incoming) {
-			if _, _, err := in.Whole(context.Background(), false); err == nil {
-				_ = in.Reply(nil, []byte(reply))
-			}
-		}, func(*mux.Incoming) {}, func(error) {})
+		mux.NewServer(st, st.Scope(), muxLimits, mux.Handler{
+			New: func() *mux.Incoming { return new(mux.Incoming) },
+			Serve: func(in *mux.Incoming) {
+				if _, _, err := in.Whole(context.Background(), false); err == nil {
+					_ = in.Reply(nil, []byte(reply))
+				}
+			},
+			Over:  func(*mux.Incoming) {},
+			Ended: func(error) {},
+		})
 	})
 }
 

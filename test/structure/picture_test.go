@@ -17,8 +17,8 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // storeys are the packages of the picture, from the top. What a program imports
 // stands in the first row.
 var storeys = [][]string{
-	{"rpctest", "policy", "describe", ".", "stats", "codes"},
-	{"internal/carry"},
+	{"rpctest", "policy", "describe", ".", "fan", "stats", "codes"},
+	{"internal/carry", "internal/many"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},

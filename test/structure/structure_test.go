@@ -44,6 +44,8 @@ var allowed = map[string][]string{
 	"internal/flow":          {"internal/codec", "internal/account"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
+	"internal/many":          {"codes", "internal/call", "internal/flow"},
+	"fan":                    {"internal/many"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,

@@ -48,7 +48,7 @@ func newSink(ctx context.Context, client *rpc.Client, to []peer.ID, out *rpc.Sen
 // acknowledged counts what the peers have stored, until all is.
 func (s *sink) acknowledged(to []peer.ID) error {
 	stored := make(map[peer.ID]int)
-	for p, ack := range s.stores.All() {
+	for p, ack := range s.stores.All(s.ctx) {
 		if ack.Err != nil {
 			return fmt.Errorf("storing at %v: %w", p, ack.Err)
 		}

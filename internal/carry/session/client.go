@@ -207,6 +207,8 @@ func messageFault(err error, o call.Origin, what string, l *call.Limits) error {
 	case errors.Is(err, mux.ErrStalled):
 		err = wire.ErrStalled
 	case call.RefusedMemory(err):
+	case o == call.OfServer:
+		return call.CallerGone(what, err)
 	default:
 		return call.Fail(o, codes.Unavailable, "%s: %w", what, err)
 	}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -174,8 +175,11 @@ func (c *serverConn) Argument(_ context.Context, keep bool) (codec.Message, erro
 	case err == msgpack.ErrInvalid && c.R.EndBuffered():
 		err = call.ErrNilArgument
 	case err != nil:
-		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
+		cut := errors.Is(err, io.ErrUnexpectedEOF) && !c.st.Conn().IsClosed()
+		if err = l.Fault(err, call.OfServer, "the argument"); cut {
 			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
+		} else if !call.IsFault(err) {
+			err = call.CallerGone("the argument", err)
 		}
 	}
 	return codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err
