@@ -46,6 +46,22 @@ func ExampleWithServerInterceptors() {
 	// Output: Greeter.Hello unary Ada <nil>
 }
 
+func ExampleWithMethodConfig() {
+	server := rpc.NewServer(nil, "/greeter/1.0",
+		rpc.WithMethodConfig(rpc.ServiceID{Name: "Greeter"}, rpc.MethodConfig{HeedsContext: true}))
+	if err := server.Register(Greeter{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := rpc.NewClientWithServer(nil, "/greeter/1.0", server)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var greeting string
+	err := client.CallContext(ctx, "", "Greeter", "Hello", "Ada", &greeting) // in this goroutine
+	fmt.Println(greeting, err)
+	// Output: hello Ada <nil>
+}
+
 func ExampleServer_Shutdown() {
 	server := rpc.NewServer(nil, "/greeter/1.0")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -29,8 +29,9 @@ var numbers atomic.Uint64
 
 func (r *registry) init() { r.now.Store(&registered{number: numbers.Add(1)}) }
 
-// add registers a service, new or with more methods than it had.
-func (r *registry) add(svc *service) {
+// add registers a service, new or with more methods than it had, for which rulesOf
+// settles the rules.
+func (r *registry) add(svc *service, rulesOf func(ServiceID) rules) {
 	now := r.now.Load()
 	next := &registered{maps.Clone(now.services), slices.Clip(now.methods), numbers.Add(1)}
 	if next.services == nil {
@@ -39,7 +40,7 @@ func (r *registry) add(svc *service) {
 	had := next.services[svc.info.Name]
 	for name, m := range svc.methods {
 		if had == nil || had.methods[name] == nil {
-			m.number = len(next.methods)
+			m.number, m.rules = len(next.methods), rulesOf(m.id)
 			next.methods = append(next.methods, m)
 		}
 	}
@@ -96,7 +97,7 @@ func (s *Server) register(name string, rcvr any) error {
 	if s.serves(name) {
 		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
 	}
-	s.registry.add(svc)
+	s.registry.add(svc, s.rulesOf)
 	if len(svc.info.LeftOut) > 0 {
 		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
 	}
@@ -125,7 +126,7 @@ func (s *Server) handle(m *method) error {
 	} else if svc.methods[m.id.Method] != nil {
 		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
 	}
-	s.registry.add(svc.with(m))
+	s.registry.add(svc.with(m), s.rulesOf)
 	s.warnLocalOnly(m.id, m.localOnly())
 	return nil
 }

@@ -45,6 +45,7 @@ type Server struct {
 	streamBuffer int
 	noSessions   bool
 	given        Limits
+	configs      map[ServiceID]MethodConfig
 	limits       call.Limits // those in force
 
 	registry      registry

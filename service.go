@@ -68,6 +68,7 @@ type method struct {
 	sentinels sentinels     // that its value declares
 	ok        []byte        // the encoded header of a reply without error
 	number    int           // among those registered
+	rules     rules         // of its server
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.
