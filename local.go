@@ -133,7 +133,7 @@ func (c *servedCall) receiveUnary() error {
 func (l *localCall) Exited() error { return exited(&l.server.CallInfo) }
 
 // Heeds is that of [local.Runner].
-func (l *localCall) Heeds() bool { return l.server.method != nil && l.server.method.rules.heeds }
+func (l *localCall) Heeds() bool { return l.server.method != nil && l.server.method.rules.Heeds }
 
 // Reflects is that of [local.Runner].
 func (l *localCall) Reflects() bool {

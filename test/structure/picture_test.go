@@ -19,6 +19,7 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 var storeys = [][]string{
 	{"rpctest", "policy", ".", "stats", "codes"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
+	{"internal/admit"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},
 }

@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"internal/shape":         {"internal/codec"},
 	"internal/flow":          {"internal/codec", "internal/account"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/admit":         {"codes", "internal/call"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"codes", "internal/account", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
 }
 
 // source is one file of the module.
