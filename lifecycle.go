@@ -3,10 +3,20 @@ package rpc
 import (
 	"context"
 
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
+
+// listen sets a handler at the server's host; [Server.Close] removes it.
+func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
+	if s.handlers.Add(p, f) {
+		s.logger.Warn("rpc: the host has another server for the protocol, which gets no more calls of other peers; close it before", "protocol", p)
+	}
+}
 
 // Close ends the service at once: calls under way are cancelled and their
 // streams reset, and no others are taken, remote or local. Methods that local
@@ -39,14 +49,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stopHandling() {
 	s.streams.Close()
 	s.sessions.Close()
-	if s.host == nil || s.stopped.Swap(true) {
-		return
-	}
-	s.host.RemoveStreamHandler(s.protocol)
-	s.host.RemoveStreamHandler(extended(s.protocol))
-	if !s.noSessions {
-		s.host.RemoveStreamHandler(sessions(s.protocol))
-	}
+	s.handlers.Remove()
 }
 
 // Full is that of [call.Server].

@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/handlers"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -31,9 +32,7 @@ const ServiceName = call.ServiceName
 // host, and to the clients of its own process. See the package documentation
 // for what methods look like. All its methods are safe for concurrent use.
 type Server struct {
-	host     host.Host
-	protocol protocol.ID
-	id       peer.ID
+	id peer.ID
 
 	logger       *slog.Logger
 	authorize    func(peer.ID, string, string) bool
@@ -56,7 +55,7 @@ type Server struct {
 	places   *admit.Places
 	underWay admit.Calls[*remoteServed]
 	decoded  account.Decoded
-	stopped  atomic.Bool // the host's handlers are gone
+	handlers *handlers.Set // at the host; nil without one
 	streams  *wire.Server
 	sessions *session.Server
 }
@@ -82,14 +81,14 @@ type Server struct {
 // NewServer returns a server for the peers that open streams of protocol p to
 // h. With a nil host it serves only the clients made with it
 // ([NewClientWithServer]). A later server for the same host and protocol takes
-// the place of the first, which must be closed before: closing it takes away
-// the handlers of that protocol, whosever they are.
+// the place of one that is not closed, with a line in its log. Closing either
+// takes away the handlers that are its own.
 //
 // Beside p the server handles p + "/2", by which a client of this library
 // says more than one of v0.6 can (docs/wire.md), and p + "/session/1"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
-	s := &Server{host: h, protocol: p, logger: slog.Default()}
+	s := &Server{logger: slog.Default()}
 	s.registry.init()
 	for _, opt := range opts {
 		opt(s)
@@ -116,14 +115,14 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 		s.registerDescriptions()
 	}
 	if h != nil {
-		s.id = h.ID()
+		s.id, s.handlers = h.ID(), handlers.NewSet(h)
 		// The best comes first: peers are told of each as it is set, and choose
 		// among what they have been told of.
 		if !s.noSessions {
-			h.SetStreamHandler(sessions(p), s.sessions.Serve)
+			s.listen(sessions(p), s.sessions.Serve)
 		}
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
-		h.SetStreamHandler(p, func(st network.Stream) { s.streams.Serve(st, false) })
+		s.listen(extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
+		s.listen(p, func(st network.Stream) { s.streams.Serve(st, false) })
 	}
 	return s
 }

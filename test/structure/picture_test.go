@@ -21,7 +21,7 @@ var storeys = [][]string{
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/admit"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
-	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},
+	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers"},
 }
 
 // The measures of the picture, in pixels.

@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	"internal/flow":          {"internal/codec", "internal/account"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/admit":         {"codes", "internal/call"},
+	"internal/handlers":      {},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
