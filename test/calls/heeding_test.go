@@ -92,6 +92,9 @@ func TestHeedingMethodRunsInItsCallersGoroutine(t *testing.T) {
 		"the service":        {[]rpc.ServerOption{heeds(rpc.ServiceID{Name: "Svc"})}, all},
 		"another service":    {[]rpc.ServerOption{heeds(rpc.ServiceID{Name: "Other"})}, nil},
 		"the server":         {[]rpc.ServerOption{heeds(rpc.ServiceID{})}, all},
+		"a farther option that says nothing": {[]rpc.ServerOption{
+			heeds(rpc.ServiceID{Name: "Svc", Method: "One"}), rpc.WithMethodConfig(rpc.ServiceID{}, rpc.MethodConfig{}),
+		}, []string{"One"}},
 		"a nearer option that says nothing": {[]rpc.ServerOption{
 			heeds(rpc.ServiceID{}), rpc.WithMethodConfig(rpc.ServiceID{Name: "Svc", Method: "One"}, rpc.MethodConfig{}),
 		}, all},

@@ -182,6 +182,31 @@ func TestDropEndsWhatIsNoLongerAllowed(t *testing.T) {
 	}
 }
 
+// Nobody has looked at the method's context before.
+func TestDropOfAMethodThatLooksAtItsContextLater(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		runs, look, seen := make(chan struct{}), make(chan struct{}), make(chan [2]error, 1)
+		allowed := new(rules)
+		s := tr.Setup(t, rig.Options{Server: []rpc.ServerOption{allowed.option()}})
+		rig.MustHandle(t, s.Server, dropTyped, func(ctx context.Context, _ int) (int, error) {
+			runs <- struct{}{}
+			<-look
+			seen <- [2]error{ctx.Err(), context.Cause(ctx)}
+			return 42, nil
+		})
+		got := rig.InBackground(func() error { _, err := dropTyped.Call(rig.Context(t), s.Client, s.Dest, 1); return err })
+		rig.Take2(t, runs)
+		allowed.deny("Typed")
+		s.Server.Drop(s.Sender)
+		close(look)
+		if errs := rig.Take(t, "the method looks", seen); errs[0] != context.Canceled || rpc.CodeOf(errs[1]) != codes.PermissionDenied {
+			t.Errorf("its context says %v", errs)
+		}
+		rig.CheckErr(t, rig.Take(t, "the call ends", got), rpc.AuthorizationErr, codes.PermissionDenied)
+	})
+}
+
 // The rules change after the call was found to be allowed, and before it is one of
 // those under way.
 func TestDropWhileACallIsBeingAuthorized(t *testing.T) {
