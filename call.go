@@ -22,6 +22,9 @@ type ServiceID struct {
 // String returns "Name.Method".
 func (id ServiceID) String() string { return id.Name + "." + id.Method }
 
+// LogValue makes slog's handlers write what String returns.
+func (id ServiceID) LogValue() slog.Value { return slog.StringValue(id.String()) }
+
 // Call is a call made by [Client.Go] or [Client.MultiGo], which send it on its
 // Done channel when it is over, with Error set. Until then its fields are the
 // library's.

@@ -86,7 +86,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.limits = call.Limits(c.given.withDefaults())
+	c.limits.Set = call.Set(c.given).WithDefaults()
 	c.decoded.Init(c.limits.DecodedPerPeer)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)

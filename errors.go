@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -50,7 +51,8 @@ type Error struct {
 	// Message is the text, for people. Over 256 KiB of it do not travel.
 	Message string
 	// Details are for programs, optional, and the method's own; keys that
-	// begin with "rpc." are the library's. Over 256 KiB of them do not travel.
+	// begin with "rpc." are the library's, but "rpc.retry-after" ([Error.RetryAfter])
+	// is for both. Over 256 KiB of them do not travel.
 	Details map[string]string
 
 	kind   ErrorType
@@ -88,6 +90,18 @@ func (e *Error) Type() ErrorType { return e.kind }
 // be again. Of a streaming call, the arguments that were taken are lost either
 // way.
 func (e *Error) Unsent() bool { return e.unsent }
+
+// RetryAfter returns how long to wait before the call is made again, as whoever has
+// refused it says ([MethodConfig].Rate), or a method: in Details, under
+// "rpc.retry-after", as [time.ParseDuration] reads it. 0: nobody says. [CallRetry]
+// heeds it.
+func (e *Error) RetryAfter() time.Duration {
+	d, err := time.ParseDuration(e.Details[detailWait])
+	if err != nil {
+		return 0
+	}
+	return max(d, 0)
+}
 
 // Unwrap returns what caused the error in this process, if that is known. It
 // never travels.

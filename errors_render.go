@@ -47,6 +47,9 @@ func (v view) render(f *call.Fault) *Error {
 			e.Details[detailCause] = f.Misfit
 		}
 	}
+	if f.Wait > 0 {
+		e.Details = withDetail(e.Details, detailWait, f.Wait.String())
+	}
 	if !v.client {
 		e.fault = f
 	} else if !v.typed {
@@ -232,16 +235,17 @@ func impliedCode(kind ErrorType, text string) codes.Code {
 	return codes.Unknown
 }
 
-// What the library says of an error, in its Details. The first two are in those
+// What the library says of an error, in its Details. The first three are in those
 // that a caller sees.
 const (
-	detailTakes  = "rpc.takes"  // the type that the method takes
-	detailCause  = "rpc.cause"  // what does not decode, and why
-	detailUnsent = "rpc.unsent" // the call was turned away unread
-	detailLimit  = "rpc.limit"  // the Limit of a LimitError
-	detailErrors = "rpc.errors" // the names of the declared errors that it is, with commas between them
-	detailAdvice = "rpc.advice" // which method the text advises: "unary" or "stream"
-	detailPassed = "rpc.passed" // the error is of another call, which the method made
+	detailWait   = "rpc.retry-after" // how long to wait before the next attempt
+	detailTakes  = "rpc.takes"       // the type that the method takes
+	detailCause  = "rpc.cause"       // what does not decode, and why
+	detailUnsent = "rpc.unsent"      // the call was turned away unread
+	detailLimit  = "rpc.limit"       // the Limit of a LimitError
+	detailErrors = "rpc.errors"      // the names of the declared errors that it is, with commas between them
+	detailAdvice = "rpc.advice"      // which method the text advises: "unary" or "stream"
+	detailPassed = "rpc.passed"      // the error is of another call, which the method made
 )
 
 var hiddenDetails = [...]string{detailUnsent, detailLimit, detailErrors, detailAdvice, detailPassed}

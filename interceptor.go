@@ -32,6 +32,9 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// LogValue makes slog's handlers write the kind as a word.
+func (k Kind) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
 // CallInfo is what an interceptor sees of a call. It must not be changed, nor
 // kept after the call.
 type CallInfo struct {

@@ -1,11 +1,9 @@
 package rpc
 
 import (
-	"math"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
-	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
@@ -81,50 +79,4 @@ type Limits struct {
 }
 
 // DefaultLimits returns the limits in force where none are set.
-func DefaultLimits() Limits { return Limits{}.withDefaults() }
-
-func (l Limits) withDefaults() Limits {
-	l.MessageSize = limitOr(l.MessageSize, 16<<20)
-	l.MessageValues = limitOr(l.MessageValues, 1<<18)
-	l.MessageDepth = min(limitOr(l.MessageDepth, 64), codec.MaxDepth)
-	if l.MetadataSize == 0 {
-		l.MetadataSize = 8 << 10
-	}
-	l.MetadataSize = min(max(l.MetadataSize, 0), maxMetadata)
-	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
-	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
-	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
-	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
-	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
-	l.Calls = limitOr(l.Calls, 1<<14)
-	if l.DecodedPerPeer == 0 {
-		in := call.Limits(l)
-		l.DecodedPerPeer = max(128<<20, int(min(in.MostDecoded(), math.MaxInt)))
-	} else if l.DecodedPerPeer < 0 {
-		l.DecodedPerPeer = math.MaxInt
-	}
-	return l
-}
-
-// maxMetadata leaves room for the rest of a header where 32 bits count.
-const maxMetadata = math.MaxInt32 - 1<<20
-
-// limitOr applies the rule of Limits' fields; a lifted limit is what 32 bits
-// can count, and so is a larger one.
-func limitOr(n, def int) int {
-	switch {
-	case n == 0:
-		return def
-	case n < 0:
-		return math.MaxInt32
-	}
-	return min(n, math.MaxInt32)
-}
-
-// timeoutOr is limitOr for times; 0 is never, once the limit is lifted.
-func timeoutOr(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return max(d, 0)
-}
+func DefaultLimits() Limits { return Limits(call.Set{}.WithDefaults()) }

@@ -23,7 +23,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 		return nil // its ends are made when the method's are
 	}
 	m := c.method
-	b, err := r.carried.Argument(ctx, codec.IsBytes(m.arg))
+	b, err := r.carried.Argument(ctx, r.rules.Limits, codec.IsBytes(m.arg))
 	switch err {
 	case nil:
 	case call.ErrNilArgument:
@@ -179,9 +179,10 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 	} else if b, err = codec.Append(b, c.Reply); err != nil {
 		return b, nil, call.Fail(call.OfServer, codes.Internal, "the reply: %w", err)
 	}
-	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
+	most, option := c.remote.rules.Limits.MostBytes()
+	if n := len(b) - start + len(users); n > most {
 		return b, nil, call.Fail(call.OfServer, codes.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
-			LimitedBy("Limits.MessageSize", "server")
+			LimitedBy(option, "server")
 	}
 	if c.stats != nil {
 		c.stats.Out(reflect.ValueOf(c.Reply), b[start:])

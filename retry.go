@@ -52,7 +52,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // [codes.ResourceExhausted] of the method's own. No call is retried after any
 // other error, nor when its context has ended or its client was closed.
 //
-// Refused for want of room, a call pauses for twice as long as otherwise. If
+// Refused for want of room, a call pauses for twice as long as otherwise, and never
+// for less than whoever refused it says ([Error.RetryAfter]). If
 // the pause would outlast the deadline the call fails at once, with the error
 // that it had; so it does after the last attempt. When the context ends in a
 // pause its error tells of the attempt's.
@@ -80,6 +81,10 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 		pause := pauses.NextBackOff()
 		if CodeOf(err) == codes.ResourceExhausted {
 			pause *= 2
+		}
+		var e *Error
+		if errors.As(err, &e) {
+			pause = max(pause, e.RetryAfter())
 		}
 		if d, ok := ctx.Deadline(); ok && time.Until(d) <= pause {
 			again = false

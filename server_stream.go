@@ -80,8 +80,8 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 // items tells the carrier of the method. In a local call the method's own ends tell
 // the stats handler.
 func (c *servedCall) items(own methodEnds) *call.Items {
-	i := &call.Items{Fresh: own.args().Fresh, OK: c.method.ok}
 	m := c.method
+	i := &call.Items{Limits: m.rules.Limits, Fresh: own.args().Fresh, OK: m.ok}
 	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, b, err) }
 	if c.remote != nil {
 		i.Holds = &c.remote.holds

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
@@ -68,6 +69,7 @@ type method struct {
 	sentinels sentinels     // that its value declares
 	ok        []byte        // the encoded header of a reply without error
 	number    int           // among those registered
+	rules     *admit.Rules  // of its server
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

@@ -3,7 +3,10 @@
 // rpc.Error make an error with one.
 package codes
 
-import "fmt"
+import (
+	"fmt"
+	"log/slog"
+)
 
 // Code says what went wrong.
 type Code uint32
@@ -43,3 +46,6 @@ func (c Code) String() string {
 	}
 	return fmt.Sprintf("Code(%d)", uint32(c))
 }
+
+// LogValue makes slog's handlers write the name of the code.
+func (c Code) LogValue() slog.Value { return slog.StringValue(c.String()) }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
@@ -77,6 +78,7 @@ type Fault struct {
 	Takes  string // the type that the method takes, if the argument does not fit
 	Misfit string // why it does not decode, if it does not
 
+	Wait   time.Duration // how long to wait before the call is made again
 	Class  Class
 	Unsent bool  // the request has certainly not reached the method
 	Cause  error // what errors.Is and errors.As may find

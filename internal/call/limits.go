@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,12 +12,19 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// Limits are the root's, in force: every field is set.
+// Limits are those in force, of a program or of one of a server's methods.
 type Limits struct {
+	Set
+	OfMethod int // the method's own MessageSize, if it has one
+}
+
+// Set are the root's Limits: every field is set.
+type Set struct {
 	MessageSize     int
 	MessageValues   int
 	MessageDepth    int
@@ -30,13 +38,69 @@ type Limits struct {
 	DecodedPerPeer  int
 }
 
+// WithDefaults returns the limits that are in force where l is set.
+func (l Set) WithDefaults() Set {
+	l.MessageSize = limitOr(l.MessageSize, 16<<20)
+	l.MessageValues = limitOr(l.MessageValues, 1<<18)
+	l.MessageDepth = min(limitOr(l.MessageDepth, 64), codec.MaxDepth)
+	if l.MetadataSize == 0 {
+		l.MetadataSize = 8 << 10
+	}
+	l.MetadataSize = min(max(l.MetadataSize, 0), maxMetadata)
+	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
+	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
+	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
+	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
+	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
+	l.Calls = limitOr(l.Calls, 1<<14)
+	if l.DecodedPerPeer == 0 {
+		in := Limits{Set: l}
+		l.DecodedPerPeer = max(128<<20, int(min(in.MostDecoded(), math.MaxInt)))
+	} else if l.DecodedPerPeer < 0 {
+		l.DecodedPerPeer = math.MaxInt
+	}
+	return l
+}
+
+// maxMetadata leaves room for the rest of a header where 32 bits count.
+const maxMetadata = math.MaxInt32 - 1<<20
+
+// limitOr applies the rule of the fields; a lifted limit is what 32 bits
+// can count, and so is a larger one.
+func limitOr(n, def int) int {
+	switch {
+	case n == 0:
+		return def
+	case n < 0:
+		return math.MaxInt32
+	}
+	return min(n, math.MaxInt32)
+}
+
+// timeoutOr is limitOr for times; 0 is never, once the limit is lifted.
+func timeoutOr(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
 // MostDecoded is how many bytes one decoded message may take. Maps take far more
 // than their bytes, so a small limit of messages does not bound what they hold.
 func (l *Limits) MostDecoded() uint64 { return max(4*uint64(l.MessageSize), 1<<20) }
 
+// MostBytes is how long one argument or reply may be, and the option that sets it.
+func (l *Limits) MostBytes() (n int, option string) {
+	if l.OfMethod > 0 {
+		return l.OfMethod, "MethodConfig.MessageSize"
+	}
+	return l.MessageSize, "Limits.MessageSize"
+}
+
 // Message is what one argument or reply is scanned against.
 func (l *Limits) Message() msgpack.Limits {
-	return msgpack.Limits{Bytes: l.MessageSize, Values: l.MessageValues, Depth: l.MessageDepth}
+	n, _ := l.MostBytes()
+	return msgpack.Limits{Bytes: n, Values: l.MessageValues, Depth: l.MessageDepth}
 }
 
 // Header is what a request's header is scanned against: v0.6's two names, and
@@ -58,8 +122,9 @@ func (l *Limits) Fault(err error, o Origin, what string) error {
 	var over *msgpack.LimitError
 	switch {
 	case errors.As(err, &over):
-		name := [...]string{"MessageSize", "MessageValues", "MessageDepth"}[over.Limit]
-		return Fail(o, codes.ResourceExhausted, "%s is over the limit: %w", what, err).Limited("Limits." + name)
+		_, size := l.MostBytes()
+		option := [...]string{size, "Limits.MessageValues", "Limits.MessageDepth"}[over.Limit]
+		return Fail(o, codes.ResourceExhausted, "%s is over the limit: %w", what, err).Limited(option)
 	case errors.Is(err, wire.ErrStalled):
 		return Fail(o, codes.DeadlineExceeded, "%s: no progress for %v", what, l.ProgressTimeout).Limited("Limits.ProgressTimeout")
 	case RefusedMemory(err):

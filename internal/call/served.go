@@ -15,16 +15,12 @@ import (
 
 // Server is what carriers hand the calls of other peers to.
 type Server interface {
-	// Take takes one of the places that a peer has for its calls, and Free gives it
-	// back.
-	Take(peer.ID) bool
-	Free(peer.ID)
 	// Serve serves a call whose header has been read, and has told the caller when it
 	// returns nil. stream is nil for a carrier of unary calls only.
 	Serve(ctx context.Context, h *wire.Header, s Served, stream Stream) error
 	// Refuse tells the caller of an error that came before Serve, or from it.
 	Refuse(s Served, err error)
-	// Full is the error of a call for which Take had no place.
+	// Full is the error of a call for which its peer had no place.
 	Full() error
 }
 
@@ -32,10 +28,10 @@ type Server interface {
 type Served interface {
 	// Peer is the caller.
 	Peer() peer.ID
-	// Argument waits for the argument of a unary call. With keep its bytes may stay the
-	// receiver's, as the message says; else they are valid until Taken. The errors
-	// are faults, ErrNilArgument and ErrNoArgument.
-	Argument(ctx context.Context, keep bool) (codec.Message, error)
+	// Argument waits for the argument of a unary call, which meets the limits l. With
+	// keep its bytes may stay the receiver's, as the message says; else they are valid
+	// until Taken. The errors are faults, ErrNilArgument and ErrNoArgument.
+	Argument(ctx context.Context, l *Limits, keep bool) (codec.Message, error)
 	// Taken says that the argument is decoded.
 	Taken()
 	// Buffer returns the buffer that an answer is appended to, and gives to Send. Items
@@ -52,6 +48,10 @@ type Served interface {
 	Watch(ctx context.Context) context.Context
 	// Watched is Watch that begins nothing.
 	Watched(ctx context.Context) context.Context
+	// Cancel ends the method's context, a wait for the argument, and the sending of a
+	// stream's replies, because of cause.
+	// It may be called at any time, and by anybody.
+	Cancel(cause error)
 }
 
 // Stream is a carrier's side of a streaming call that is served. Watching for the
@@ -84,6 +84,7 @@ type Stream interface {
 // Items is what a stream has to know of a method, to decode its arguments and to
 // send its replies.
 type Items struct {
+	Limits      *Limits                    // of the method
 	Fresh       func() flow.Item           // makes what an argument is decoded into
 	Undecodable func([]byte, error) *Fault // the fault of an argument that does not decode
 	Holds       *account.Holding           // of what arguments take, decoded

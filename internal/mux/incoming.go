@@ -30,6 +30,9 @@ type Incoming struct {
 // Client. It is valid until Release.
 func (in *Incoming) First() []byte { return in.first }
 
+// Size is how long the request is, of which some may still be to come.
+func (in *Incoming) Size() int { return in.in.total }
+
 // Whole waits for all of the request, or until ctx ends. What it returns is
 // valid until Release, unless kept is true: then it is the caller's, who wanted
 // to keep it. That is so of a request of several pieces, if the others come later.

@@ -46,6 +46,8 @@ var allowed = map[string][]string{
 	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
 	"internal/many":          {"codes", "internal/call", "internal/flow"},
 	"fan":                    {"internal/many"},
+	"internal/admit":         {"codes", "internal/call"},
+	"internal/handlers":      {},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
@@ -58,7 +60,7 @@ var allowed = map[string][]string{
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"codes", "internal/account", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
 }
 
 // source is one file of the module.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
@@ -26,10 +27,10 @@ const maxSessions = 64
 
 // Server has the sessions of a server. Its methods are safe for concurrent use.
 type Server struct {
-	core    call.Server
-	limits  *call.Limits
-	message msgpack.Limits
-	memory  *account.Peers
+	core   call.Server
+	limits *call.Limits
+	memory *account.Peers
+	places *admit.Places
 
 	mu      sync.Mutex
 	open    map[*serverSession]struct{} // nil when the server is closed
@@ -38,10 +39,11 @@ type Server struct {
 	none    chan struct{} // closed when there are none left; made by Wait
 }
 
-// NewServer returns a carrier that hands its calls to core.
-func NewServer(core call.Server, l *call.Limits, memory *account.Peers) *Server {
+// NewServer returns a carrier that hands its calls to core, for which their peers
+// have places.
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places) *Server {
 	return &Server{
-		core: core, limits: l, message: l.Message(), memory: memory,
+		core: core, limits: l, memory: memory, places: places,
 		open: make(map[*serverSession]struct{}), perPeer: make(map[peer.ID]int),
 	}
 }
@@ -159,6 +161,7 @@ type serverCall struct {
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
 	cancel context.CancelCauseFunc
+	why    error // Cancel came before anybody had asked
 	over   bool
 }
 
@@ -176,7 +179,7 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	core := c.server.core
 	k := in.Own.(*serverCall)
 	defer k.end()
-	in.HasSlot = core.Take(c.peer)
+	in.HasSlot = c.server.places.Take(c.peer)
 	var err error
 	if in.HasSlot {
 		err = k.serve()
@@ -192,7 +195,7 @@ func (c *serverSession) serve(in *mux.Incoming) {
 // client has the reply before, and may make another call.
 func (c *serverSession) over(in *mux.Incoming) {
 	if in.HasSlot {
-		c.server.core.Free(c.peer)
+		c.server.places.Free(c.peer)
 	}
 }
 
@@ -226,13 +229,22 @@ func (c *serverCall) Watch(ctx context.Context) context.Context {
 	defer c.mu.Unlock()
 	if c.ctx == nil {
 		c.ctx, c.cancel = context.WithCancelCause(ctx)
-		if c.over {
-			c.cancel(nil)
+		if c.over || c.why != nil {
+			c.cancel(c.why)
 		} else {
 			c.in.OnCancel(c.givenUp)
 		}
 	}
 	return c.ctx
+}
+
+// Cancel is that of [call.Served].
+func (c *serverCall) Cancel(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why = cause; c.cancel != nil {
+		c.cancel(cause)
+	}
 }
 
 // Watched is that of [call.Served].
@@ -271,8 +283,11 @@ func (c *serverCall) givenUp(code uint64, err error) {
 }
 
 // Argument is that of [call.Served].
-func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, err error) {
-	l := c.session.server.limits
+func (c *serverCall) Argument(ctx context.Context, l *call.Limits, keep bool) (m codec.Message, err error) {
+	scan := l.Message()
+	if n := c.in.Size() - c.body; n > scan.Bytes { // not to wait for it
+		return m, l.Fault(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: scan.Bytes}, call.OfServer, "the argument")
+	}
 	all, kept, err := c.in.Whole(ctx, keep)
 	if err != nil {
 		return m, messageFault(err, call.OfServer, "the argument", l)
@@ -281,7 +296,7 @@ func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, 
 	if len(m.B) == 1 && m.B[0] == wire.StreamEnd {
 		return m, call.ErrNilArgument
 	}
-	if m.Values, err = msgpack.Count(m.B, c.session.server.message); err != nil {
+	if m.Values, err = msgpack.Count(m.B, scan); err != nil {
 		c.in.Release()
 		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
 			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -142,10 +143,14 @@ type sink struct {
 	item     string
 	count    int
 	close    func() error // after the last item
+	canceled *atomic.Bool // of a server: nothing more is sent
 }
 
 // Put is that of [flow.Sink].
 func (s *sink) Put(it flow.Item) error {
+	if s.canceled != nil && s.canceled.Load() {
+		return flow.ErrStopped
+	}
 	s.count++
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
@@ -164,10 +169,10 @@ func (s *sink) Put(it flow.Item) error {
 	if users {
 		n += len(data)
 	}
-	if n > s.limits.MessageSize {
+	if most, option := s.limits.MostBytes(); n > most {
 		s.w.B = b[:start]
 		return call.Fail(s.origin, codes.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
-			s.item, s.count, n, s.limits.MessageSize).Limited("Limits.MessageSize")
+			s.item, s.count, n, most).Limited(option)
 	}
 	s.w.B = b
 	it.Sized(n)

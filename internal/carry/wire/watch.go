@@ -34,6 +34,15 @@ func (c *serverConn) Watch(ctx context.Context) context.Context {
 // Watched is that of [call.Served].
 func (c *serverConn) Watched(ctx context.Context) context.Context { return ctx }
 
+// Cancel is that of [call.Served].
+func (c *serverConn) Cancel(cause error) {
+	c.canceled.Store(true)
+	c.cancel(cause)
+	if !c.readAll.Load() {
+		c.stopReading()
+	}
+}
+
 // Expect is that of [call.Stream].
 func (c *serverConn) Expect() { c.unread = &unread{begun: make(chan struct{})} }
 
