@@ -94,7 +94,7 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	for _, dest := range dests {
 		if !c.isLocal(dest) && !isNil(args) {
 			e := &encodedArgs{value: args}
-			e.bytes, e.err = codec.Append(nil, args)
+			e.bytes, e.err = codec.Append(nil, args, codec.Modern)
 			return e
 		}
 	}

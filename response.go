@@ -35,7 +35,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	arg := flow.NewItem(m.arg)
 	_, err = codec.Decode(b, arg.Ptr, r.methods.server.limits.MostDecoded(), &r.holds)
 	if err != nil {
-		f, full := argumentFault(m, b.B, err), new(account.DecodedError)
+		f, full := r.methods.server.argumentFault(m, b.B, err), new(account.DecodedError)
 		r.carried.Taken()
 		return f.NotSent(errors.As(err, &full) && full.Passes())
 	}
@@ -62,10 +62,16 @@ func (c *servedCall) receiveUntyped(ctx context.Context) {
 }
 
 // argumentFault is the fault of an argument that does not decode.
-func argumentFault(m *method, b []byte, err error) *call.Fault {
+func (s *Server) argumentFault(m *method, b []byte, err error) *call.Fault {
 	var part *codec.PartError
 	var field *codec.MisfitError
+	var bad *codec.MalformedError
 	switch {
+	case errors.As(err, &bad):
+		if f := call.FaultOf(s.limits.Fault(bad.Cause, call.OfServer, "the argument")); f != nil {
+			return f
+		}
+		return call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
 	case errors.Is(err, codec.ErrExpands):
 		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
@@ -165,8 +171,8 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 		users, raw = codec.Raw(c.Reply)
 	}
 	if raw {
-		b = msgpack.AppendStringHead(b, len(users))
-	} else if b, err = codec.Append(b, c.Reply); err != nil {
+		b = codec.AppendRawHead(b, len(users), c.remote.carried.Form())
+	} else if b, err = codec.Append(b, c.Reply, c.remote.carried.Form()); err != nil {
 		return b, nil, call.Fail(call.OfServer, call.Internal, "the reply: %w", err)
 	}
 	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {

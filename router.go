@@ -42,10 +42,10 @@ func (r *router) close() {
 }
 
 // extended is the protocol that says more than v0.6's.
-func extended(p protocol.ID) protocol.ID { return p + "/2" }
+func extended(p protocol.ID) protocol.ID { return p + "/3" }
 
 // sessions is the protocol of sessions.
-func sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
+func sessions(p protocol.ID) protocol.ID { return p + "/session/2" }
 
 // once makes a call of another peer, or one attempt of it. It returns [call.ErrPending] for one with a Done.
 func (r *router) once(ctx context.Context, c *clientCall) error {
@@ -85,7 +85,7 @@ func (r *router) encode(c *clientCall) (body codec.Encoded, err error) {
 	case isNil(c.Args):
 		body.Head = call.NoArgument
 	default:
-		body, err = codec.Encode(c.Args, c.stats != nil)
+		body, err = codec.Encode(c.Args, codec.Modern, c.stats != nil)
 	}
 	switch n, most := body.Len(), r.client.limits.MessageSize; {
 	case err != nil:

@@ -82,8 +82,8 @@ type Server struct {
 // the place of the first, which must be closed before: closing it takes away
 // the handlers of that protocol, whosever they are.
 //
-// Beside p the server handles p + "/2", by which a client of this library
-// says more than one of v0.6 can (docs/wire.md), and p + "/session/1"
+// Beside p the server handles p + "/3", by which a client of this library
+// says more than one of v0.6 can (docs/wire.md), and p + "/session/2"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{host: h, protocol: p, logger: slog.Default()}

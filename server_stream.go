@@ -80,10 +80,9 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 // the stats handler.
 func (c *servedCall) items(own methodEnds) *call.Items {
 	i := &call.Items{Fresh: own.args().Fresh, OK: c.method.ok}
-	m := c.method
-	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, b, err) }
-	if c.remote != nil {
-		i.Holds = &c.remote.holds
+	if m, r := c.method, c.remote; r != nil {
+		i.Undecodable = func(b []byte, err error) *call.Fault { return r.methods.server.argumentFault(m, b, err) }
+		i.Holds = &r.holds
 	}
 	switch {
 	case c.stats == nil:

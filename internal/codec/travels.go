@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-
-	ugorji "github.com/ugorji/go/codec"
+	"unsafe"
 )
 
 // What a value would lose on its way is an error when it is there, and nothing
@@ -72,12 +71,7 @@ var (
 	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	selfer            = reflect.TypeFor[ugorji.Selfer]()
 )
-
-// IsSelfer reports whether t itself writes and reads its encoding, by methods of
-// the codec library's interface.
-func IsSelfer(t reflect.Type) bool { return t.Implements(selfer) }
 
 // obstacle finds the first part of t that is lost where it is not nil or zero.
 func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why string) {
@@ -99,7 +93,7 @@ func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why st
 	case reflect.Struct:
 		for i := range t.NumField() {
 			f := t.Field(i)
-			if !isEncoded(f) {
+			if tag := tagOf(f); tag == "-" || !f.IsExported() && (!f.Anonymous || f.Type.Kind() != reflect.Struct) {
 				continue
 			}
 			if path, why = obstacle(f.Type, seen); why != "" {
@@ -161,8 +155,8 @@ func loses(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Chan, reflect.Func:
 		return !v.IsNil()
-	case reflect.UnsafePointer: // the codec takes none, not even nil
-		return true
+	case reflect.UnsafePointer:
+		return !v.IsNil()
 	case reflect.Struct:
 		return !v.IsZero() && !sameText(v)
 	}
@@ -183,4 +177,31 @@ func sameText(v reflect.Value) bool {
 	p.Elem().Set(v)
 	text, err := p.Interface().(encoding.TextMarshaler).MarshalText()
 	return err == nil && bytes.Equal(text, zero)
+}
+
+// guardsOf returns the parts of a struct that are lost unless they are zero.
+func guardsOf(t reflect.Type) (guards []guard) {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	if why := cannotTravel(t); why != "" {
+		guards = append(guards, guard{typ: t, why: why})
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if k := f.Type.Kind(); tagOf(f) != "-" && f.IsExported() && (k == reflect.Func || k == reflect.UnsafePointer) {
+			guards = append(guards, guard{name: f.Name, typ: f.Type, offset: f.Offset, why: cannotTravel(f.Type)})
+		}
+	}
+	return guards
+}
+
+// holds reports whether nothing is lost of the struct that p points to.
+func (g *guard) holds(p unsafe.Pointer) bool {
+	for _, s := range g.within {
+		if p = *(*unsafe.Pointer)(unsafe.Add(p, s.offset)); p == nil {
+			return true
+		}
+	}
+	return !loses(reflect.NewAt(g.typ, unsafe.Add(p, g.offset)).Elem())
 }

@@ -97,11 +97,11 @@ func (s *Scanner) Scan(buf []byte) (end int, done bool, err error) {
 		if s.complete() {
 			return int(s.pos), true, nil
 		}
-		h, ok := parse(buf[s.pos:])
+		h, ok := Parse(buf[s.pos:])
 		if !ok {
 			return 0, false, nil // the head itself is not whole yet
 		}
-		if h.kind == kindInvalid {
+		if h.Kind == KindInvalid {
 			return 0, false, ErrInvalid
 		}
 		if err := s.take(h); err != nil {
@@ -114,20 +114,20 @@ func (s *Scanner) Scan(buf []byte) (end int, done bool, err error) {
 func (s *Scanner) complete() bool { return len(s.open) == 0 && s.pos > 0 }
 
 // take accounts for the value whose head is h.
-func (s *Scanner) take(h head) error {
-	s.pos += uint64(h.size) + h.payload
+func (s *Scanner) take(h Head) error {
+	s.pos += uint64(h.Size) + h.Payload
 	if n := len(s.open); n > 0 {
 		s.open[n-1]--
 	}
-	if h.children > 0 {
-		s.values += h.children
+	if h.Children > 0 {
+		s.values += h.Children
 		if s.values > uint64(s.limits.Values) {
 			return &LimitError{LimitValues, s.limits.Values}
 		}
 		if len(s.open) >= s.limits.Depth {
 			return &LimitError{LimitDepth, s.limits.Depth}
 		}
-		s.open = append(s.open, h.children)
+		s.open = append(s.open, h.Children)
 	}
 	for n := len(s.open); n > 0 && s.open[n-1] == 0; n-- {
 		s.open = s.open[:n-1]
@@ -148,8 +148,8 @@ func First(b []byte, l Limits) (int, error) {
 }
 
 func first(b []byte, l Limits) (n, values int, err error) {
-	if h, ok := parse(b); ok && h.children == 0 && h.kind != kindInvalid && h.payload <= uint64(len(b)-int(h.size)) {
-		if n := int(h.size) + int(h.payload); n <= l.Bytes {
+	if h, ok := Parse(b); ok && h.Children == 0 && h.Kind != KindInvalid && h.Payload <= uint64(len(b)-int(h.Size)) {
+		if n := int(h.Size) + int(h.Payload); n <= l.Bytes {
 			return n, 1, nil
 		}
 		return 0, 0, &LimitError{LimitBytes, l.Bytes}
@@ -162,7 +162,7 @@ func first(b []byte, l Limits) (n, values int, err error) {
 	case err != nil:
 		return 0, 0, err
 	case !done:
-		return 0, 0, errShort
+		return 0, 0, ErrShort
 	case n > l.Bytes:
 		return 0, 0, &LimitError{LimitBytes, l.Bytes}
 	}
