@@ -103,6 +103,19 @@ var fixed = [32]struct {
 	{KindArray, 2}, {KindArray, 4}, {KindMap, 2}, {KindMap, 4}, // dc..df
 }
 
+// fixedSize is how long a value is that begins with a byte, if the byte alone says
+// so and the value has no parts; else 0.
+var fixedSize = func() (sizes [256]uint8) {
+	for c := range sizes {
+		h, ok := Parse([]byte{byte(c), 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		lengths := c >= 0xc4 && c <= 0xc9 || c >= 0xd9 && c <= 0xdf
+		if ok && h.Kind != KindInvalid && h.Children == 0 && !lengths {
+			sizes[c] = h.Size + uint8(h.Payload)
+		}
+	}
+	return sizes
+}()
+
 func bigEndian(b []byte) uint64 {
 	switch len(b) {
 	case 1:
