@@ -211,6 +211,16 @@ func (d *decoder) head() (h msgpack.Head, ok bool) {
 // accounts for it; close must follow.
 func (d *decoder) container(kind msgpack.Kind, wanted string) (n int, ok bool) {
 	start := d.pos
+	if start < len(d.b) { // most are short
+		switch c := d.b[start]; {
+		case c&0xf0 == 0x80 && kind == msgpack.KindMap:
+			d.pos++
+			return int(c & 0x0f), d.open(2 * uint64(c&0x0f))
+		case c&0xf0 == 0x90 && kind == msgpack.KindArray:
+			d.pos++
+			return int(c & 0x0f), d.open(uint64(c & 0x0f))
+		}
+	}
 	h, ok := d.head()
 	if !ok {
 		return 0, false
@@ -231,13 +241,18 @@ func (d *decoder) container(kind msgpack.Kind, wanted string) (n int, ok bool) {
 // str reads a string or bytes, of any form. The result is part of the message.
 func (d *decoder) str(wanted string) (s []byte, ok bool) {
 	start := d.pos
-	if start < len(d.b) {
-		if c := d.b[start]; c&0xe0 == 0xa0 {
-			end := start + 1 + int(c&0x1f)
-			if end <= len(d.b) {
-				d.pos = end
-				return d.b[start+1 : end : end], true
-			}
+	if start+1 < len(d.b) { // most are short
+		from, end := start+1, start
+		switch c := d.b[start]; {
+		case c&0xe0 == 0xa0:
+			end = from + int(c&0x1f)
+		case c == 0xd9 || c == 0xc4:
+			from++
+			end = from + int(d.b[start+1])
+		}
+		if end > start && end <= len(d.b) {
+			d.pos = end
+			return d.b[from:end:end], true
 		}
 	}
 	h, ok := d.head()

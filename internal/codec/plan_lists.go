@@ -68,7 +68,9 @@ func (pl planner) slice(p *plan) {
 		if n == 0 {
 			v.Set(reflect.MakeSlice(t, 0, 0))
 		} else {
-			v.SetZero() // what there is may be shared
+			if (*sliceHead)(at).data != nil {
+				v.SetZero() // what there is may be shared
+			}
 			v.Grow(n)
 			v.SetLen(n)
 		}

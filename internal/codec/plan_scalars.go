@@ -282,6 +282,11 @@ func decodeTime(d *decoder, p unsafe.Pointer) bool {
 		return true
 	}
 	start := d.pos
+	if rest := d.b[start:]; len(rest) >= 10 && rest[0] == 0xd7 && rest[1] == timeExt { // most have this form
+		*(*time.Time)(p), _ = timeOf(rest[2:10])
+		d.pos += 10
+		return true
+	}
 	h, ok := d.head()
 	if !ok {
 		return false

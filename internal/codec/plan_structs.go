@@ -164,13 +164,20 @@ func (s *structPlan) encode(e *encoder, b []byte, p unsafe.Pointer) []byte {
 	if b = s.encodeFields(e, b, p); e.err != nil {
 		return b
 	}
+	if len(others) > 0 {
+		b = encodeOthers(e, b, others)
+	}
+	e.close()
+	return b
+}
+
+func encodeOthers(e *encoder, b []byte, others map[string]any) []byte {
 	for name, v := range others {
 		if b = e.dynamic(e.form.appendString(b, name), v); e.err != nil {
 			e.within(name)
-			return b
+			break
 		}
 	}
-	e.close()
 	return b
 }
 
@@ -245,7 +252,11 @@ func (s *structPlan) decode(d *decoder, p unsafe.Pointer) bool {
 			if key := f.key[Plain]; len(d.b)-d.pos > len(key) && string(d.b[d.pos:d.pos+len(key)]) == key {
 				d.pos += len(key)
 				next++
-				if !s.field(d, f, p) {
+				if f.within == nil {
+					if !f.of.dec(d, unsafe.Add(p, f.offset)) {
+						return d.within(f.name)
+					}
+				} else if !s.field(d, f, p) {
 					return false
 				}
 				continue

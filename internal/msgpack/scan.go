@@ -106,6 +106,11 @@ func (s *Scanner) Scan(buf []byte) (end int, done bool, err error) {
 			left--
 			continue
 		}
+		if (c == 0xd9 || c == 0xc4) && pos+1 < uint64(len(buf)) { // or in a second byte
+			pos += 2 + uint64(buf[pos+1])
+			left--
+			continue
+		}
 		h, ok := Parse(buf[pos:])
 		if !ok {
 			break // the head itself is not whole yet
