@@ -156,7 +156,11 @@ func (pl planner) iface(p *plan) {
 		if v.IsNil() {
 			return append(b, 0xc0)
 		}
-		return e.dynamic(b, v.Elem().Interface())
+		b = e.dynamic(b, v.Elem().Interface())
+		if _, lost := e.err.(*PartError); lost { // what it holds is not what has to be mended
+			e.lost(why)
+		}
+		return b
 	}
 	p.dec = func(d *decoder, at unsafe.Pointer) bool {
 		if !d.isNil() {
