@@ -11,7 +11,6 @@
 package codec
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -45,7 +44,7 @@ func Append(b []byte, v any, form Form) (out []byte, err error) {
 		return out, nil
 	}
 	if v == nil {
-		return b, errors.New("nil cannot be encoded")
+		return append(b, msgpack.Nil), nil
 	}
 	defer func() {
 		// A MarshalBinary of the user's may panic: the encoder is not used again.
