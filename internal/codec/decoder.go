@@ -114,16 +114,16 @@ func (d *decoder) giveBack() {
 
 // open accounts for a container of n values; close must follow if it is true.
 func (d *decoder) open(n uint64) bool {
-	if n > uint64(len(d.b)-d.pos) { // each has a byte, at least
-		return d.short()
-	}
-	d.values += int(n)
-	if d.values > d.limits.Values {
+	if n > uint64(d.limits.Values-d.values) {
 		return d.malformed(&msgpack.LimitError{Limit: msgpack.LimitValues, Max: d.limits.Values})
 	}
 	if n > 0 && d.depth >= d.limits.Depth {
 		return d.malformed(&msgpack.LimitError{Limit: msgpack.LimitDepth, Max: d.limits.Depth})
 	}
+	if n > uint64(len(d.b)-d.pos) { // each has a byte, at least
+		return d.short()
+	}
+	d.values += int(n)
 	d.depth++
 	return true
 }
@@ -201,7 +201,9 @@ func (d *decoder) head() (h msgpack.Head, ok bool) {
 		return h, d.malformed(msgpack.ErrInvalid)
 	}
 	d.pos += int(h.Size)
-	if h.Payload > uint64(len(d.b)-d.pos) {
+	if end := uint64(d.pos) + h.Payload; end > uint64(d.limits.Bytes) {
+		return h, d.malformed(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: d.limits.Bytes})
+	} else if end > uint64(len(d.b)) {
 		return h, d.short()
 	}
 	return h, true
