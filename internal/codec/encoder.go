@@ -108,10 +108,13 @@ func appendBool(b []byte, v bool) []byte {
 }
 
 func (f Form) appendString(b []byte, s string) []byte {
-	if len(s) < 32 {
-		return append(append(b, 0xa0|byte(len(s))), s...)
+	if n := len(b); len(s) < 32 && cap(b)-n > len(s) {
+		b = b[:n+1+len(s)]
+		b[n] = 0xa0 | byte(len(s))
+		copy(b[n+1:], s)
+		return b
 	}
-	if f == Modern && len(s) <= math.MaxUint8 {
+	if f == Modern && len(s) >= 32 && len(s) <= math.MaxUint8 {
 		return append(append(b, 0xd9, byte(len(s))), s...)
 	}
 	return append(msgpack.AppendStringHead(b, len(s)), s...)

@@ -26,6 +26,7 @@ type structPlan struct {
 type fieldPlan struct {
 	name      string
 	key       [2]string // the name, encoded, in each Form
+	short     shortKey  // the same, if it is short, and the same in both
 	of        *plan
 	offset    uintptr
 	within    []step // without the steps that need no pointer
@@ -60,6 +61,7 @@ func (pl planner) structure(p *plan) {
 				s.bad = err
 			}
 		}
+		fp.short = shorten(fp.key)
 		s.omits = s.omits || f.omitEmpty
 		s.fields = append(s.fields, fp)
 		s.byName[f.name] = i
@@ -78,22 +80,6 @@ func flatten(within []step, offset uintptr) ([]step, uintptr) {
 		}
 	}
 	return steps, at + offset
-}
-
-// appendKey appends a field's name as keys of the kind are written.
-func appendKey(b []byte, form Form, name string, kind reflect.Kind) ([]byte, error) {
-	switch kind {
-	case reflect.Int64:
-		n, err := strconv.ParseInt(name, 10, 64)
-		return appendInt(b, n), err
-	case reflect.Uint64:
-		n, err := strconv.ParseUint(name, 10, 64)
-		return msgpack.AppendUint(b, n), err
-	case reflect.Float64:
-		f, err := strconv.ParseFloat(name, 64)
-		return appendFloat64(b, f), err
-	}
-	return form.appendString(b, name), nil
 }
 
 // at returns where the field is, or nil if an embedded pointer on the way is nil.
@@ -193,7 +179,11 @@ func (s *structPlan) encodeFields(e *encoder, b []byte, p unsafe.Pointer) []byte
 			continue
 		}
 		if !s.array {
-			b = append(b, f.key[form]...)
+			if f.short.n > 0 && cap(b)-len(b) >= 16 {
+				b = f.short.append(b)
+			} else {
+				b = append(b, f.key[form]...)
+			}
 		}
 		if at == nil || s.array && f.omitEmpty && isEmptyContainer(f.of.typ, at) {
 			b = append(b, msgpack.Nil)
@@ -249,8 +239,8 @@ func (s *structPlan) decode(d *decoder, p unsafe.Pointer) bool {
 	for range n {
 		if next < len(s.fields) {
 			f := &s.fields[next]
-			if key := f.key[Plain]; len(d.b)-d.pos > len(key) && string(d.b[d.pos:d.pos+len(key)]) == key {
-				d.pos += len(key)
+			if f.begins(d.b[d.pos:]) {
+				d.pos += len(f.key[Plain])
 				next++
 				if f.within == nil {
 					if !f.of.dec(d, unsafe.Add(p, f.offset)) {
