@@ -98,16 +98,16 @@ func TestDecodedMemoryIsAccountedFor(t *testing.T) {
 	}
 	m := codec.Message{B: b, Form: codec.Modern, Limits: msgpack.Limits{Bytes: 1 << 20, Values: 1 << 20, Depth: 3}}
 	least := uint64(len(list)) * uint64(reflect.TypeFor[Inner]().Size())
-	into := func(most int, cut int) (uint64, error, *account.Decoded) {
+	into := func(most int, cut int) (uint64, *account.Decoded, error) {
 		var a account.Decoded
 		a.Init(most)
 		h := a.Of("peer")
 		m := m
 		m.B = b[:len(b)-cut]
 		n, err := codec.Decode(m, new([]Inner), 64<<20, &h)
-		return n, err, &a
+		return n, &a, err
 	}
-	size, err, a := into(1<<20, 0)
+	size, a, err := into(1<<20, 0)
 	if err != nil || size < least || size > 3*least {
 		t.Errorf("%d bytes for a result of %d, %v", size, least, err)
 	}
@@ -118,11 +118,11 @@ func TestDecodedMemoryIsAccountedFor(t *testing.T) {
 	if err := h.Take(1, 1<<20); err == nil {
 		t.Error("less is taken than is said")
 	}
-	for what, f := range map[string]func() (uint64, error, *account.Decoded){
-		"no room":   func() (uint64, error, *account.Decoded) { return into(int(least), 0) },
-		"cut short": func() (uint64, error, *account.Decoded) { return into(1<<20, 1) },
+	for what, f := range map[string]func() (uint64, *account.Decoded, error){
+		"no room":   func() (uint64, *account.Decoded, error) { return into(int(least), 0) },
+		"cut short": func() (uint64, *account.Decoded, error) { return into(1<<20, 1) },
 	} {
-		_, err, a := f()
+		_, a, err := f()
 		if full := new(account.DecodedError); err == nil || errors.As(err, &full) != (what == "no room") {
 			t.Errorf("%s: %v", what, err)
 		}

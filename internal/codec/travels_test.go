@@ -63,7 +63,7 @@ type (
 	}
 	twoForms struct {
 		time.Time
-		tinyForm
+		tinyForm //lint:ignore U1000 that it is there is what counts
 		Own string
 	}
 	locked struct {

@@ -39,7 +39,7 @@ type (
 	}
 	twoForms struct {
 		time.Time
-		binaryOnly
+		binaryOnly //lint:ignore U1000 that it is there is what counts
 		Own string
 	}
 )
