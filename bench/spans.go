@@ -32,6 +32,12 @@ func spans(ctx context.Context) ([]cell, func(), error) {
 		return nil, nil, err
 	}
 	gob := netrpc.NewClient(conn)
+	protobuf, err := dialSpansGRPC(p.a, p.b.ID())
+	if err != nil {
+		_ = gob.Close()
+		p.close()
+		return nil, nil, err
+	}
 	session := rpc.NewClient(p.a, protocol)
 	wire := rpc.NewClient(p.a, protocol, rpc.WithClientSessions(false))
 	by := func(client *rpc.Client) func(context.Context, []rig.Span) ([]rig.Span, error) {
@@ -65,6 +71,7 @@ func spans(ctx context.Context) ([]cell, func(), error) {
 				}
 				c.contestants = append(c.contestants, contestant{name: s.name, run: rig.Parallel(callers, call(rig.AlikeSpans)), verify: call(rig.SameSpans)})
 			}
+			c.contestants = append(c.contestants, protobufContestant(protobuf, callers, in))
 			cells = append(cells, c)
 		}
 	}
@@ -72,6 +79,7 @@ func spans(ctx context.Context) ([]cell, func(), error) {
 		_ = session.Close()
 		_ = wire.Close()
 		_ = gob.Close()
+		_ = protobuf.Close()
 		p.close()
 	}, nil
 }

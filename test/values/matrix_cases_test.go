@@ -86,7 +86,7 @@ func matrix() []matrixCase {
 		misfits[int, int8]("an integer that does not fit", 300, "300 does not fit an int8"), misfits[int, uint8]("an integer that does not fit", -1, "-1 does not fit a uint8"),
 		misfits[int, uint64]("an integer that does not fit", -200, "-200 does not fit a uint64"),
 		misfits[uint64, int64]("an integer that does not fit", math.MaxUint64, "18446744073709551615 does not fit an int64"),
-		fits("an integer up to 2^53", 1<<53, float64(1<<53)), fits("an integer up to 2^53", -3, float32(-3)),
+		fits("an integer up to 2^53", int64(1<<53), float64(1<<53)), fits("an integer up to 2^53", -3, float32(-3)),
 		misfits[int64, float64]("a greater integer", 1<<53+1, "9007199254740993 does not fit a float64"), misfits[int, float32]("a greater integer", 1<<24+1, "float32"),
 		fits("a whole float up to 2^53", float64(1<<53), int64(1<<53)), fits("a whole float up to 2^53", float32(-3), -3),
 		misfits[float64, int]("another float", 0.5, "0.5 does not fit an int"), misfits[float64, int64]("another float", 1<<54, "does not fit an int64"),
