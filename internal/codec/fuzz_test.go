@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	ugorji "github.com/ugorji/go/codec"
@@ -42,15 +43,20 @@ func FuzzPlanAgainstLibrary(f *testing.F) {
 		typ := all[int(which)%len(all)]
 		l := msgpack.Limits{Bytes: 4 << 10, Values: 512, Depth: 16}
 		p, err := decode(b, typ, codec.Plain, l)
-		if malformed := msgpack.Check(b, l); malformed != nil {
-			if err == nil {
+		_, modern := decode(b, typ, codec.Modern, l)
+		malformed := msgpack.Check(b, l)
+		for _, err := range []error{err, modern} {
+			switch {
+			case err != nil && strings.Contains(err.Error(), "cannot decode into"):
+				t.Fatalf("%v: %x makes a plan panic: %v", typ, b, err)
+			case malformed != nil && err == nil:
 				t.Fatalf("%v: %x decodes, but: %v", typ, b, malformed)
+			case malformed == nil && errors.As(err, new(*codec.MalformedError)):
+				t.Fatalf("%v: %x is one value within the limits, but: %v", typ, b, err)
 			}
-			return // what the library makes of it is not asked
 		}
-		var bad *codec.MalformedError
-		if errors.As(err, &bad) {
-			t.Fatalf("%v: %x is one value within the limits, but: %v", typ, b, err)
+		if malformed != nil {
+			return // what the library makes of it is not asked
 		}
 		roundTrip(t, typ, p, err)
 		if repeats(b) {
