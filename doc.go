@@ -48,13 +48,14 @@
 //	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
 //
 // A, R and what they contain travel as msgpack: exported fields, under their
-// names or those of `codec` tags, maps, slices, pointers, interface{} values,
-// and types that marshal themselves (encoding.BinaryMarshaler with its
-// counterpart), as peer.ID, cid.Cid and time.Time do. A
+// names or those of `codec` or `json` tags, maps, slices, pointers, interface{}
+// values, times, and types that marshal themselves (encoding.BinaryMarshaler with
+// its counterpart), as peer.ID and cid.Cid do. A
 // may be a pointer, and a caller may pass a value where the method takes a
-// pointer, and the other way round. Unexported fields stay behind. A channel, a
-// func, and what an interface with methods holds cannot travel: a call with one
-// that is not nil is an error that names the field.
+// pointer, and the other way round. Unexported fields beside exported ones stay
+// behind. What cannot travel, such as a channel, a func, what an interface with
+// methods holds, or a struct without exported fields, is an error that names the
+// field, unless it is nil or zero. docs/wire.md has the tables.
 //
 // A method's context ends with the call: when the method has returned, when its
 // caller gives up, by its own context or by going away, when the caller's deadline

@@ -46,7 +46,7 @@ func (c *clientCall) storeReply(reply any) {
 		to.SetZero()
 		return
 	}
-	to.Set(reflect.ValueOf(reply).Elem())
+	setReply(to, reflect.ValueOf(reply).Elem())
 	c.stats.In(reflect.ValueOf(c.Reply), nil)
 }
 

@@ -95,7 +95,7 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	for _, dest := range dests {
 		if !c.isLocal(dest) && !isNil(args) {
 			e := &call.Encoded{Value: args}
-			e.Bytes, e.Err = codec.Append(nil, args)
+			e.Bytes, e.Err = codec.Append(nil, args, codec.Modern)
 			return e
 		}
 	}

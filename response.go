@@ -36,7 +36,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	arg := flow.NewItem(m.arg)
 	_, err = codec.Decode(b, arg.Ptr, r.methods.server.limits.MostDecoded(), &r.holds)
 	if err != nil {
-		f, full := argumentFault(m, b.B, err), new(account.DecodedError)
+		f, full := argumentFault(m, r.rules.Limits, b.B, err), new(account.DecodedError)
 		r.carried.Taken()
 		return f.NotSent(errors.As(err, &full) && full.Passes())
 	}
@@ -72,10 +72,16 @@ func (c *servedCall) receiveUntyped(ctx context.Context) error {
 }
 
 // argumentFault is the fault of an argument that does not decode.
-func argumentFault(m *method, b []byte, err error) *call.Fault {
+func argumentFault(m *method, l *call.Limits, b []byte, err error) *call.Fault {
 	var part *codec.PartError
 	var field *codec.MisfitError
+	var bad *codec.MalformedError
 	switch {
+	case errors.As(err, &bad):
+		if f := call.FaultOf(l.Fault(bad.Cause, call.OfServer, "the argument")); f != nil {
+			return f
+		}
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
 	case errors.Is(err, codec.ErrExpands):
 		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
@@ -175,8 +181,8 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 		users, raw = codec.Raw(c.Reply)
 	}
 	if raw {
-		b = msgpack.AppendStringHead(b, len(users))
-	} else if b, err = codec.Append(b, c.Reply); err != nil {
+		b = codec.AppendRawHead(b, len(users), c.remote.carried.Form())
+	} else if b, err = codec.Append(b, c.Reply, c.remote.carried.Form()); err != nil {
 		return b, nil, call.Fail(call.OfServer, codes.Internal, "the reply: %w", err)
 	}
 	most, option := c.remote.rules.Limits.MostBytes()

@@ -86,8 +86,8 @@ type Server struct {
 // the place of one that is not closed, with a line in its log. Closing either
 // takes away the handlers that are its own.
 //
-// Beside p the server handles p + "/2", by which a client of this library
-// says more than one of v0.6 can (docs/wire.md), and p + "/session/1"
+// Beside p the server handles p + "/3", by which a client of this library
+// says more than one of v0.6 can (docs/wire.md), and p + "/session/2"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s := &Server{logger: slog.Default()}

@@ -82,7 +82,7 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 func (c *servedCall) items(own methodEnds) *call.Items {
 	m := c.method
 	i := &call.Items{Limits: m.rules.Limits, Fresh: own.args().Fresh, OK: m.ok}
-	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, b, err) }
+	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, m.rules.Limits, b, err) }
 	if c.remote != nil {
 		i.Holds = &c.remote.holds
 	}

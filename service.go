@@ -267,12 +267,47 @@ func describeArg(args any) string {
 }
 
 // fits checks that the method's reply can be stored where the caller's
-// pointer says.
+// pointer says. More or fewer pointers to the same make no difference, as they
+// make none on the wire.
 func (m *method) fits(reply reflect.Type) error {
-	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) {
+	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) || pointedTo(m.reply) == pointedTo(reply.Elem()) {
 		return nil
 	}
 	return call.WrongReply(m.reply.String(), reply)
+}
+
+// pointedTo is what a type of pointers leads to, or the type itself.
+func pointedTo(t reflect.Type) reflect.Type {
+	for range maxPointers {
+		if t.Kind() != reflect.Pointer {
+			break
+		}
+		t = t.Elem()
+	}
+	return t
+}
+
+// maxPointers is how many pointers are followed: a type can be one to itself.
+const maxPointers = 8
+
+// setReply stores a reply that fits.
+func setReply(to, reply reflect.Value) {
+	if reply.Type().AssignableTo(to.Type()) {
+		to.Set(reply)
+		return
+	}
+	for reply.Kind() == reflect.Pointer {
+		if reply.IsNil() {
+			to.SetZero()
+			return
+		}
+		reply = reply.Elem()
+	}
+	for to.Kind() == reflect.Pointer {
+		to.Set(reflect.New(to.Type().Elem()))
+		to = to.Elem()
+	}
+	to.Set(reply)
 }
 
 // wrongKind is the fault of a call of the other kind.

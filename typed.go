@@ -153,7 +153,7 @@ func (f *typedFrame[A, R]) store(reply any) {
 			f.reply = *r
 		}
 	default:
-		reflect.ValueOf(&f.reply).Elem().Set(reflect.ValueOf(r).Elem())
+		setReply(reflect.ValueOf(&f.reply).Elem(), reflect.ValueOf(r).Elem())
 	}
 }
 

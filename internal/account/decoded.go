@@ -63,6 +63,19 @@ func (h *Holding) TakeLarge(n uint64) error {
 	return h.Take(n, h.account.most)
 }
 
+// More takes what is missing from have bytes, which one message of the call holds,
+// to want. Small messages are not accounted for.
+func (h *Holding) More(have, want uint64) error {
+	if want <= Unaccounted {
+		return nil
+	}
+	err := h.Take(want-have, h.account.most)
+	if e, ok := err.(*DecodedError); ok {
+		e.need, e.held = want, e.held-have
+	}
+	return err
+}
+
 // Free gives n bytes back, unless release has.
 func (h *Holding) Free(n uint64) {
 	if n == 0 {

@@ -130,10 +130,15 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	}
 	h := r.Decoded.Of(string(c.Peer))
 	defer h.Release() // it is the caller's
-	if err := codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h); err == nil {
+	err = codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h)
+	switch {
+	case err == nil:
 		c.Answered = true
-	} else if refusal == nil {
-		return Undecodable(m.B, reflect.TypeOf(c.Reply), err)
+	case refusal == nil:
+		return r.Limits.Undecodable(m.B, reflect.TypeOf(c.Reply), err)
+	case errors.As(err, new(*codec.MalformedError)):
+		c.NoReply()
+		return refusal
 	}
 	if c.Observer != nil {
 		c.Observer.In(reflect.ValueOf(c.Reply), m.B)
@@ -143,10 +148,16 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 
 // Undecodable is the fault of a reply that does not decode into what a pointer of
 // the type points to.
-func Undecodable(b []byte, into reflect.Type, err error) *Fault {
+func (l *Limits) Undecodable(b []byte, into reflect.Type, err error) *Fault {
 	var part *codec.PartError
 	var field *codec.MisfitError
+	var bad *codec.MalformedError
 	switch {
+	case errors.As(err, &bad):
+		if f := FaultOf(l.Fault(bad.Cause, OfClient, "the reply")); f != nil {
+			return f
+		}
+		return Fail(OfClient, codes.Internal, "bad response: %w", err)
 	case errors.Is(err, codec.ErrExpands):
 		return Fail(OfClient, codes.ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):

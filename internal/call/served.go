@@ -34,6 +34,8 @@ type Served interface {
 	Argument(ctx context.Context, l *Limits, keep bool) (codec.Message, error)
 	// Taken says that the argument is decoded.
 	Taken()
+	// Form is how the reply is written.
+	Form() codec.Form
 	// Buffer returns the buffer that an answer is appended to, and gives to Send. Items
 	// may be in it already.
 	Buffer() []byte

@@ -57,10 +57,10 @@ func (r *Router) Close() {
 }
 
 // Extended is the protocol that says more than v0.6's.
-func Extended(p protocol.ID) protocol.ID { return p + "/2" }
+func Extended(p protocol.ID) protocol.ID { return p + "/3" }
 
 // Sessions is the protocol of sessions.
-func Sessions(p protocol.ID) protocol.ID { return p + "/session/1" }
+func Sessions(p protocol.ID) protocol.ID { return p + "/session/2" }
 
 // once makes a call, or one attempt of it. It returns [call.ErrPending] for one with a Done.
 func (r *Router) once(ctx context.Context, k *call.Call) error {
@@ -93,7 +93,7 @@ func (r *Router) encode(k *call.Call) (body codec.Encoded, err error) {
 	case k.NoArg:
 		body.Head = call.NoArgument
 	default:
-		body, err = codec.Encode(k.Args, k.Observer != nil)
+		body, err = codec.Encode(k.Args, codec.Modern, k.Observer != nil)
 	}
 	switch n, most := body.Len(), r.Limits.MessageSize; {
 	case err != nil:

@@ -3,11 +3,12 @@ package codec
 import (
 	"bytes"
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
-
-	ugorji "github.com/ugorji/go/codec"
+	"unsafe"
 )
 
 // What a value would lose on its way is an error when it is there, and nothing
@@ -72,12 +73,9 @@ var (
 	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	selfer            = reflect.TypeFor[ugorji.Selfer]()
+	jsonMarshaler     = reflect.TypeFor[json.Marshaler]()
+	gobEncoder        = reflect.TypeFor[interface{ GobEncode() ([]byte, error) }]()
 )
-
-// IsSelfer reports whether t itself writes and reads its encoding, by methods of
-// the codec library's interface.
-func IsSelfer(t reflect.Type) bool { return t.Implements(selfer) }
 
 // obstacle finds the first part of t that is lost where it is not nil or zero.
 func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why string) {
@@ -85,6 +83,9 @@ func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why st
 		return nil, ""
 	}
 	seen[t] = true
+	if t.Kind() == reflect.Struct && !goesToLibrary(t) {
+		return obstacleIn(t, seen)
+	}
 	if why = cannotTravel(t); why != "" || Marshals(t) {
 		return nil, why
 	}
@@ -96,24 +97,39 @@ func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why st
 			return path, why
 		}
 		return obstacle(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if !isEncoded(f) {
-				continue
-			}
-			if path, why = obstacle(f.Type, seen); why != "" {
-				return append(path, f.Name), why
+	}
+	return nil, ""
+}
+
+// obstacleIn is obstacle for a struct: the first in the order of its fields.
+func obstacleIn(t reflect.Type, seen map[reflect.Type]bool) (path []string, why string) {
+	guards := guardsOf(t)
+	if len(guards) > 0 && guards[0].name == "" {
+		return nil, guards[0].why
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		for _, g := range guards {
+			if g.name == f.Name && g.within == nil {
+				return []string{g.name}, g.why
 			}
 		}
+		if tagOf(f) == "-" || !f.IsExported() && (!f.Anonymous || f.Type.Kind() != reflect.Struct) || Marshals(t) {
+			continue
+		}
+		if path, why = obstacle(f.Type, seen); why != "" {
+			return append(path, f.Name), why
+		}
+	}
+	for _, g := range guards {
+		return []string{g.name}, g.why
 	}
 	return nil, ""
 }
 
 // cannotTravel says why values of t itself cannot travel, but for nil and zero
-// ones: the codec has no form for a channel or a func, leaves out what a type
-// has only a text form for, and cannot make what an interface with methods
-// holds.
+// ones: there is no form for a channel or a func, and nothing to tell what an
+// interface with methods holds.
 func cannotTravel(t reflect.Type) (why string) {
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
@@ -125,9 +141,7 @@ func cannotTravel(t reflect.Type) (why string) {
 			return "the interface " + t.String() + ", which does not say what to decode into; use a concrete type"
 		}
 	case reflect.Struct:
-		if onlyText(t) {
-			return "a " + t.String() + ", which has no exported fields and only a text form; give it MarshalBinary and UnmarshalBinary"
-		}
+		return hidesAll(t)
 	}
 	return ""
 }
@@ -141,46 +155,149 @@ func Marshals(t reflect.Type) bool {
 		t.Implements(selfer) || p.Implements(selfer)
 }
 
-// onlyText reports whether all of a struct's content is hidden, and would be
-// lost without a word, though it has a text form.
-func onlyText(t reflect.Type) bool {
+// hidesAll says why nothing of a struct travels, though there is something in it:
+// no field is exported. What locks of sync hold belongs to one process.
+func hidesAll(t reflect.Type) string {
+	if Marshals(t) || t.NumField() == 0 || t.PkgPath() == "sync" {
+		return ""
+	}
+	some := false
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.IsExported() || f.Anonymous || tagOf(f) == "-" {
+			return ""
+		}
+		some = some || f.Name != "_"
+	}
+	if !some {
+		return ""
+	}
+	p := reflect.PointerTo(t)
+	why := "a " + t.String() + ", which has no exported fields"
+	switch {
+	case p.Implements(binaryMarshaler):
+		return why + ", and MarshalBinary without UnmarshalBinary; add it"
+	case p.Implements(binaryUnmarshaler):
+		return why + ", and UnmarshalBinary without MarshalBinary; add it"
+	case p.Implements(textMarshaler):
+		why += " and only a text form"
+	case p.Implements(jsonMarshaler):
+		why += " and only a JSON form"
+	case p.Implements(gobEncoder):
+		why += " and only a gob form"
+	}
+	return why + "; give it MarshalBinary and UnmarshalBinary"
+}
+
+// guardsOf returns the parts of a struct that are lost unless they are zero.
+func guardsOf(t reflect.Type) (guards []guard) {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
 	if Marshals(t) {
-		return false
+		return besideForm(t)
+	}
+	if why := hidesAll(t); why != "" {
+		return []guard{{typ: t, why: why}}
+	}
+	info := structOf(t)
+	for _, l := range info.lost {
+		within, offset := flatten(l.within, l.offset)
+		guards = append(guards, guard{l.goName, l.typ, within, offset, l.why})
 	}
 	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() || f.Anonymous {
-			return false
+		f := t.Field(i)
+		if tagOf(f) == "-" {
+			continue
+		}
+		g := guard{name: f.Name, typ: f.Type, offset: f.Offset}
+		switch k := f.Type.Kind(); {
+		case f.IsExported() && (k == reflect.Func || k == reflect.UnsafePointer):
+			g.why = cannotTravel(f.Type)
+		case f.Anonymous && k == reflect.Struct && Marshals(f.Type) && !named(f):
+			g.why = "an embedded " + f.Type.String() + ", whose own form is not used here; give the field a name"
+		case f.Anonymous && k == reflect.Struct && !named(f):
+			g.why = hidesAll(f.Type)
+		}
+		if g.why != "" {
+			guards = append(guards, g)
 		}
 	}
-	return t.NumField() > 0 && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
+	return guards
 }
 
-// loses reports whether encoding loses v itself, of a type that cannotTravel
-// tells of.
-func loses(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Chan, reflect.Func:
-		return !v.IsNil()
-	case reflect.UnsafePointer: // the codec takes none, not even nil
-		return true
-	case reflect.Struct:
-		return !v.IsZero() && !sameText(v)
+// named reports whether a tag names a field.
+func named(f reflect.StructField) bool {
+	name, _, _ := strings.Cut(tagOf(f), ",")
+	return name != ""
+}
+
+// besideForm returns the guards of a struct that is written in the form of a type
+// which it embeds: its other fields are not in that.
+func besideForm(t reflect.Type) (guards []guard) {
+	of, ok := promotedForm(t)
+	if !ok {
+		return nil
 	}
-	return false
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if i == of || !f.IsExported() || tagOf(f) == "-" {
+			continue
+		}
+		guards = append(guards, guard{name: f.Name, typ: f.Type, offset: f.Offset, why: "beside an embedded " + t.Field(of).Type.String() +
+			", whose form is that of the whole struct; give that field a name, or the struct MarshalBinary and UnmarshalBinary"})
+	}
+	return guards
 }
 
-// sameText reports whether the text of v is that of a zero value: a big.Int that
-// has become 0 is not zero in memory.
+// promotedForm returns the embedded field whose MarshalBinary is that of the struct,
+// if it is not the struct's own. The compiler makes the methods that are promoted.
+func promotedForm(t reflect.Type) (field int, ok bool) {
+	if reflect.PointerTo(t).Implements(selfer) || strings.Contains(t.Name(), "[") { // those of generic types are made, too
+		return 0, false
+	}
+	m, ok := t.MethodByName("MarshalBinary")
+	if !ok {
+		m, ok = reflect.PointerTo(t).MethodByName("MarshalBinary")
+	}
+	if !ok {
+		return 0, false
+	}
+	if file, _ := runtime.FuncForPC(m.Func.Pointer()).FileLine(m.Func.Pointer()); file != "<autogenerated>" {
+		return 0, false
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous && (f.Type.Implements(binaryMarshaler) || reflect.PointerTo(f.Type).Implements(binaryMarshaler)) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// holds reports whether nothing is lost of the struct that p points to.
+func (g *guard) holds(p unsafe.Pointer) bool {
+	for _, s := range g.within {
+		if p = *(*unsafe.Pointer)(unsafe.Add(p, s.offset)); p == nil {
+			return true
+		}
+	}
+	v := reflect.NewAt(g.typ, unsafe.Add(p, g.offset)).Elem()
+	return v.IsZero() || v.Kind() == reflect.Struct && sameText(v)
+}
+
+// sameText reports whether v has a text that is that of a zero value: a big.Int
+// that has become 0 is not zero in memory.
 func sameText(v reflect.Value) bool {
-	if !v.CanInterface() {
+	p := reflect.New(v.Type())
+	zero, ok := p.Interface().(encoding.TextMarshaler)
+	if !ok {
 		return false
 	}
-	p := reflect.New(v.Type())
-	zero, err := p.Interface().(encoding.TextMarshaler).MarshalText()
+	want, err := zero.MarshalText()
 	if err != nil {
 		return false
 	}
 	p.Elem().Set(v)
 	text, err := p.Interface().(encoding.TextMarshaler).MarshalText()
-	return err == nil && bytes.Equal(text, zero)
+	return err == nil && bytes.Equal(text, want)
 }

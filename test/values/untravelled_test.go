@@ -108,8 +108,7 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"values_test.withFunc", "List", "func()"}},
 		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"values_test.chanInPtr", "P.Inner.C", "chan int"}},
 		{"TakesText", withText{textOnly{"abc"}}, new(int), nil, rpc.ClientErr, []string{"values_test.withText", "field T", "values_test.textOnly", "text form"}},
-		// What an interface holds may be sent, but not be received.
-		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"values_test.withIface", "R", "io.Reader"}},
+		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ClientErr, []string{"values_test.withIface", "R", "io.Reader"}},
 		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"values_test.withChan", "Inner.C", "chan int"}},
 		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"values_test.withFunc", "List", "func()"}},
 	}

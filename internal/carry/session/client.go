@@ -123,12 +123,7 @@ func (s *Session) read(c *call.Call, b []byte, kept bool) (err error) {
 		}
 		b = b[n:]
 	}
-	values, err := msgpack.Count(b, s.pool.message)
-	err = s.pool.replies.Store(c, codec.Message{B: b, Values: values, Kept: kept}, err, refusal)
-	if err != nil && !call.IsFault(err) { // it is not one value
-		err = call.Fail(call.OfClient, codes.Internal, "bad response: %w", err)
-	}
-	return err
+	return s.pool.replies.Store(c, codec.Message{B: b, Form: codec.Modern, Limits: s.pool.message, Kept: kept}, nil, refusal)
 }
 
 // lost says what becomes of a call whose session has ended.

@@ -296,17 +296,15 @@ func (c *serverCall) Argument(ctx context.Context, l *call.Limits, keep bool) (m
 	if len(m.B) == 1 && m.B[0] == wire.StreamEnd {
 		return m, call.ErrNilArgument
 	}
-	if m.Values, err = msgpack.Count(m.B, scan); err != nil {
-		c.in.Release()
-		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
-			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
-		}
-	}
-	return m, err
+	m.Form, m.Limits = codec.Modern, scan
+	return m, nil
 }
 
 // Taken is that of [call.Served]: the request may be large.
 func (c *serverCall) Taken() { c.in.Release() }
+
+// Form is that of [call.Served].
+func (c *serverCall) Form() codec.Form { return codec.Modern }
 
 // Buffer is that of [call.Served].
 func (c *serverCall) Buffer() []byte { return account.NewBuffer(codec.FirstEncoding)[:0] }

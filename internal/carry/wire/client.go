@@ -87,6 +87,9 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 		_ = st.Reset() // v0.6 would make a zero value of it
 		return call.ErrNilArgument
 	}
+	if k.Kind == wire.KindUnary && !conn.marked() {
+		k.Body.ToPlain()
+	}
 	h := k.Header(ctx)
 	if !conn.marked() {
 		h.Kind = wire.KindUnknown
@@ -155,6 +158,18 @@ func (c *clientConn) fail(f *call.Fault) {
 
 // marked reports whether arguments and replies of a stream end with a mark.
 func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
+
+// form is how values are written.
+func (c *clientConn) form() codec.Form { return formOf(c.marked()) }
+
+// formOf is how values are written on a stream whose arguments and replies end with
+// a mark, or on v0.6's.
+func formOf(marked bool) codec.Form {
+	if marked {
+		return codec.Modern
+	}
+	return codec.Plain
+}
 
 // writeAhead is how much can be written without waiting for the server to
 // read: the least window that the muxers begin with is larger.
@@ -229,7 +244,7 @@ func (c *clientConn) receive() error {
 		return err
 	}
 	b, kept, err := c.R.NextToKeep(l.Message(), wire.PaceAll, codec.WantsBytes(c.call.Reply))
-	return c.client.replies.Store(c.call, codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err, refusal)
+	return c.client.replies.Store(c.call, codec.Message{B: b, Form: c.form(), Limits: l.Message(), Kept: kept}, err, refusal)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -282,7 +297,7 @@ func (c *clientConn) sink() *sink {
 			return c.W.Flush()
 		}
 	}
-	return &sink{w: &c.W, limits: c.client.Limits, observer: c.call.Observer, origin: call.OfClient, item: "argument", close: end}
+	return &sink{w: &c.W, form: c.form(), limits: c.client.Limits, observer: c.call.Observer, origin: call.OfClient, item: "argument", close: end}
 }
 
 // source returns where the replies of a stream come from.
@@ -291,7 +306,7 @@ func (c *clientConn) source(h *account.Holding) *source {
 	return &source{
 		r: &c.R, charge: account.Charge{Of: h}, limits: c.client.Limits, marked: c.marked(), observer: c.call.Observer,
 		origin: call.OfClient, item: "reply", responses: true, fresh: c.call.Fresh,
-		undecodable: func(b []byte, err error) *call.Fault { return call.Undecodable(b, into, err) },
+		undecodable: func(b []byte, err error) *call.Fault { return c.client.Limits.Undecodable(b, into, err) },
 	}
 }
 

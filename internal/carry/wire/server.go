@@ -164,7 +164,7 @@ func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
 			r: &c.R, charge: account.Charge{Of: i.Holds}, limits: i.Limits, marked: c.marked, observer: i.Observer,
 			item: "argument", origin: call.OfServer, stop: c.stopReading, fresh: i.Fresh, undecodable: i.Undecodable,
 		}, &sink{
-			w: &c.W, prefix: i.OK, limits: i.Limits, observer: i.Observer, item: "reply", origin: call.OfServer, canceled: &c.canceled,
+			w: &c.W, form: c.Form(), prefix: i.OK, limits: i.Limits, observer: i.Observer, item: "reply", origin: call.OfServer, canceled: &c.canceled,
 		}
 }
 
@@ -184,7 +184,7 @@ func (c *serverConn) Argument(_ context.Context, l *call.Limits, keep bool) (cod
 			err = call.CallerGone("the argument", err)
 		}
 	}
-	return codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err
+	return codec.Message{B: b, Form: c.Form(), Limits: l.Message(), Kept: kept}, err
 }
 
 // Taken is that of [call.Served].
@@ -196,6 +196,9 @@ func (c *serverConn) Taken() {
 		c.watchUnary(*ctx)
 	}
 }
+
+// Form is that of [call.Served].
+func (c *serverConn) Form() codec.Form { return formOf(c.marked) }
 
 // Buffer is that of [call.Served]: the replies of a stream may be waiting in it.
 func (c *serverConn) Buffer() []byte { return c.W.B }

@@ -65,7 +65,7 @@ func (s *source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	}
 	s.count++
 	it = s.fresh()
-	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
+	took, err := codec.Decode(codec.Message{B: b, Form: formOf(s.marked), Limits: s.limits.Message()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
 	if err != nil {
 		return it, flow.AtEnd, s.undecodable(b, err).With(fmt.Sprintf("%s %d of the stream", s.item, s.count))
 	}
@@ -136,6 +136,7 @@ func (s *source) response(wait bool) (flow.State, error) {
 // sink puts the items of a streaming call on the stream.
 type sink struct {
 	w        *wire.Writer
+	form     codec.Form
 	prefix   []byte // the header before each item
 	limits   *call.Limits
 	observer flow.Observer // nil: nobody
@@ -157,10 +158,10 @@ func (s *sink) Put(it flow.Item) error {
 	head := len(b)
 	data, users := codec.Raw(it.Encodable())
 	if users = users && len(data) >= wire.FlushSize && s.observer == nil; users {
-		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
+		b = codec.AppendRawHead(b, len(data), s.form) // and they need not be copied
 	} else {
 		var err error
-		if b, err = codec.Append(b, it.Encodable()); err != nil {
+		if b, err = codec.Append(b, it.Encodable(), s.form); err != nil {
 			s.w.B = b[:start]
 			return call.Fail(s.origin, codes.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
 		}
