@@ -25,7 +25,7 @@ const (
 // The budgets.
 const (
 	maxRootFiles     = 36
-	maxRootLines     = 6500
+	maxRootLines     = 6000
 	maxFileLines     = 400
 	maxFunctionLines = 60
 )
