@@ -54,10 +54,11 @@ func WithMethodConfig(id ServiceID, c MethodConfig) ServerOption {
 	return func(s *Server) { s.configs.Set(call.ID(id), admit.Config(c)) }
 }
 
-// inTime is the error of a call whose method has returned err, maybe too late.
+// inTime is the error of a call whose method has a Timeout and has returned err, maybe
+// too late.
 func (c *servedCall) inTime(ctx context.Context, err error) error {
 	late := c.method.rules.Late
-	if late == nil || ctx.Err() == nil || context.Cause(ctx) != error(late) {
+	if ctx.Err() == nil || context.Cause(ctx) != error(late) {
 		return err
 	}
 	switch code := CodeOf(err); {

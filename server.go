@@ -268,9 +268,8 @@ func (s *Server) recovered(next Handler) Handler {
 	}
 }
 
-// held is the link of the chain in which arguments are accounted for: it gives
-// them back when the method has returned, before the caller gets the reply and
-// may make another call.
+// held gives back what the arguments take when the method has returned, before the
+// caller gets the reply and may make another call.
 func held(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) error {
 		defer func() {
@@ -293,7 +292,10 @@ func (s *Server) prepared(next Handler) Handler {
 			}
 			return told
 		}
-		err := c.inTime(ctx, next(ctx, info))
+		err := next(ctx, info)
+		if c.method.rules.Late != nil {
+			err = c.inTime(ctx, err)
+		}
 		if err != nil {
 			err = ofMethod(sound(err))
 			s.nameErrors(c, err)
