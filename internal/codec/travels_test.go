@@ -64,7 +64,7 @@ type (
 	twoForms struct {
 		time.Time
 		tinyForm //lint:ignore U1000 that it is there is what counts
-		Own string
+		Own      string
 	}
 	locked struct {
 		sync.Mutex

@@ -40,7 +40,7 @@ type (
 	twoForms struct {
 		time.Time
 		binaryOnly //lint:ignore U1000 that it is there is what counts
-		Own string
+		Own        string
 	}
 )
 
