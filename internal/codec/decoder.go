@@ -74,8 +74,8 @@ func (d *decoder) add(n uint64) bool {
 	return d.used <= d.free || d.take()
 }
 
-// take takes what is used from the account, and some of what may be used next: the
-// account has a lock.
+// take takes what is used from the account, and a little of what may be used next:
+// the account has a lock, and what one call takes another may be refused for.
 func (d *decoder) take() bool {
 	if d.err != nil {
 		return false
@@ -84,7 +84,7 @@ func (d *decoder) take() bool {
 		d.err = fmt.Errorf("%w: more than %d bytes, which Limits.MessageSize sets", ErrExpands, d.most)
 		return false
 	}
-	for _, want := range [...]uint64{min(2*d.used, d.most), d.used} {
+	for _, want := range [...]uint64{min(d.used+d.used/16, d.most), d.used} {
 		if d.err = d.holds.More(d.taken, want); d.err == nil {
 			d.taken, d.free = want, want
 			return true

@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
-	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack/corpus"
+	"github.com/libp2p/go-libp2p-gorpc/test/corpus"
 )
 
 // selves writes and reads itself, by the codec library.

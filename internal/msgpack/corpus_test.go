@@ -3,7 +3,7 @@ package msgpack_test
 import (
 	"bytes"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack/corpus"
+	"github.com/libp2p/go-libp2p-gorpc/test/corpus"
 )
 
 var (

@@ -55,7 +55,7 @@ func TestRefusedCallsAreTold(t *testing.T) {
 				if args == (rig.Args{A: 6, B: 7}) {
 					return s.Dest == s.Sender // the argument itself
 				}
-				m, ok := args.(map[any]any)
+				m, ok := args.(map[string]any)
 				return ok && len(m) == 2 && fmt.Sprint(m["A"], m["B"]) == "6 7"
 			}, rpc.Unary},
 			{"an argument that cannot be decoded", "Nothing", "can't find method Nothing", func(m string) error {
