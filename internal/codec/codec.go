@@ -164,7 +164,7 @@ func DecodeReply(m Message, into any, most uint64, h *account.Holding) error {
 
 // typeInfo is what is known of a type that travels.
 type typeInfo struct {
-	partly  error        // names the field that cannot travel, if there is one; see obstacle
+	partly  error        // names the field that cannot travel, if there is one; see travels.Obstacle
 	largest uint64       // see largestValue
 	signed  bool         // see holdsSigned
 	walked  bool         // its values are looked at before they are encoded; see checkValue

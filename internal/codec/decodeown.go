@@ -73,7 +73,7 @@ func findOwnForms(t reflect.Type, found map[reflect.Type]struct{}, seen map[refl
 	seen[t] = true
 	if t.Kind() != reflect.Pointer && Marshals(t) {
 		p := reflect.PointerTo(t)
-		if t != typeTime && t.PkgPath() != "" && t.Kind() != reflect.Interface && !p.Implements(selfer) {
+		if t != typeTime && t.PkgPath() != "" && t.Kind() != reflect.Interface && !IsSelfer(p) {
 			found[t] = struct{}{}
 		}
 		return

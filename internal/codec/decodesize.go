@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // The scanner bounds what arrives. What that decodes to depends on the type: a
@@ -49,7 +50,7 @@ func decodedSize(m Message, into reflect.Type, most uint64, h *account.Holding) 
 		e.Of, e.path = into, s.path
 		return 0, e
 	}
-	return 0, &MisfitError{pathText(s.path), err}
+	return 0, &MisfitError{travels.Join(s.path), err}
 }
 
 // largestValue is the most memory that one value of a message can take in a

@@ -5,12 +5,14 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // The codec recurses into what it encodes, and a stack that overflows ends the
 // process. It finds cycles by pointers only: those by maps, slices and
 // interfaces, and values that merely nest very deep, are found here, before it
-// sees them. So are parts that would be lost (see obstacle). Most types nest no
+// sees them. So are parts that would be lost (see travels.Obstacle). Most types nest no
 // deeper than they are written and have no such parts, and are not looked at.
 
 // maxEncoded is the most values that one message may hold in types of
@@ -218,19 +220,13 @@ func walked(t reflect.Type) bool {
 	if unbounded(t) {
 		return true
 	}
-	_, why := obstacle(t, make(map[reflect.Type]bool))
+	_, why := travels.Obstacle(Types, t)
 	return why != ""
 }
 
 // isEncoded reports whether the codec encodes a field, or those of the struct
 // that it embeds.
-func isEncoded(f reflect.StructField) bool {
-	tag := f.Tag.Get("codec")
-	if tag == "" {
-		tag = f.Tag.Get("json")
-	}
-	return tag != "-" && (f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct)
-}
+func isEncoded(f reflect.StructField) bool { return travels.Encoded(travels.PartOf(f), f.Type.Kind()) }
 
 // unbounded reports whether t leads to an interface or back to itself.
 func unbounded(t reflect.Type) bool {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"reflect"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // MisfitError is the error of a message that does not fit a type.
@@ -29,7 +31,7 @@ func misfit(b []byte, into reflect.Type, read int, err error) error {
 	s := sizer{budget: math.MaxUint64, whole: len(b), stop: read}
 	field := ""
 	if _, found := s.value(b, into.Elem()); found == errHere {
-		field = pathText(s.path)
+		field = travels.Join(s.path)
 	}
 	if cause := errors.Unwrap(err); cause != nil {
 		err = cause // without the position, which is of bytes that nobody sees

@@ -5,9 +5,10 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
-	"strings"
 
 	ugorji "github.com/ugorji/go/codec"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // What a value would lose on its way is an error when it is there, and nothing
@@ -23,9 +24,9 @@ type PartError struct {
 }
 
 func (e *PartError) Error() string {
-	text := fmt.Sprintf("type %v cannot travel: %s%s", e.Of, describePath(e.path), e.why)
+	text := fmt.Sprintf("type %v cannot travel: %s", e.Of, travels.Describe(e.path, e.why))
 	if len(e.outer) > 0 {
-		text = "field " + pathText(e.outer) + ": " + text
+		text = "field " + travels.Join(e.outer) + ": " + text
 	}
 	return text
 }
@@ -39,120 +40,36 @@ func (e *PartError) within(part string) {
 	}
 }
 
-func describePath(path []string) string {
-	if len(path) == 0 {
-		return "it is "
-	}
-	return "field " + pathText(path) + " is "
-}
-
-// pathText joins the parts of a path, which come from inside out.
-func pathText(path []string) string {
-	var b strings.Builder
-	for i := len(path) - 1; i >= 0; i-- {
-		if b.Len() > 0 && !strings.HasPrefix(path[i], "[") {
-			b.WriteByte('.')
-		}
-		b.WriteString(path[i])
-	}
-	return b.String()
-}
+// Types reads types for the rules that say what is lost of them.
+var Types travels.Reader[reflect.Type] = travels.ForReflect(reflect.TypeFor[ugorji.Selfer]())
 
 // travelsPartly returns an error that names the first part of t that travels
 // only while it is nil or zero, if there is one.
 func travelsPartly(t reflect.Type) error {
-	path, why := obstacle(t, make(map[reflect.Type]bool))
+	steps, why := travels.Obstacle(Types, t)
 	if why == "" {
 		return nil
 	}
-	return fmt.Errorf("type %v cannot travel whole: %s%s; only nil or zero travels", t, describePath(path), why)
+	var path []string
+	for _, step := range steps {
+		path = append(path, step.Name)
+	}
+	return fmt.Errorf("type %v cannot travel whole: %s; only nil or zero travels", t, travels.Describe(path, why))
 }
-
-var (
-	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
-	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
-	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
-	selfer            = reflect.TypeFor[ugorji.Selfer]()
-)
 
 // IsSelfer reports whether t itself writes and reads its encoding, by methods of
 // the codec library's interface.
-func IsSelfer(t reflect.Type) bool { return t.Implements(selfer) }
-
-// obstacle finds the first part of t that is lost where it is not nil or zero.
-func obstacle(t reflect.Type, seen map[reflect.Type]bool) (path []string, why string) {
-	if seen[t] {
-		return nil, ""
-	}
-	seen[t] = true
-	if why = cannotTravel(t); why != "" || Marshals(t) {
-		return nil, why
-	}
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return obstacle(t.Elem(), seen)
-	case reflect.Map:
-		if path, why = obstacle(t.Key(), seen); why != "" {
-			return path, why
-		}
-		return obstacle(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			f := t.Field(i)
-			if !isEncoded(f) {
-				continue
-			}
-			if path, why = obstacle(f.Type, seen); why != "" {
-				return append(path, f.Name), why
-			}
-		}
-	}
-	return nil, ""
-}
+func IsSelfer(t reflect.Type) bool { return Types.Implements(t, travels.Selfer) }
 
 // cannotTravel says why values of t itself cannot travel, but for nil and zero
-// ones: the codec has no form for a channel or a func, leaves out what a type
-// has only a text form for, and cannot make what an interface with methods
-// holds.
+// ones.
 func cannotTravel(t reflect.Type) (why string) {
-	switch t.Kind() {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		if !Marshals(t) {
-			return "a " + t.Kind().String() + " (" + t.String() + ")"
-		}
-	case reflect.Interface:
-		if t.NumMethod() > 0 {
-			return "the interface " + t.String() + ", which does not say what to decode into; use a concrete type"
-		}
-	case reflect.Struct:
-		if onlyText(t) {
-			return "a " + t.String() + ", which has no exported fields and only a text form; give it MarshalBinary and UnmarshalBinary"
-		}
-	}
-	return ""
+	return travels.Lost(Types, t)
 }
 
-// Marshals reports whether t's own methods say how it travels. A text form
-// does not count: the codec uses it in text formats only.
+// Marshals reports whether t's own methods say how it travels.
 func Marshals(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return (t.Implements(binaryMarshaler) || p.Implements(binaryMarshaler)) &&
-		(t.Kind() == reflect.Interface || p.Implements(binaryUnmarshaler)) ||
-		t.Implements(selfer) || p.Implements(selfer)
-}
-
-// onlyText reports whether all of a struct's content is hidden, and would be
-// lost without a word, though it has a text form.
-func onlyText(t reflect.Type) bool {
-	if Marshals(t) {
-		return false
-	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() || f.Anonymous {
-			return false
-		}
-	}
-	return t.NumField() > 0 && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
+	return travels.Marshals(Types, t)
 }
 
 // loses reports whether encoding loses v itself, of a type that cannotTravel
