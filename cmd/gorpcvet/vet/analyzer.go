@@ -37,7 +37,9 @@ var Analyzer = &analysis.Analyzer{
 		}
 		u := newUnit(pass.Fset, pass.Files, pass.Pkg, pass.TypesInfo, world)
 		known := u.collect()
-		pass.ExportPackageFact(known)
+		if !known.isEmpty() {
+			pass.ExportPackageFact(known)
+		}
 		world.add(known)
 		u.report = pass.Report
 		u.check()
@@ -104,6 +106,7 @@ func (u *unit) check() {
 				u.checkRegistration(n, params)
 				u.checkDeclaration(n)
 				u.checkHandle(n)
+				u.checkMock(n)
 				u.checkAuthorizeMap(n)
 				u.checkServing(n)
 			case *ast.CompositeLit:
@@ -162,7 +165,7 @@ func (u *unit) checkServing(call *ast.CallExpr) {
 	if !own || len(call.Args) < 2 {
 		return
 	}
-	if typedMethods[c.recv] && c.name == "Handle" || c.name == "RegisterFunc" && c.recv == "Server" || c.pkg == "rpctest" && c.name == "Handle" {
+	if typedMethods[c.recv] && c.name == "Handle" || c.name == "RegisterFunc" && c.recv == "Server" || c.pkg == rpctest && c.name == "Handle" {
 		if lit, ok := ast.Unparen(call.Args[len(call.Args)-1]).(*ast.FuncLit); ok {
 			u.checkContext(u.literal(lit))
 		}

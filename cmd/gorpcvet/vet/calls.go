@@ -42,7 +42,7 @@ func (u *unit) checkCall(call *ast.CallExpr) {
 		u.findWith(call, category, s.respelled(category), "%s", problem)
 		return
 	}
-	methods := u.from(call).find(s.service, s.method)
+	methods := u.from(call).served(s.service, s.method)
 	if len(methods) == 0 {
 		return
 	}

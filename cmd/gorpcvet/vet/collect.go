@@ -20,16 +20,18 @@ func (u *unit) collect() *Known {
 			case *ast.FuncDecl:
 				params.enter(n)
 			case *ast.CallExpr:
-				called[calledName(n)] = true
-				u.collectCall(k, n, params)
+				if name := calledName(n); name == nil || !called[name] { // not a declaration that was read
+					called[name] = true
+					u.collectCall(k, n, params)
+				}
 			case *ast.Ident:
 				if fn, ok := u.info.Uses[n].(*types.Func); ok && !called[n] && u.world.wrappers[fn.Origin().FullName()].Register {
 					k.Open = append(k.Open, u.place("", n)) // what it is called with does not show
 				}
 			case *ast.ValueSpec:
 				for i, v := range n.Values {
-					if i < len(n.Names) {
-						u.collectDeclaration(k, v, n.Names[i])
+					if i < len(n.Names) && u.collectDeclaration(k, v, n.Names[i]) {
+						called[calledName(ast.Unparen(v).(*ast.CallExpr))] = true
 					}
 				}
 			}
@@ -41,7 +43,14 @@ func (u *unit) collect() *Known {
 
 // calledName returns the name by which a function is called.
 func calledName(call *ast.CallExpr) *ast.Ident {
-	switch f := ast.Unparen(call.Fun).(type) {
+	fun := ast.Unparen(call.Fun)
+	switch f := fun.(type) { // NewMethod[A, R]
+	case *ast.IndexExpr:
+		fun = f.X
+	case *ast.IndexListExpr:
+		fun = f.X
+	}
+	switch f := fun.(type) {
 	case *ast.Ident:
 		return f
 	case *ast.SelectorExpr:
@@ -60,14 +69,14 @@ func (u *unit) collectCall(k *Known, call *ast.CallExpr, params *params) {
 	case own && c.pkg == "" && c.recv == "Server" && registrations[c.name].Register && !ofLibrary(u.pkg.Path()):
 		u.collectRegistration(k, call, registrations[c.name], params)
 	case own && c.pkg == "" && typedMethods[c.recv] && c.name == "Handle" && len(call.Args) > 1,
-		own && c.pkg == "rpctest" && c.name == "Handle" && len(call.Args) > 2:
+		own && c.pkg == rpctest && c.name == "Handle" && len(call.Args) > 2:
 		u.serves(k, call.Args[len(call.Args)-1])
 		u.collectHandle(k, call, c)
-	case own && c.pkg == "rpctest" && c.recv == "Server" && c.name == "Mock" && len(call.Args) == 2:
+	case own && c.pkg == rpctest && c.recv == "Server" && c.name == "Mock" && len(call.Args) == 2:
 		u.collectMock(k, call)
 	case own && c.pkg == "" && c.recv == "":
 		if _, ok := declarations[c.name]; ok {
-			u.collectDeclaration(k, call, nil)
+			_ = u.collectDeclaration(k, call, nil)
 		}
 	case !own:
 		if form, ok := u.world.wrappers[f.FullName()]; ok && form.Register {
@@ -102,7 +111,7 @@ func (u *unit) collectHandle(k *Known, call *ast.CallExpr, c callee) {
 		for _, m := range methods {
 			if m.Declared == obj.Pkg().Path()+"."+obj.Name() {
 				served := *m
-				served.place, served.Declared, served.Where = u.place(m.Service, call), "", u.where(call)
+				served.Place, served.Declared, served.Where = u.place(m.Service, call), "", u.where(call)
 				k.Methods = append(k.Methods, served)
 				return
 			}
@@ -153,7 +162,7 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 		return
 	}
 	k.Services = append(k.Services, u.place(service, call))
-	for _, m := range receiverMethods(t) {
+	for _, m := range receiverMethods(pointerTo(t)) { // those of a pointer, too: that they are left out is told
 		streaming, arg, reply, reason := methodForm(m.Signature())
 		if reason == "" {
 			k.Methods = append(k.Methods, u.method(service, m.Name(), streaming, arg, reply, call))
@@ -209,14 +218,14 @@ func (u *unit) collectMock(k *Known, call *ast.CallExpr) {
 
 // collectDeclaration takes a typed method that is declared. id is its variable, if
 // it is one's.
-func (u *unit) collectDeclaration(k *Known, e ast.Expr, id *ast.Ident) {
+func (u *unit) collectDeclaration(k *Known, e ast.Expr, id *ast.Ident) bool {
 	call, ok := ast.Unparen(e).(*ast.CallExpr)
 	if !ok {
-		return
+		return false
 	}
 	m, ok := u.declaration(call)
 	if !ok {
-		return
+		return false
 	}
 	m.Declared = "-"
 	if id != nil {
@@ -225,6 +234,7 @@ func (u *unit) collectDeclaration(k *Known, e ast.Expr, id *ast.Ident) {
 		}
 	}
 	k.Methods = append(k.Methods, m)
+	return true
 }
 
 // declaration reads a call that declares a typed method.
@@ -248,9 +258,17 @@ func (u *unit) method(service, name string, streaming bool, arg, reply types.Typ
 	shown := d.Method(0, u.types.one(arg), u.types.one(reply))
 	d.Methods = append(d.Methods, shown)
 	return Method{
-		place: u.place(service, at), Name: name, Streaming: streaming, Arg: full(arg), Reply: full(reply), ArgWords: brief(arg), ReplyWords: brief(reply),
+		Place: u.place(service, at), Name: name, Streaming: streaming, Arg: full(arg), Reply: full(reply), ArgWords: brief(arg), ReplyWords: brief(reply),
 		AnyArg: !shows(arg), AnyReply: !shows(reply), Types: d.Description, Where: u.where(at),
 	}
+}
+
+// pointerTo returns a pointer to t, unless t is one or an interface.
+func pointerTo(t types.Type) types.Type {
+	if _, ok := t.Underlying().(*types.Pointer); ok || types.IsInterface(t) {
+		return t
+	}
+	return types.NewPointer(t)
 }
 
 // receiverMethods are the exported methods that a value of the type has.

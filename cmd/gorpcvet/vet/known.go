@@ -12,14 +12,14 @@ import (
 // fact that one package's analysis leaves for those that import it.
 type Known struct {
 	Methods  []Method
-	Services []place   // of receivers
-	Open     []place   // registrations of which the type does not show, and perhaps the name
+	Services []Place   // of receivers
+	Open     []Place   // registrations of which the type does not show, and perhaps the name
 	Serving  []string  // full names of functions that serve methods
 	Wrappers []wrapper // functions that pass what they are given to a call by name, or to Register
 }
 
-// place is a registration of a service.
-type place struct {
+// Place is a registration of a service.
+type Place struct {
 	Service string // empty if it does not show
 	Package string // without the _test of an external test's
 	Test    bool   // in a file of tests
@@ -27,6 +27,10 @@ type place struct {
 
 // AFact makes it a fact.
 func (*Known) AFact() {}
+
+func (k *Known) isEmpty() bool {
+	return len(k.Methods)+len(k.Services)+len(k.Open)+len(k.Serving)+len(k.Wrappers) == 0
+}
 
 func (k *Known) String() string {
 	names := make([]string, 0, len(k.Methods))
@@ -38,7 +42,7 @@ func (k *Known) String() string {
 
 // Method is one method that is registered, or declared as a typed one.
 type Method struct {
-	place
+	Place
 	Name       string
 	Streaming  bool
 	Declared   string // the package and the variable of a typed method that is not handled here
@@ -71,8 +75,8 @@ type World struct {
 	whole    bool // all of a program is seen, callers and registrations
 	external map[string]bool
 	methods  map[string][]*Method // by their services
-	services []place
-	open     []place
+	services []Place
+	open     []Place
 	serving  map[string]bool
 	wrappers map[string]form
 	typed    bool // calls by name are reported, to become typed methods
@@ -116,19 +120,19 @@ type view struct {
 	inTest bool            // it is asked about a file of tests
 }
 
-func (v *view) sees(p place) bool { return !p.Test || p.Package == v.pkg }
+func (v *view) sees(p Place) bool { return !p.Test || p.Package == v.pkg }
 
 // methodsOf returns the methods of a service: those of the package itself, if there
 // are any, else those of what it imports, else all. Several programs, and several
 // tests, may have services of one name.
 func (v *view) methodsOf(service string) (all []*Method) {
-	for _, within := range []func(place) bool{
-		func(p place) bool { return p.Package == v.pkg },
-		func(p place) bool { return v.near[p.Package] },
-		func(place) bool { return !v.inTest || !v.isOpen(service) },
+	for _, within := range []func(Place) bool{
+		func(p Place) bool { return p.Package == v.pkg },
+		func(p Place) bool { return v.near[p.Package] },
+		func(Place) bool { return !v.inTest || !v.isOpen(service) },
 	} {
 		for _, m := range v.methods[service] {
-			if v.sees(m.place) && within(m.place) {
+			if v.sees(m.Place) && within(m.Place) {
 				all = append(all, m)
 			}
 		}
@@ -139,6 +143,17 @@ func (v *view) methodsOf(service string) (all []*Method) {
 	return all
 }
 
+// served are the methods of a name: those that something serves, or those that are
+// only declared.
+func (v *view) served(service, name string) []*Method {
+	found := v.find(service, name)
+	declared := func(m *Method) bool { return m.Declared != "" }
+	if slices.ContainsFunc(found, func(m *Method) bool { return !declared(m) }) {
+		return slices.DeleteFunc(found, declared)
+	}
+	return found
+}
+
 func (v *view) find(service, name string) (found []*Method) {
 	for _, m := range v.methodsOf(service) {
 		if m.Name == name {
@@ -147,7 +162,7 @@ func (v *view) find(service, name string) (found []*Method) {
 	}
 	if found == nil { // a service may be of several packages
 		for _, m := range v.methods[service] {
-			if m.Name == name && v.sees(m.place) && !v.inTest {
+			if m.Name == name && v.sees(m.Place) && !v.inTest {
 				found = append(found, m)
 			}
 		}
@@ -157,16 +172,16 @@ func (v *view) find(service, name string) (found []*Method) {
 
 // isOpen reports whether a service may have methods that do not show.
 func (v *view) isOpen(service string) bool {
-	return slices.ContainsFunc(v.open, func(p place) bool { return v.sees(p) && (p.Service == "" || p.Service == service) })
+	return slices.ContainsFunc(v.open, func(p Place) bool { return v.sees(p) && (p.Service == "" || p.Service == service) })
 }
 
 // names are those of the services, or of the methods of one.
 func (v *view) names(service string) (all []string) {
 	for name, methods := range v.methods {
 		for _, m := range methods {
-			if service == "" && v.sees(m.place) {
+			if service == "" && v.sees(m.Place) {
 				all = append(all, name)
-			} else if service == name && v.sees(m.place) {
+			} else if service == name && v.sees(m.Place) {
 				all = append(all, m.Name)
 			}
 		}
@@ -180,7 +195,7 @@ func (v *view) names(service string) (all []string) {
 // for what is not there on purpose.
 func (v *view) missing(service, method string) (category, problem string) {
 	has := v.names(service)
-	isService := slices.ContainsFunc(v.services, func(p place) bool { return p.Service == service && v.sees(p) })
+	isService := slices.ContainsFunc(v.services, func(p Place) bool { return p.Service == service && v.sees(p) })
 	switch {
 	case v.external[service] || v.isOpen(service) || v.inTest || strings.HasPrefix(service, ownServices) || slices.Contains(has, method):
 		return "", ""

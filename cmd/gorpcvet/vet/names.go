@@ -78,7 +78,10 @@ var policies = map[string]bool{
 // ownServices are registered by the library itself; their names begin so.
 const ownServices = "rpc."
 
-const authorizeWithMap = "AuthorizeWithMap"
+const (
+	authorizeWithMap = "AuthorizeWithMap"
+	rpctest          = "rpctest" // the package for tests
+)
 
 // ofLibrary reports whether a path is that of the library or one of its packages,
 // also where a program has a copy of it.
@@ -107,10 +110,11 @@ func libraryCallee(f *types.Func) (c callee, ok bool) {
 	if f == nil || f.Pkg() == nil {
 		return c, false
 	}
-	path := f.Pkg().Path()
-	if own, below := strings.CutPrefix(path, library+"/"); below {
-		c.pkg = own
-	} else if !ofLibrary(path) {
+	switch path := f.Pkg().Path(); {
+	case ofLibrary(path):
+	case path == library+"/"+rpctest:
+		c.pkg = rpctest
+	default:
 		return c, false
 	}
 	c.name = f.Name()

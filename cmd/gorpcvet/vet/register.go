@@ -180,6 +180,30 @@ type span struct{ pos, end token.Pos }
 func (s span) Pos() token.Pos { return s.pos }
 func (s span) End() token.Pos { return s.end }
 
+// checkMock judges the functions that stand in for methods in a test.
+func (u *unit) checkMock(call *ast.CallExpr) {
+	c, own := libraryCallee(calledFunc(u.info, call))
+	if !own || c.pkg != rpctest || c.recv != "Server" || c.name != "Mock" || len(call.Args) != 2 {
+		return
+	}
+	lit, ok := u.resolved(call.Args[1]).(*ast.CompositeLit)
+	if !ok {
+		return
+	}
+	for _, e := range lit.Elts {
+		kv, ok := e.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		name, _ := u.text(kv.Key)
+		if t := u.valueType(kv.Value); t != nil {
+			if sig, ok := t.Underlying().(*types.Signature); ok {
+				u.checkFunc(kv.Value, sig, "the mock of "+name)
+			}
+		}
+	}
+}
+
 // checkHandle judges the types of a typed method where it is handled.
 func (u *unit) checkHandle(call *ast.CallExpr) {
 	c, own := libraryCallee(calledFunc(u.info, call))

@@ -89,8 +89,8 @@ func (u *unit) inTest(at ast.Node) bool {
 	return strings.HasSuffix(u.fset.Position(at.Pos()).Filename, "_test.go")
 }
 
-func (u *unit) place(service string, at ast.Node) place {
-	return place{service, u.ownPath(), u.inTest(at)}
+func (u *unit) place(service string, at ast.Node) Place {
+	return Place{service, u.ownPath(), u.inTest(at)}
 }
 
 // from is what the package sees of the world, from a place in it.

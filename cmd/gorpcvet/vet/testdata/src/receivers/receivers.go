@@ -28,7 +28,7 @@ func (*Crooked) NoError(ctx context.Context, a string, r *int)                  
 func (*Crooked) Both(ctx context.Context, a chan string, r chan<- int) error      { return nil } // want `leftout: .*a channel of the wrong direction: make it a <-chan string`
 func (*Crooked) Replies(ctx context.Context, a <-chan string, r <-chan int) error { return nil } // want `leftout: .*make it a chan<- int`
 func (*Crooked) One(ctx context.Context, a <-chan string, r *int) error           { return nil } // want `leftout: .*of which only one is a channel`
-func (*Crooked) Typed(ctx context.Context, a string, out *rpc.Sender[int]) error  { return nil } // want `leftout: .*it is a typed streaming method`
+func (*Crooked) Typed(ctx context.Context, a string, out *rpc.Sender[int]) error  { return nil } // serves a typed method, perhaps
 func (*Crooked) First(a, b string, r *int) error                                  { return nil } // want `leftout: .*its first argument is string, not a context.Context`
 
 type None struct{}

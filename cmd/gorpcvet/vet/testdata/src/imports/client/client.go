@@ -1,5 +1,5 @@
 // Package client sees what it imports, and knows nothing of others.
-package client // want package:"serves "
+package client
 
 import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"

@@ -1,4 +1,4 @@
-package server
+package server // want package:"serves Pins.Get, Clock.Now"
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
-type Pins struct{} // want package:"serves Pins.Get, Clock.Now"
+type Pins struct{}
 
 func (Pins) Get(ctx context.Context, a string, r *int) error { return nil }
 

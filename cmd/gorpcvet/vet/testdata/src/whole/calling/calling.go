@@ -39,10 +39,10 @@ func wrong(ctx context.Context, c *rpc.Client, dest peer.ID) {
 	var old api.OldPin
 	var n int
 	_ = c.Call(dest, "Pinz", "Get", "a", &pin)                                     // want `service: no service Pinz is registered.*is Pins meant`
-	_ = c.Call(dest, "Pins", "Gett", "a", &pin)                                    // want `method: service Pins has no method Gett: is Get meant\?; it has Any, Count, Get, List, Put`
+	_ = c.Call(dest, "Pins", "Gett", "a", &pin)                                    // want `method: service Pins has no method Gett: is Get meant\?; it has Any, Count, Get, List, New, Put`
 	_ = c.Call(dest, "Clock", "Then", "a", &pin)                                   // want `method: service Clock has no method Then`
 	_ = c.Call(dest, "Pins", "List", "a", &pin)                                    // want `kind: Pins.List is a streaming method`
-	_ = c.Call(dest, "Pins", "Get", 7, &pin)                                       // want `argument: Pins.Get: the argument is a int here, and the method \(serving.go:26\) has a string`
+	_ = c.Call(dest, "Pins", "Get", 7, &pin)                                       // want `argument: Pins.Get: the argument is a int here, and the method \(serving.go:25\) has a string`
 	_ = c.Call(dest, "Pins", "Get", "a", &n)                                       // want `reply: Pins.Get: the reply is a int here`
 	_ = c.Call(dest, "Pins", "Get", "a", pin)                                      // want `reply: Pins.Get: the reply is a api.Pin, no pointer`
 	_ = c.Call(dest, "Pins", "Get", "a", nil)                                      // want `reply: Pins.Get: the reply is nil`
