@@ -24,7 +24,8 @@ const (
 type run struct {
 	options  vet.Options
 	patterns []string
-	dir      string // empty for the current one
+	dir      string   // empty for the current one
+	env      []string // nil for the process's own
 	fix      bool
 	tests    bool
 	json     bool
@@ -83,7 +84,9 @@ func (r *run) analyze(overlay map[string][]byte) (*checker.Graph, error) {
 
 // load loads the packages, of each the variant with its tests.
 func (r *run) load(overlay map[string][]byte) ([]*packages.Package, error) {
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax | packages.NeedModule, Dir: r.dir, Tests: r.tests, Overlay: overlay}, r.patterns...)
+	pkgs, err := packages.Load(&packages.Config{
+		Mode: packages.LoadSyntax | packages.NeedModule, Dir: r.dir, Env: r.env, Tests: r.tests, Overlay: overlay,
+	}, r.patterns...)
 	if err != nil {
 		return nil, err
 	}

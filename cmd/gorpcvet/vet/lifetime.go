@@ -124,6 +124,9 @@ func (u *unit) checkArguments(outer body, call *ast.CallExpr) {
 	if obj == nil || !within(outer.block, obj.Pos()) {
 		return
 	}
+	if _, ok := obj.Type().Underlying().(*types.Chan); !ok {
+		return
+	}
 	var closes []*ast.CallExpr
 	for _, use := range u.usesOf(outer, obj) {
 		if use == id {

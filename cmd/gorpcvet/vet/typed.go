@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -131,7 +132,7 @@ func (m *migration) method(home *ast.File) (name string, edits []analysis.TextEd
 	rpc := importName(home, library)
 	if rpc == "" {
 		rpc = "rpc"
-		edits = append(edits, importEdit(home, `rpc "`+library+`"`))
+		edits = append(edits, importEdit(home, importSpec(rpc, library)))
 	}
 	text := fmt.Sprintf("\nvar %s = %s.NewMethod[%s, %s](%q, %q)\n", name, rpc, arg, reply, s.service, s.method)
 	edits = append(append(append(edits, edits1...), edits2...), analysis.TextEdit{Pos: home.FileEnd, End: home.FileEnd, NewText: []byte(text)})
@@ -189,7 +190,7 @@ func (m *migration) typeText(f *ast.File, t types.Type) (text string, edits []an
 		if strings.Contains("/"+p.Path()+"/", "/internal/") || p.Name() == "main" {
 			ok = false
 		}
-		edits = append(edits, importEdit(f, fmt.Sprintf("%s %q", p.Name(), p.Path())))
+		edits = append(edits, importEdit(f, importSpec(p.Name(), p.Path())))
 		return p.Name()
 	})
 	return text, edits, ok && m.visible(t, 0)
@@ -224,7 +225,7 @@ func (m *migration) imports(f *ast.File, path string) []analysis.TextEdit {
 	if importName(f, path) != "" {
 		return nil
 	}
-	return []analysis.TextEdit{importEdit(f, fmt.Sprintf("%q", path))}
+	return []analysis.TextEdit{importEdit(f, importSpec(path, path))}
 }
 
 // importName returns the name under which a file imports a package.
@@ -254,13 +255,25 @@ func lastPart(path string) string {
 }
 
 func importEdit(f *ast.File, spec string) analysis.TextEdit {
-	at := f.Name.End()
+	at, text := f.Name.End(), "\nimport "+spec+"\n"
 	for _, d := range f.Decls {
 		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.IMPORT {
 			at = g.End()
+			if g.Lparen.IsValid() {
+				at, text = g.Lparen+1, "\n"+spec
+				break
+			}
 		}
 	}
-	return analysis.TextEdit{Pos: at, End: at, NewText: []byte("\nimport " + spec + "\n")}
+	return analysis.TextEdit{Pos: at, End: at, NewText: []byte(text)}
+}
+
+// importSpec imports a package under its name.
+func importSpec(name, path string) string {
+	if name == path || strings.HasSuffix(path, "/"+name) {
+		return strconv.Quote(path)
+	}
+	return name + " " + strconv.Quote(path)
 }
 
 func (u *unit) source(n ast.Node) string {

@@ -35,8 +35,10 @@ func (p *params) at(e ast.Expr) (int, bool) {
 	if !ok {
 		return none, false
 	}
-	i, ok := p.index[p.u.info.ObjectOf(id)]
-	return i, ok
+	if i, ok := p.index[p.u.info.ObjectOf(id)]; ok {
+		return i, true
+	}
+	return none, false
 }
 
 func (p *params) has(e ast.Expr) bool {
