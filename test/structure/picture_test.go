@@ -20,7 +20,7 @@ var storeys = [][]string{
 	{"rpctest", ".", "stats"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
-	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},
+	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/travels"},
 }
 
 // The measures of the picture, in pixels.
