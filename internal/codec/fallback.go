@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
+
 	ugorji "github.com/ugorji/go/codec"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -26,6 +28,9 @@ var (
 	typeRaw = reflect.TypeFor[ugorji.Raw]()
 	typeExt = reflect.TypeFor[ugorji.RawExt]()
 )
+
+// Types reads types for those who describe them.
+var Types travels.Reader[reflect.Type] = travels.ForReflect(selfer)
 
 // IsSelfer reports whether t itself writes and reads its encoding, by methods of
 // the codec library's interface.

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // Service is the name of the service whose method Describe is asked.
@@ -82,16 +83,42 @@ const (
 	maxDepth  = 100 // of pointers
 )
 
-// Describer makes a Description.
-type Describer struct {
+// Describer makes a Description of types of the running program.
+type Describer = DescriberOf[reflect.Type, Running]
+
+// DescriberOf makes a Description of types of one representation, T.
+type DescriberOf[T comparable, S Source[T]] struct {
 	Description
-	known  map[reflect.Type]int
+	Source S
+	known  map[T]int
 	fields int
 	over   bool
 }
 
+// Source reads types of one representation, T.
+type Source[T any] interface {
+	Rules() travels.Reader[T]
+	Bits(T) int                        // of a number
+	Len(T) int                         // of an array
+	Fields(T) (names []string, of []T) // of a struct, as they are written
+	Array(T) bool                      // a struct is written as an array
+}
+
+// Running reads the types of the running program.
+type Running struct{}
+
+func (Running) Rules() travels.Reader[reflect.Type] { return codec.Types }
+func (Running) Bits(t reflect.Type) int             { return t.Bits() }
+func (Running) Len(t reflect.Type) int              { return t.Len() }
+func (Running) Array(t reflect.Type) bool           { return codec.WrittenAsArray(t) }
+
+func (Running) Fields(t reflect.Type) (names []string, of []reflect.Type) {
+	fields := codec.FieldsOf(t)
+	return fields.Names, fields.Order
+}
+
 // Method describes a method; kind is the caller's own number for its form.
-func (d *Describer) Method(kind uint8, arg, reply reflect.Type) Method {
+func (d *DescriberOf[T, S]) Method(kind uint8, arg, reply T) Method {
 	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
@@ -100,12 +127,13 @@ func (d *Describer) Method(kind uint8, arg, reply reflect.Type) Method {
 }
 
 // add returns the number of the type.
-func (d *Describer) add(t reflect.Type) int {
+func (d *DescriberOf[T, S]) add(t T) int {
+	rules := d.Source.Rules()
 	for range maxDepth {
-		if t.Kind() != reflect.Pointer || codec.IsSelfer(t) {
+		if rules.Kind(t) != reflect.Pointer || rules.Implements(t, travels.Selfer) {
 			break
 		}
-		t = t.Elem() // nil is a zero value
+		t = rules.Elem(t) // nil is a zero value
 	}
 	if n, ok := d.known[t]; ok {
 		return n
@@ -114,30 +142,31 @@ func (d *Describer) add(t reflect.Type) int {
 		return 0
 	}
 	if d.known == nil {
-		d.known = make(map[reflect.Type]int)
+		d.known = make(map[T]int)
 	}
 	n := len(d.Types)
 	d.known[t] = n
-	d.Types = append(d.Types, Type{Name: Trimmed(t.String())})
+	d.Types = append(d.Types, Type{Name: Trimmed(rules.String(t))})
 	described := d.describe(t)
 	described.Name = d.Types[n].Name
 	d.Types[n] = described
 	return n
 }
 
-func (d *Describer) describe(t reflect.Type) Type {
-	if codec.Marshals(t) && t.Kind() != reflect.Interface {
+func (d *DescriberOf[T, S]) describe(t T) Type {
+	rules := d.Source.Rules()
+	if travels.Marshals(rules, t) && rules.Kind(t) != reflect.Interface {
 		return Type{Kind: kindOwn}
 	}
-	switch k := t.Kind(); k {
+	switch k := rules.Kind(t); k {
 	case reflect.Bool:
 		return Type{Kind: kindBool}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return Type{Kind: kindInt, Bits: t.Bits()}
+		return Type{Kind: kindInt, Bits: d.Source.Bits(t)}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return Type{Kind: kindUint, Bits: t.Bits()}
+		return Type{Kind: kindUint, Bits: d.Source.Bits(t)}
 	case reflect.Float32, reflect.Float64:
-		return Type{Kind: kindFloat, Bits: t.Bits()}
+		return Type{Kind: kindFloat, Bits: d.Source.Bits(t)}
 	case reflect.Interface:
 		return Type{Kind: kindAny}
 	case reflect.String:
@@ -145,35 +174,35 @@ func (d *Describer) describe(t reflect.Type) Type {
 	case reflect.Slice, reflect.Array:
 		length := 0
 		if k == reflect.Array {
-			length = t.Len()
+			length = d.Source.Len(t)
 		}
-		if t.Elem().Kind() == reflect.Uint8 {
+		if rules.Kind(rules.Elem(t)) == reflect.Uint8 {
 			return Type{Kind: kindRaw, Len: length}
 		}
-		return Type{Kind: kindList, Len: length, Elem: d.add(t.Elem())}
+		return Type{Kind: kindList, Len: length, Elem: d.add(rules.Elem(t))}
 	case reflect.Map:
-		return Type{Kind: kindMap, Key: d.add(t.Key()), Elem: d.add(t.Elem())}
+		return Type{Kind: kindMap, Key: d.add(rules.Key(t)), Elem: d.add(rules.Elem(t))}
 	case reflect.Struct:
 		return d.describeStruct(t)
 	}
 	return Type{Kind: kindOther}
 }
 
-func (d *Describer) describeStruct(t reflect.Type) Type {
-	fields := codec.FieldsOf(t)
-	if d.fields += len(fields.Order); d.fields > maxFields {
+func (d *DescriberOf[T, S]) describeStruct(t T) Type {
+	names, types := d.Source.Fields(t)
+	if d.fields += len(types); d.fields > maxFields {
 		d.over = true
 		return Type{}
 	}
-	s := Type{Kind: kindStruct, Fields: make([]Field, len(fields.Order))}
-	for i, f := range fields.Order {
-		name := fields.Names[i]
+	s := Type{Kind: kindStruct, Fields: make([]Field, len(types))}
+	for i, f := range types {
+		name := names[i]
 		if len(name) > maxName {
 			d.over = true // a name that is cut is another one
 		}
 		s.Fields[i] = Field{name, d.add(f)}
 	}
-	s.Array = codec.WrittenAsArray(t)
+	s.Array = d.Source.Array(t)
 	return s
 }
 

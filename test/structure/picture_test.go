@@ -21,7 +21,7 @@ var storeys = [][]string{
 	{"internal/carry", "internal/many", "internal/admit"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
-	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers"},
+	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels"},
 }
 
 // The measures of the picture, in pixels.

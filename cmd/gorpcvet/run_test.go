@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p-gorpc/cmd/gorpcvet/vet"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// workspace returns a GOPATH with the stand-in of the library and with the packages
+// of a folder of testdata, and a run in it.
+func workspace(t *testing.T, folder string, patterns ...string) (string, *run, *bytes.Buffer) {
+	t.Helper()
+	dir := t.TempDir()
+	src := filepath.Join("vet", "testdata", "src")
+	copied := map[string]string{filepath.Join(src, "github.com"): filepath.Join("src", "github.com"), folder: "src"}
+	if folder == src {
+		delete(copied, filepath.Join(src, "github.com"))
+	}
+	for from, to := range copied {
+		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	env := append(os.Environ(), "GOPATH="+dir, "GO111MODULE=off", "GOWORK=off", "GOFLAGS=")
+	return dir, &run{patterns: patterns, dir: filepath.Join(dir, "src"), env: env, tests: true, out: &out}, &out
+}
+
+// TestMigration makes typed calls of calls by name: each method is declared once,
+// what is not mechanical is left, and the result compiles.
+func TestMigration(t *testing.T) {
+	dir, r, out := workspace(t, filepath.Join("testdata", "migrate"), "app")
+	r.options.Typed, r.fix = true, true
+	if code := r.main(); code != exitFound {
+		t.Errorf("ends with %d: %s", code, out)
+	}
+	if left := strings.Count(out.String(), "typed: "); left != 1 || !strings.Contains(out.String(), "by hand") {
+		t.Errorf("left, where only the call of Go should be:\n%s", out)
+	}
+	for _, name := range []string{"app.go", "ctx.go"} {
+		got, err := os.ReadFile(filepath.Join(dir, "src", "app", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", "migrate", "app", name+".golden")
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+}
+
+func TestFixesAreAppliedAndTheRestIsTold(t *testing.T) {
+	_, r, out := workspace(t, filepath.Join("vet", "testdata", "src"), "fixes")
+	r.fix = true
+	if code := r.main(); code != exitClean || out.Len() > 0 {
+		t.Errorf("ends with %d: %s", code, out)
+	}
+	_, r, out = workspace(t, filepath.Join("vet", "testdata", "src"), "whole/...")
+	r.fix = true
+	if code := r.main(); code != exitFound || !strings.Contains(out.String(), "argument: Pins.Get: the argument is a int here") {
+		t.Errorf("ends with %d: %s", code, out)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for pattern, want := range map[string]int{"whole/...": exitFound, "outside": exitClean, "nowhere": exitFailed} {
+		_, r, out := workspace(t, filepath.Join("vet", "testdata", "src"), pattern)
+		if code := r.main(); code != want {
+			t.Errorf("%s: ends with %d, not %d: %s", pattern, code, want, out)
+		}
+	}
+}
+
+// TestAsVettool runs the program as go vet does.
+func TestAsVettool(t *testing.T) {
+	tool := filepath.Join(t.TempDir(), "gorpcvet")
+	if out, err := exec.Command("go", "build", "-o", tool, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, r, _ := workspace(t, filepath.Join("vet", "testdata", "src"))
+	cmd := exec.Command("go", "vet", "-vettool="+tool, "imports/...")
+	cmd.Dir, cmd.Env = r.dir, r.env
+	out, err := cmd.CombinedOutput()
+	if err == nil || strings.Count(string(out), "client.go:") != 3 || !strings.Contains(string(out), "service Pins has no method Gett") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestOwnModules finds nothing in what the project itself is built of.
+func TestOwnModules(t *testing.T) {
+	for _, dir := range []string{"../..", "../../examples/cluster", "../../bench", "../../simtest", "."} {
+		var out bytes.Buffer
+		r := &run{patterns: []string{"./..."}, dir: dir, out: &out, options: vet.Options{}}
+		if code := r.main(); code != exitClean {
+			t.Errorf("%s: ends with %d:\n%s", dir, code, &out)
+		}
+	}
+}

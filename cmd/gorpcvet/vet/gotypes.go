@@ -1,0 +1,196 @@
+package vet
+
+import (
+	"go/token"
+	"go/types"
+	"reflect"
+	"sync"
+
+	"golang.org/x/tools/go/types/typeutil"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
+)
+
+// goTypes reads types of sources for the library's rules. Identical types are one:
+// what it returns can be compared.
+type goTypes struct{ known typeutil.Map }
+
+var _ travels.Reader[types.Type] = (*goTypes)(nil)
+var _ shape.Source[types.Type] = (*goTypes)(nil)
+
+// describer describes types of sources as the library does those of a program.
+type describer = shape.DescriberOf[types.Type, *goTypes]
+
+func (g *goTypes) one(t types.Type) types.Type {
+	t = types.Unalias(t)
+	if known := g.known.At(t); known != nil {
+		return known.(types.Type)
+	}
+	g.known.Set(t, t)
+	return t
+}
+
+var kinds = map[types.BasicKind]reflect.Kind{
+	types.Bool: reflect.Bool, types.UntypedBool: reflect.Bool,
+	types.Int: reflect.Int, types.Int8: reflect.Int8, types.Int16: reflect.Int16, types.Int32: reflect.Int32, types.Int64: reflect.Int64,
+	types.UntypedInt: reflect.Int, types.UntypedRune: reflect.Int32,
+	types.Uint: reflect.Uint, types.Uint8: reflect.Uint8, types.Uint16: reflect.Uint16, types.Uint32: reflect.Uint32, types.Uint64: reflect.Uint64,
+	types.Uintptr: reflect.Uintptr, types.Float32: reflect.Float32, types.Float64: reflect.Float64, types.UntypedFloat: reflect.Float64,
+	types.Complex64: reflect.Complex64, types.Complex128: reflect.Complex128, types.UntypedComplex: reflect.Complex128,
+	types.String: reflect.String, types.UntypedString: reflect.String, types.UnsafePointer: reflect.UnsafePointer,
+}
+
+// Kind takes a type parameter for an interface: what it will be does not show.
+func (g *goTypes) Kind(t types.Type) reflect.Kind {
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		return kinds[u.Kind()]
+	case *types.Pointer:
+		return reflect.Pointer
+	case *types.Slice:
+		return reflect.Slice
+	case *types.Array:
+		return reflect.Array
+	case *types.Map:
+		return reflect.Map
+	case *types.Chan:
+		return reflect.Chan
+	case *types.Signature:
+		return reflect.Func
+	case *types.Struct:
+		return reflect.Struct
+	case *types.Interface:
+		return reflect.Interface
+	}
+	return reflect.Invalid
+}
+
+// String is as reflect has it: with the names of packages, not their paths.
+func (g *goTypes) String(t types.Type) string { return brief(t) }
+
+func (g *goTypes) Elem(t types.Type) types.Type {
+	return g.one(t.Underlying().(interface{ Elem() types.Type }).Elem())
+}
+
+func (g *goTypes) Key(t types.Type) types.Type { return g.one(t.Underlying().(*types.Map).Key()) }
+
+func (g *goTypes) NumMethod(t types.Type) int {
+	if _, ok := types.Unalias(t).(*types.TypeParam); ok {
+		return 0
+	}
+	return t.Underlying().(*types.Interface).NumMethods()
+}
+
+func (g *goTypes) NumField(t types.Type) int { return t.Underlying().(*types.Struct).NumFields() }
+
+func (g *goTypes) Field(t types.Type, i int) travels.Part {
+	s := t.Underlying().(*types.Struct)
+	f := s.Field(i)
+	return travels.Part{Name: f.Name(), Exported: f.Exported(), Embedded: f.Embedded(), Tag: reflect.StructTag(s.Tag(i))}
+}
+
+func (g *goTypes) FieldType(t types.Type, i int) types.Type {
+	return g.one(t.Underlying().(*types.Struct).Field(i).Type())
+}
+
+// formInterfaces are the interfaces of the forms that the standard library has.
+var formInterfaces = sync.OnceValue(func() map[travels.Form]*types.Interface {
+	bytes := types.NewVar(token.NoPos, nil, "", types.NewSlice(types.Typ[types.Byte]))
+	err := types.NewVar(token.NoPos, nil, "", types.Universe.Lookup("error").Type())
+	one := func(name string, params, results *types.Tuple) *types.Interface {
+		sig := types.NewSignatureType(nil, nil, nil, params, results, false)
+		return types.NewInterfaceType([]*types.Func{types.NewFunc(token.NoPos, nil, name, sig)}, nil).Complete()
+	}
+	return map[travels.Form]*types.Interface{
+		travels.MarshalsBinary:   one("MarshalBinary", nil, types.NewTuple(bytes, err)),
+		travels.UnmarshalsBinary: one("UnmarshalBinary", types.NewTuple(bytes), types.NewTuple(err)),
+		travels.MarshalsText:     one("MarshalText", nil, types.NewTuple(bytes, err)),
+	}
+})
+
+func (g *goTypes) Implements(t types.Type, f travels.Form) bool {
+	if f == travels.Selfer {
+		return hasMethod(t, "CodecEncodeSelf") && hasMethod(t, "CodecDecodeSelf")
+	}
+	return types.Implements(t, formInterfaces()[f])
+}
+
+func (g *goTypes) PointerImplements(t types.Type, f travels.Form) bool {
+	return g.Implements(types.NewPointer(t), f)
+}
+
+func hasMethod(t types.Type, name string) bool {
+	obj, _, _ := types.LookupFieldOrMethod(t, false, nil, name)
+	_, ok := obj.(*types.Func)
+	return ok
+}
+
+// What follows makes it a source of descriptions.
+
+func (g *goTypes) Rules() travels.Reader[types.Type] { return g }
+
+var sizes = types.SizesFor("gc", "amd64")
+
+func (g *goTypes) Bits(t types.Type) int { return int(sizes.Sizeof(t.Underlying())) * 8 }
+
+func (g *goTypes) Len(t types.Type) int { return int(t.Underlying().(*types.Array).Len()) }
+
+func (g *goTypes) Array(t types.Type) bool {
+	s := t.Underlying().(*types.Struct)
+	for i := range s.NumFields() {
+		if f := g.Field(t, i); f.Name == "_struct" {
+			return tagHas(f, "toarray")
+		}
+	}
+	return false
+}
+
+// Fields are those that are written, of embedded structs too: of one name the one
+// that is embedded least deep.
+func (g *goTypes) Fields(t types.Type) (names []string, of []types.Type) {
+	depths := make(map[string]int)
+	at := make(map[string]int)
+	var collect func(t types.Type, depth int, around []types.Type)
+	collect = func(t types.Type, depth int, around []types.Type) {
+		for i := range g.NumField(t) {
+			f, ft := g.Field(t, i), g.FieldType(t, i)
+			name, embedded := tagName(f), ft
+			if p, ok := ft.Underlying().(*types.Pointer); ok && f.Embedded {
+				embedded = g.one(p.Elem())
+			}
+			if travels.Tag(f) == "-" || !f.Exported && !f.Embedded || f.Name == "_struct" {
+				continue
+			}
+			if f.Embedded && name == "" && g.Kind(embedded) == reflect.Struct {
+				if !contains(around, embedded) {
+					collect(embedded, depth+1, append(around, embedded))
+				}
+				continue
+			}
+			if !f.Exported {
+				continue
+			}
+			if name == "" {
+				name = f.Name
+			}
+			if had, ok := depths[name]; !ok {
+				depths[name], at[name] = depth, len(names)
+				names, of = append(names, name), append(of, ft)
+			} else if depth < had {
+				depths[name], of[at[name]] = depth, ft
+			}
+		}
+	}
+	collect(t, 0, []types.Type{t})
+	return names, of
+}
+
+func contains(all []types.Type, t types.Type) bool {
+	for _, other := range all {
+		if other == t {
+			return true
+		}
+	}
+	return false
+}

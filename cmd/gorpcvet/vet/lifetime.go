@@ -1,0 +1,276 @@
+package vet
+
+import (
+	"go/ast"
+	"go/token"
+	"go/types"
+	"slices"
+
+	"golang.org/x/tools/go/analysis"
+)
+
+// checkContext reports goroutines that a method starts with its context, and does
+// not wait for: the context ends when the method returns.
+func (u *unit) checkContext(b body) {
+	if b.sig == nil || b.sig.Params().Len() == 0 || !isContext(b.sig.Params().At(0).Type()) {
+		return
+	}
+	contexts := u.derived(b, b.sig.Params().At(0))
+	ast.Inspect(b.block, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.GoStmt:
+			if used := u.usedIn(n, contexts); used != nil && !u.waits(b, n) {
+				u.find(used, "context", "the method returns while this goroutine uses its %s, which ends with the call: wait for the goroutine, or give it context.WithoutCancel(%s)",
+					used.Name, used.Name)
+			}
+			return false
+		}
+		return true
+	})
+}
+
+// derived returns the context, and those that a body makes of it and that end with
+// it.
+func (u *unit) derived(b body, ctx types.Object) map[types.Object]bool {
+	all := map[types.Object]bool{ctx: true}
+	ast.Inspect(b.block, func(n ast.Node) bool {
+		a, ok := n.(*ast.AssignStmt)
+		if !ok || len(a.Rhs) != 1 {
+			return true
+		}
+		call, ok := ast.Unparen(a.Rhs[0]).(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		f := calledFunc(u.info, call)
+		if f == nil || f.Pkg() == nil || f.Pkg().Path() != "context" {
+			return true
+		}
+		id, ok := ast.Unparen(call.Args[0]).(*ast.Ident)
+		to, okTo := a.Lhs[0].(*ast.Ident)
+		if !ok || !okTo {
+			return true
+		}
+		if f.Name() == "WithoutCancel" {
+			delete(all, u.info.ObjectOf(to)) // also where ctx itself is set
+		} else if all[u.info.ObjectOf(id)] {
+			all[u.info.ObjectOf(to)] = true
+		}
+		return true
+	})
+	return all
+}
+
+// usedIn returns the first use of one of the objects in a node, unless all that is
+// done with it is to detach it.
+func (u *unit) usedIn(n ast.Node, objs map[types.Object]bool) (used *ast.Ident) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			if f := calledFunc(u.info, call); f != nil && f.Pkg() != nil && f.Pkg().Path() == "context" && f.Name() == "WithoutCancel" {
+				return false
+			}
+		}
+		if id, ok := n.(*ast.Ident); ok && used == nil && objs[u.info.Uses[id]] {
+			used = id
+		}
+		return used == nil
+	})
+	return used
+}
+
+// waits reports whether a body waits for something after a place, or may: then it
+// is taken to wait for the goroutine.
+func (u *unit) waits(b body, after *ast.GoStmt) (found bool) {
+	ast.Inspect(b.block, func(n ast.Node) bool {
+		if n == ast.Node(after) {
+			return false
+		}
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			return false
+		case *ast.UnaryExpr:
+			found = found || n.Op == token.ARROW
+		case *ast.SelectStmt:
+			found = true
+		case *ast.RangeStmt:
+			if t := u.info.TypeOf(n.X); t != nil {
+				_, isChan := t.Underlying().(*types.Chan)
+				found = found || isChan
+			}
+		case *ast.CallExpr:
+			if sel, ok := ast.Unparen(n.Fun).(*ast.SelectorExpr); ok && sel.Sel.Name == "Wait" {
+				found = true
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// checkArguments reports channels of arguments that are not closed on some path:
+// the call, or the goroutine that drains them, then goes on for ever.
+func (u *unit) checkArguments(outer body, call *ast.CallExpr) {
+	form, ok := u.formOf(call)
+	if !ok || form.Register || !form.Streaming || form.Args == none || form.Args >= len(call.Args) {
+		return
+	}
+	id, ok := ast.Unparen(call.Args[form.Args]).(*ast.Ident)
+	if !ok {
+		return
+	}
+	obj, _ := u.info.Uses[id].(*types.Var)
+	if obj == nil || !within(outer.block, obj.Pos()) {
+		return
+	}
+	if _, ok := obj.Type().Underlying().(*types.Chan); !ok {
+		return
+	}
+	var closes []*ast.CallExpr
+	for _, use := range u.usesOf(outer, obj) {
+		if use == id {
+			continue
+		}
+		nodes := around(outer, use.Pos())
+		switch parent := nodes[len(nodes)-2].(type) {
+		case *ast.CallExpr:
+			if !u.isBuiltin(parent, "close") {
+				if u.isBuiltin(parent, "len") || u.isBuiltin(parent, "cap") {
+					continue
+				}
+				return // another function may close it
+			}
+			closes = append(closes, parent)
+		case *ast.SendStmt:
+			if parent.Chan != ast.Expr(use) {
+				return
+			}
+		case *ast.UnaryExpr:
+			if parent.Op != token.ARROW {
+				return
+			}
+		default:
+			return // it goes elsewhere
+		}
+	}
+	const advice = "close it on every way out, with defer in the goroutine that sends"
+	if len(closes) == 0 {
+		u.find(call.Args[form.Args], "openargs", "the arguments channel %s is never closed, and the call goes on until its context ends: %s", id.Name, advice)
+		return
+	}
+	if at, found := u.unclosed(outer, call, closes); found {
+		u.find(call.Args[form.Args], "openargs", "the arguments channel %s is not closed on the way out at line %d: %s", id.Name, u.fset.Position(at).Line, advice)
+	}
+}
+
+// unclosed returns a way out of the function that closes the channel, by which it
+// does not.
+func (u *unit) unclosed(outer body, stream *ast.CallExpr, closes []*ast.CallExpr) (token.Pos, bool) {
+	in := u.innermost(outer, closes[0].Pos())
+	for _, c := range closes {
+		if u.innermost(outer, c.Pos()).block != in.block {
+			return token.NoPos, false // several close it: which does, does not show
+		}
+		for _, n := range around(in, c.Pos()) {
+			if _, deferred := n.(*ast.DeferStmt); deferred {
+				return token.NoPos, false
+			}
+		}
+	}
+	if lit, ok := in.node.(*ast.FuncLit); ok {
+		for _, n := range around(outer, lit.Pos()) {
+			if d, deferred := n.(*ast.DeferStmt); deferred && ast.Unparen(d.Call.Fun) == ast.Expr(lit) {
+				return token.NoPos, false
+			}
+		}
+	}
+	var begins func(ast.Node) bool
+	if within(in.block, stream.Pos()) {
+		begins = func(n ast.Node) bool { return within(n, stream.Pos()) }
+	}
+	return u.escapes(in, begins, func(n ast.Node) bool {
+		return slices.ContainsFunc(closes, func(c *ast.CallExpr) bool { return within(n, c.Pos()) })
+	})
+}
+
+// checkOpened reports a typed stream that is not closed on some path.
+func (u *unit) checkOpened(outer body, call *ast.CallExpr, stmt ast.Node) {
+	c, own := libraryCallee(calledFunc(u.info, call))
+	if !own || c.pkg != "" || !typedMethods[c.recv] || !openers[c.name] {
+		return
+	}
+	of, _ := libraryType(u.info.TypeOf(call))
+	ends := enders[of]
+	if ends == nil {
+		return
+	}
+	const told = "the stream is not closed%s, and holds its call until the context ends: defer its Close"
+	if _, dropped := stmt.(*ast.ExprStmt); dropped {
+		u.find(call, "openstream", told, "")
+		return
+	}
+	a, ok := stmt.(*ast.AssignStmt)
+	if !ok || len(a.Lhs) != 1 || ast.Unparen(a.Rhs[0]) != ast.Expr(call) {
+		return
+	}
+	id, ok := a.Lhs[0].(*ast.Ident)
+	if !ok {
+		return
+	}
+	if id.Name == "_" {
+		u.find(call, "openstream", told, "")
+		return
+	}
+	obj := u.info.ObjectOf(id)
+	in := u.innermost(outer, a.Pos())
+	if obj == nil || !within(in.block, obj.Pos()) {
+		return
+	}
+	u.checkEnds(in, a, obj, ends, told)
+}
+
+func (u *unit) checkEnds(in body, opened *ast.AssignStmt, obj types.Object, ends map[string]bool, told string) {
+	var closing []token.Pos
+	for _, use := range u.usesOf(in, obj) {
+		nodes := around(in, use.Pos())
+		sel, ok := nodes[len(nodes)-2].(*ast.SelectorExpr)
+		if !ok || sel.X != ast.Expr(use) {
+			if a, isAssign := nodes[len(nodes)-2].(*ast.AssignStmt); isAssign && a == opened {
+				continue
+			}
+			return // it goes elsewhere
+		}
+		for _, n := range nodes {
+			switch n.(type) {
+			case *ast.FuncLit:
+				if ends[sel.Sel.Name] {
+					return // another goroutine, or what is deferred, ends it
+				}
+			case *ast.DeferStmt:
+				if ends[sel.Sel.Name] {
+					return
+				}
+			}
+		}
+		if ends[sel.Sel.Name] {
+			closing = append(closing, use.Pos())
+		}
+	}
+	at, found := u.escapes(in, func(n ast.Node) bool { return n == ast.Node(opened) }, func(n ast.Node) bool {
+		return slices.ContainsFunc(closing, func(c token.Pos) bool { return within(n, c) })
+	})
+	if !found {
+		return
+	}
+	where := ""
+	if len(closing) > 0 {
+		where = " on the way out at line " + itoa(u.fset.Position(at).Line)
+	}
+	fix := []analysis.SuggestedFix{{Message: "defer its Close", TextEdits: []analysis.TextEdit{
+		{Pos: opened.End(), End: opened.End(), NewText: []byte("\ndefer " + obj.Name() + ".Close()")}}}}
+	if of, _ := libraryType(obj.Type()); !hasMethod(obj.Type(), "Close") || of == "" {
+		fix = nil
+	}
+	u.findWith(opened.Rhs[0], "openstream", fix, told, where)
+}
