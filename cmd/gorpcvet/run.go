@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/checker"
@@ -80,30 +79,4 @@ func (r *run) analyze(overlay map[string][]byte) (*checker.Graph, error) {
 		return nil, fmt.Errorf("the packages do not compile: mend that first")
 	}
 	return checker.Analyze([]*analysis.Analyzer{vet.Program(pkgs, r.options)}, pkgs, nil)
-}
-
-// load loads the packages, of each the variant with its tests.
-func (r *run) load(overlay map[string][]byte) ([]*packages.Package, error) {
-	pkgs, err := packages.Load(&packages.Config{
-		Mode: packages.LoadSyntax | packages.NeedModule, Dir: r.dir, Env: r.env, Tests: r.tests, Overlay: overlay,
-	}, r.patterns...)
-	if err != nil {
-		return nil, err
-	}
-	tested := make(map[string]bool)
-	for _, p := range pkgs {
-		if path, _, variant := strings.Cut(p.ID, " ["); variant && path == p.PkgPath {
-			tested[p.PkgPath] = true
-		}
-	}
-	var once []*packages.Package
-	for _, p := range pkgs {
-		if !(tested[p.PkgPath] && p.ID == p.PkgPath) && !strings.HasSuffix(p.PkgPath, ".test") {
-			once = append(once, p)
-		}
-	}
-	if len(once) == 0 {
-		return nil, fmt.Errorf("no packages match %s", strings.Join(r.patterns, " "))
-	}
-	return once, nil
 }
