@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"iter"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -20,7 +21,6 @@ type (
 	ClientOption func(*Client)
 	MethodOption interface{ configure() }
 	CallOption   func()
-	FanOption    interface{ configureFan() }
 )
 
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server { return nil }
@@ -99,13 +99,13 @@ func (m *Duplex[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receive
 func (m *ClientStream[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *ClientStreamCall[A, R] {
 	return nil
 }
-func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...FanOption) *ClientStreamFan[A, R] {
+func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *ClientStreamFan[A, R] {
 	return nil
 }
 func (m *Duplex[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *DuplexCall[A, R] {
 	return nil
 }
-func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...FanOption) *DuplexFan[A, R] {
+func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *DuplexFan[A, R] {
 	return nil
 }
 
