@@ -84,7 +84,8 @@ func TestRepliesThatNobodyReadsCount(t *testing.T) {
 						t.Errorf("a call is answered with %+v", got.Response)
 					}
 				}
-				if replies == 0 || replies > most || replies+refused != calls {
+				// A call that comes to its reply while others are read may get their memory.
+				if replies == 0 || replies > most+most/4 || replies+refused != calls {
 					t.Errorf("%d replies and %d refusals of %d calls", replies, refused, calls)
 				}
 				rig.Released(t, b)
