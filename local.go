@@ -46,7 +46,11 @@ func (c *clientCall) storeReply(reply any) {
 		to.SetZero()
 		return
 	}
-	setReply(to, reflect.ValueOf(reply).Elem())
+	if r := reflect.ValueOf(reply).Elem(); r.Type() == to.Type() { // as nearly always
+		to.Set(r)
+	} else {
+		setReply(to, r)
+	}
 	c.stats.In(reflect.ValueOf(c.Reply), nil)
 }
 

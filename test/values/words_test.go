@@ -254,7 +254,8 @@ func TestArgumentsOfOneWordAreThoseDecoded(t *testing.T) {
 	})
 }
 
-// What encodewords.go is for: when this fails, the codec does it right.
+// The codec library gets pointers to what it encodes because of this: when this
+// fails, it does without.
 func TestCodecMisreadsWhatInterfacesHoldAsAWord(t *testing.T) {
 	t.Parallel()
 	for what, v := range map[string]struct{ byWord, byPointer any }{
