@@ -60,16 +60,7 @@ func spans(ctx context.Context) ([]cell, func(), error) {
 		for _, callers := range rig.SpanCallers {
 			c := cell{name: fmt.Sprintf("spans: %d, %s", n, callersText(callers))}
 			for _, s := range all {
-				call := func(check func(got, want []rig.Span) error) func(context.Context) error {
-					return func(ctx context.Context) error {
-						out, err := s.echo(ctx, in)
-						if err != nil {
-							return err
-						}
-						return check(out, in)
-					}
-				}
-				c.contestants = append(c.contestants, contestant{name: s.name, run: rig.Parallel(callers, call(rig.AlikeSpans)), verify: call(rig.SameSpans)})
+				c.contestants = append(c.contestants, s.contestant(callers, in))
 			}
 			c.contestants = append(c.contestants, protobufContestant(protobuf, callers, in))
 			cells = append(cells, c)
@@ -82,4 +73,18 @@ func spans(ctx context.Context) ([]cell, func(), error) {
 		_ = protobuf.Close()
 		p.close()
 	}, nil
+}
+
+// contestant makes the spans go there and back by so many callers.
+func (s spanEcho) contestant(callers int, in []rig.Span) contestant {
+	call := func(check func(got, want []rig.Span) error) func(context.Context) error {
+		return func(ctx context.Context) error {
+			out, err := s.echo(ctx, in)
+			if err != nil {
+				return err
+			}
+			return check(out, in)
+		}
+	}
+	return contestant{name: s.name, run: rig.Parallel(callers, call(rig.AlikeSpans)), verify: call(rig.SameSpans)}
 }

@@ -171,9 +171,6 @@ func TestFilesAndFunctionsAreSmall(t *testing.T) {
 		if n := s.lines(); n > maxFileLines {
 			t.Errorf("%s has %d lines, and %d may be", s.path, n, maxFileLines)
 		}
-		if strings.HasPrefix(s.path, "bench/") {
-			continue // whose functions are lists of cells
-		}
 		for _, d := range s.tree.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok {
