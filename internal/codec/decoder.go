@@ -17,6 +17,7 @@ type decoder struct {
 	modern bool
 	limits msgpack.Limits
 	depth  int // containers that are open
+	hops   int // pointers that are being followed
 	values int // values seen, or announced by a container
 
 	used  uint64 // memory that the result takes, or a little more
@@ -61,7 +62,7 @@ func (e *MisfitError) Unwrap() error { return e.cause }
 
 func (d *decoder) init(m Message, most uint64, h *account.Holding) {
 	d.b, d.modern, d.limits, d.most, d.holds = m.B, m.Form == Modern, m.Limits, most, h
-	d.values, d.free = 1, min(account.Unaccounted, most)
+	d.values, d.hops, d.free = 1, 0, min(account.Unaccounted, most)
 	if len(m.B) > m.Limits.Bytes {
 		d.b = nil // so that nothing is read
 		d.malformed(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: m.Limits.Bytes})

@@ -106,12 +106,18 @@ func (pl planner) pointer(p *plan) {
 			*(*unsafe.Pointer)(at) = nil
 			return true
 		}
+		if d.hops >= 2*MaxDepth { // a pointer type may lead to itself without a container
+			return d.misfit("the type has more than %d pointers in a row", 2*MaxDepth)
+		}
 		if !d.add(size) {
 			return false
 		}
 		v := reflect.New(elem).UnsafePointer()
 		*(*unsafe.Pointer)(at) = v
-		return to.dec(d, v)
+		d.hops++
+		ok := to.dec(d, v)
+		d.hops--
+		return ok
 	}
 }
 

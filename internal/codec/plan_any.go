@@ -77,12 +77,12 @@ func (d *decoder) anyMap(h msgpack.Head) (any, bool) {
 	m := make(map[string]any, n)
 	for left := n; left > 0; left-- {
 		if !d.holdsString() {
+			if !d.add(mapOf(n, anyType.Size(), anyType.Size())) {
+				return nil, false
+			}
 			all := make(map[any]any, n)
 			for k, v := range m {
 				all[k] = v
-			}
-			if !d.add(mapOf(n, anyType.Size(), anyType.Size())) {
-				return nil, false
 			}
 			return all, d.anyPairs(all, left)
 		}

@@ -313,7 +313,10 @@ func (s *structPlan) name(d *decoder) (name []byte, ok bool) {
 // other takes a field that the struct does not have.
 func (s *structPlan) other(d *decoder, name []byte, p unsafe.Pointer) bool {
 	for i := range s.promise { // a func cannot come
-		if g := &s.promise[i]; g.name != "" && g.name == string(name) && !d.isNil() {
+		if g := &s.promise[i]; g.name != "" && g.name == string(name) {
+			if d.isNil() { // nothing is lost
+				return true
+			}
 			d.lost(g.why)
 			return d.within(g.name)
 		}
