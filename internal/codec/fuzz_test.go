@@ -108,9 +108,21 @@ func roundTrip(t *testing.T, typ reflect.Type, p reflect.Value, err error) {
 	if err != nil {
 		t.Fatalf("%v: %+v is encoded as %x, which is refused: %v", typ, p.Elem(), modern, err)
 	}
-	if got := encoded(t, again); len(got) != len(modern) && typ != reflect.TypeFor[Holds]() && typ.Kind() != reflect.Interface {
+	if got := encoded(t, again); len(got) != len(modern) && !holdsAny(typ) {
 		t.Fatalf("%v: %+v comes back as %+v", typ, p.Elem(), again.Elem())
 	}
+}
+
+// holdsAny reports whether a value of the type may have a number in an any, which
+// comes back as an int64 and may then be written longer.
+func holdsAny(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Map, reflect.Slice, reflect.Array, reflect.Pointer:
+		return holdsAny(t.Elem())
+	}
+	return t == reflect.TypeFor[Holds]()
 }
 
 // repeats reports whether a map in b may have a key twice.
