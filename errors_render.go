@@ -294,7 +294,7 @@ func toWire(err error) wire.Response {
 	if e != nil {
 		r.Details = e.hints(r.Details)
 	}
-	if over := limitOf(err); over != "" && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
+	if over := limitOf(err); over != "" && !(e != nil && e.local) && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
 	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
