@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"reflect"
 
@@ -102,7 +101,7 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 // is called.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer func() {
 		caller.Finish()
@@ -185,27 +184,4 @@ func typeName(t reflect.Type) string {
 		return "nil"
 	}
 	return t.String()
-}
-
-// checkStreamChannels panics unless the two are channels that a streaming call
-// can use, as v0.6 does: the program is wrong, and its own stack says where.
-func checkStreamChannels(id ServiceID, args, replies any) (a, r reflect.Value) {
-	return checkChannel(id, "arguments", args, reflect.RecvDir), checkChannel(id, "replies", replies, reflect.SendDir)
-}
-
-func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflect.Value {
-	v := reflect.ValueOf(ch)
-	form := "<-chan T"
-	if dir == reflect.SendDir {
-		form = "chan<- T"
-	}
-	switch {
-	case v.Kind() != reflect.Chan:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %s", id, what, form, typeName(reflect.TypeOf(ch))))
-	case v.Type().ChanDir()&dir == 0:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %v", id, what, form, v.Type()))
-	case v.IsNil():
-		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
-	}
-	return v
 }

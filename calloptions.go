@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // CallOption configures calls: one, given to a typed call; all calls of a
@@ -31,6 +33,8 @@ type callConfig struct {
 	idempotent bool
 	retry      *RetryPolicy
 	sentinels  sentinels
+
+	header, trailer *Metadata // where to store what the method sends back
 }
 
 // timeout is none where it is set to 0.
@@ -61,6 +65,64 @@ func CallTimeout(d time.Duration) CallOption {
 // copied: leave it alone afterwards.
 func CallMetadata(md Metadata) CallOption {
 	return func(o *callConfig) { o.metadata = merged(o.metadata, md) }
+}
+
+// CallReplyMetadata stores the metadata that the method sends back in header and
+// trailer, either of which may be nil, when the call is over: also beside an error. Of
+// a [ServerStream] the header is there when its first reply is. It is for one call: to
+// give it to a method, a client or calls of many peers is a panic, and of a stream that
+// Open has opened, methods of the call tell. Without a header or a trailer what they
+// point to becomes nil.
+func CallReplyMetadata(header, trailer *Metadata) CallOption {
+	return func(o *callConfig) { o.header, o.trailer = header, trailer }
+}
+
+func (o *callConfig) wantsBack() bool { return o.header != nil || o.trailer != nil }
+
+// tellBack stores what the method has sent back where the program wants it.
+func (o *callConfig) tellBack(b *call.Back) {
+	if o == nil {
+		return
+	}
+	if o.header != nil {
+		*o.header = b.Header()
+	}
+	if o.trailer != nil {
+		*o.trailer = b.Trailer()
+	}
+}
+
+// watchedCall is a call of another peer that interceptors or a stats handler see.
+type watchedCall struct {
+	clientCall
+	kept call.Back
+}
+
+func (w *watchedCall) init() *clientCall {
+	w.remote.Back = &w.kept
+	return &w.clientCall
+}
+
+// wantBack makes the call keep what the method sends back.
+func (c *clientCall) wantBack(wanted bool) {
+	switch {
+	case !wanted || c.remote.Back != nil:
+	case c.Local:
+		c.remote.Back = &c.local.kept
+	default:
+		c.remote.Back = new(call.Back)
+	}
+}
+
+// forMany panics if there is an option that is for one call.
+func forMany(opts ...CallOption) {
+	var o callConfig
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.wantsBack() {
+		panic("rpc: CallReplyMetadata is for one call; an interceptor reads what others are sent back (CallInfo.Header)")
+	}
 }
 
 // CallWait makes calls wait for a connection. A peer that cannot be reached,
@@ -108,10 +170,14 @@ func CallIdempotent(on bool) CallOption {
 // contexts and own options do not say otherwise. It may be given several
 // times.
 func WithCallOptions(opts ...CallOption) ClientOption {
+	forMany(opts...)
 	return func(c *Client) { c.callOptions = append(c.callOptions, opts...) }
 }
 
-func (o CallOption) configure(m *methodConfig) { m.calls = append(m.calls, o) }
+func (o CallOption) configure(m *methodConfig) {
+	forMany(o)
+	m.calls = append(m.calls, o)
+}
 
 // applyDefaults applies options that come after the context.
 func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
@@ -141,11 +207,11 @@ func merged(far, near Metadata) Metadata {
 }
 
 // context returns ctx with all that the options say of it.
-func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Context, context.CancelFunc) {
+func (o *callConfig) context(ctx context.Context, k *clientCall) (context.Context, context.CancelFunc) {
 	if len(o.farther) > 0 || len(o.metadata) > 0 {
 		ctx = ContextWithMetadata(ctx, merged(merged(o.farther, outgoing(ctx)), o.metadata))
 	}
-	if !call.Local { // a method that is local does not inherit them
+	if !k.Local { // a method that is local does not inherit them
 		if o.dial == dialNever {
 			ctx = network.WithNoDial(ctx, "rpc: CallNoDial")
 		}
@@ -154,7 +220,7 @@ func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Con
 		}
 	}
 	d := o.timeout.d
-	if _, has := ctx.Deadline(); !o.timeout.set && !has && (call.Kind == Unary || !o.unaryOnly) {
+	if _, has := ctx.Deadline(); !o.timeout.set && !has && (k.Kind == Unary || !o.unaryOnly) {
 		d = o.fallback.d
 	}
 	if d <= 0 {

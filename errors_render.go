@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -128,8 +129,11 @@ func contextError(ctx context.Context, id ServiceID, p peer.ID) *Error {
 
 // rendered is err as interceptors of a server see it, and its caller.
 func rendered(id ServiceID, err error) error {
-	if f, ok := err.(*call.Fault); ok {
-		return view{id: id}.render(f)
+	switch e := err.(type) {
+	case *call.Fault:
+		return view{id: id}.render(e)
+	case *flow.ItemError:
+		return e.Err
 	}
 	return err
 }
@@ -152,6 +156,8 @@ func (c *clientCall) told(err error) error {
 			return c.view().render(c.mismatch(own.fault))
 		}
 		return c.retold(own)
+	case *flow.ItemError:
+		return c.told(e.Err)
 	case *Error:
 		return c.retold(e)
 	}

@@ -30,7 +30,10 @@ type fanConfig struct {
 	stall  timeout
 }
 
-func (o CallOption) fan(f *fanConfig) { f.calls = append(f.calls, o) }
+func (o CallOption) fan(f *fanConfig) {
+	forMany(o)
+	f.calls = append(f.calls, o)
+}
 
 type fanOption func(*fanConfig)
 

@@ -60,7 +60,9 @@ func (r *router) once(ctx context.Context, c *clientCall) error {
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
 	}
 	if c.Kind == Streaming {
-		k.Kind, k.In, k.Out, k.Fresh, k.Item = msg.Kind(Streaming), c.stream.in, c.stream.out, c.stream.fresh, c.stream.replies
+		hooks := c.hooks(recovered)
+		k.Kind, k.In, k.Out = msg.Kind(Streaming), hooks.Source(c.stream.in, true), hooks.Sink(c.stream.out, false)
+		k.Fresh, k.Item = c.stream.fresh, c.stream.replies
 		return r.alone(ctx, k, r.client.extended, r.client.protocol)
 	}
 	body, err := r.encode(c)

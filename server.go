@@ -174,9 +174,9 @@ func (l *localCall) Run(ctx context.Context) error {
 	} else {
 		mc = new(localContext)
 	}
-	mc.Context.Context, mc.server = ctx, s
+	mc.Context.Context, mc.server, mc.method = ctx, s, l.server.method
 	defer func() {
-		mc.End()
+		mc.end(l.back)
 		s.gate.leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)
@@ -218,7 +218,7 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
-	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c}
+	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c, call: &r.CallInfo}
 	if r.method = s.lookup(h.Service, h.Method); r.method != nil && r.Kind == 0 {
 		r.Kind = r.method.kind // a v0.6 client does not say
 	}

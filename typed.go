@@ -156,3 +156,12 @@ func (f *typedFrame[A, R]) store(reply any) {
 		reflect.ValueOf(&f.reply).Elem().Set(reflect.ValueOf(r).Elem())
 	}
 }
+
+// callEach is call of a method value, with options that are settled.
+func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
+	call := c.newUnary(o, dest, id, arg, reply)
+	call.typed = true
+	err := c.do(ctx, call)
+	call.release()
+	return err
+}

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // stands in the first row.
 var storeys = [][]string{
 	{"rpctest", "policy", ".", "stats", "codes"},
-	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
+	{"internal/record", "internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux"},
 }

@@ -43,6 +43,7 @@ var allowed = map[string][]string{
 	"internal/shape":         {"internal/codec"},
 	"internal/flow":          {"internal/codec", "internal/account"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/record":        {"stats"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,

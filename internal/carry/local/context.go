@@ -51,6 +51,12 @@ func (c *Context) End() {
 	}
 }
 
+// Over reports whether the call is over, or at least its caller's context.
+func (c *Context) Over() bool {
+	own := c.own.Load()
+	return own == &callOver || own != nil && own.Err() != nil
+}
+
 // Done is that of [context.Context].
 func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
 

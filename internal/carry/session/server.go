@@ -287,6 +287,9 @@ func (c *serverCall) Taken() { c.in.Release() }
 // Buffer is that of [call.Served].
 func (c *serverCall) Buffer() []byte { return account.NewBuffer(codec.FirstEncoding)[:0] }
 
+// Returns is that of [call.Served].
+func (c *serverCall) Returns() bool { return true }
+
 var ok = []byte{msgpack.Nil}
 
 // OK is that of [call.Served].
