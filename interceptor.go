@@ -87,11 +87,11 @@ func (call *CallInfo) Header() Metadata { return call.back().Header() }
 // ([SetTrailer]), in a client, when next has returned; else nil.
 func (call *CallInfo) Trailer() Metadata { return call.back().Trailer() }
 
-func (info *CallInfo) back() *call.Back {
-	if info.client == nil {
+func (call *CallInfo) back() *call.Back {
+	if call.client == nil {
 		return nil
 	}
-	return info.client.remote.Back
+	return call.client.remote.Back
 }
 
 // OnItem makes f see the items of a streaming call, as they are sent and received by

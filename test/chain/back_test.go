@@ -370,9 +370,11 @@ func TestMetadataIsNotSentBackAfterTheCall(t *testing.T) {
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		svc := &back{leaked: make(chan context.Context, 1)}
 		s := with(svc, rig.Options{})
-		for _, set := range []func(context.Context, rpc.Metadata) error{rpc.SetHeader, rpc.SetTrailer} {
+		bare := rig.Context(t)
+		full := rpc.AppendMetadata(bare, "h-a", "1", "t-a", "2")
+		for i, set := range []func(context.Context, rpc.Metadata) error{rpc.SetHeader, rpc.SetTrailer, rpc.SetHeader, rpc.SetTrailer} {
 			var header, trailer rpc.Metadata
-			_, err := backDouble.Call(rig.Context(t), s.Client, s.Dest, 1, rpc.CallReplyMetadata(&header, &trailer))
+			_, err := backDouble.Call([]context.Context{bare, full}[i/2], s.Client, s.Dest, 1, rpc.CallReplyMetadata(&header, &trailer))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -381,7 +383,7 @@ func TestMetadataIsNotSentBackAfterTheCall(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			// The next call, which may use the same memory, has none of it.
-			_, err = backDouble.Call(rig.Context(t), s.Client, s.Dest, 1, rpc.CallReplyMetadata(&header, &trailer))
+			_, err = backDouble.Call(bare, s.Client, s.Dest, 1, rpc.CallReplyMetadata(&header, &trailer))
 			<-svc.leaked
 			if err != nil || header != nil || trailer != nil {
 				t.Errorf("the next call has %v, %v, %v", header, trailer, err)
@@ -495,7 +497,8 @@ func TestAppendMetadata(t *testing.T) {
 			t.Errorf("an odd number is %q", r)
 		}
 	}()
-	rpc.AppendMetadata(first, "a", "1", "b")
+	odd := []string{"a", "1", "b"}
+	rpc.AppendMetadata(first, odd...)
 }
 
 // What is stored for one call cannot be an option of many.
