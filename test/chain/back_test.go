@@ -497,7 +497,7 @@ func TestAppendMetadata(t *testing.T) {
 			t.Errorf("an odd number is %q", r)
 		}
 	}()
-	odd := []string{"a", "1", "b"}
+	odd := strings.Fields("a 1 b")
 	rpc.AppendMetadata(first, odd...)
 }
 
