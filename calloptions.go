@@ -104,9 +104,9 @@ func (w *watchedCall) init() *clientCall {
 }
 
 // wantBack makes the call keep what the method sends back.
-func (c *clientCall) wantBack(wanted bool) {
+func (c *clientCall) wantBack() {
 	switch {
-	case !wanted || c.remote.Back != nil:
+	case c.remote.Back != nil:
 	case c.Local:
 		c.remote.Back = &c.local.kept
 	default:

@@ -223,7 +223,9 @@ func (c *Client) newLocal(of *ServiceID, id ServiceID, kind Kind) *clientCall {
 	if l.on != c.server {
 		l.on = c.server
 	}
-	k.wantBack(c.watched)
+	if c.watched {
+		k.wantBack()
+	}
 	return k
 }
 
@@ -259,7 +261,9 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 	}
 	own, cancel := k.options.context(ctx, k)
 	defer cancel()
-	k.wantBack(k.options.wantsBack())
+	if k.options.wantsBack() {
+		k.wantBack()
+	}
 	err := c.entry(own, &k.CallInfo)
 	if k.Kind == Unary {
 		k.options.tellBack(k.remote.Back)
@@ -345,20 +349,17 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 	if k.stats != nil && k.Kind == Unary {
 		k.stats.Out(reflect.ValueOf(k.Args), nil)
 	}
+	var hooks *flow.Hooks
 	if k.Kind == Streaming {
 		k.remote.Begun = true
 		k.observeStream()
-		hooks := k.hooks(recovered)
-		defer func() {
-			if l.carrier.Left {
-				hooks.Stop()
-			}
-		}()
+		hooks = k.hooks(recovered)
 		l.ends, s.stream = k.stream, &local.Stream{In: hooks.Source(k.stream.in, true), Out: hooks.Sink(k.stream.out, false)}
 	}
 	err := l.carrier.Carry(ctx, l)
 	switch {
 	case l.carrier.Left:
+		hooks.Stop()
 	case err == flow.ErrClosed || err == flow.ErrStopped:
 		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case l.frame != nil:

@@ -118,16 +118,6 @@ type served interface {
 	isRemote() bool
 }
 
-// settings has what a method sends back, if it does.
-type settings struct{ atomic.Pointer[call.Setting] }
-
-func (s *settings) setting() *call.Setting {
-	if s.Load() == nil {
-		s.CompareAndSwap(nil, new(call.Setting))
-	}
-	return s.Load()
-}
-
 type servedKey struct{}
 
 // servedOf returns nil for a context that is not a method's.
@@ -155,11 +145,11 @@ func valueOf(c served, key any) (v any, ok bool) {
 // serverContext is a method's, in a remote call.
 type serverContext struct {
 	context.Context
-	metadata Metadata
-	server   *Server
-	carried  call.Served
-	call     *CallInfo
-	settings
+	metadata        Metadata
+	server          *Server
+	carried         call.Served
+	call            *CallInfo
+	settings        atomic.Pointer[call.Setting]
 	header, trailer Metadata // what the answer takes back
 }
 
@@ -167,6 +157,13 @@ func (c *serverContext) sender() peer.ID    { return c.carried.Peer() }
 func (c *serverContext) received() Metadata { return c.metadata }
 func (c *serverContext) from() *Server      { return c.server }
 func (c *serverContext) isRemote() bool     { return true }
+
+func (c *serverContext) setting() *call.Setting {
+	if c.settings.Load() == nil {
+		c.settings.CompareAndSwap(nil, new(call.Setting))
+	}
+	return c.settings.Load()
+}
 
 // takeBack takes what the method sends back. Nothing can be set any more.
 func (c *serverContext) takeBack() {
@@ -206,36 +203,29 @@ func (c *serverContext) Value(key any) any {
 // localContext is a method's, in a local call.
 type localContext struct {
 	local.Context
-	server *Server
-	method *method // nil: there is none
-	settings
+	method *method // without a name if there is none
 }
 
-func (c *localContext) sender() peer.ID    { return c.server.id }
+func (c *localContext) init(ctx context.Context, s *Server, m *method) {
+	if m == nil {
+		m = &method{server: s}
+	}
+	c.Context.Context, c.method = ctx, m
+}
+
+func (c *localContext) sender() peer.ID    { return c.method.server.id }
 func (c *localContext) received() Metadata { return outgoing(c.Context.Context) }
-func (c *localContext) from() *Server      { return c.server }
+func (c *localContext) from() *Server      { return c.method.server }
 func (c *localContext) isRemote() bool     { return false }
 
-// end is called once, when the call is over; back gets what the method has set.
-func (c *localContext) end(back *call.Back) {
-	c.End()
-	if set := c.settings.Load(); set != nil {
-		back.Take(set)
-	}
-}
-
-func (c *localContext) setting() *call.Setting {
-	if c.Over() {
-		c.settings.CompareAndSwap(nil, call.Unset)
-	}
-	return c.settings.setting()
-}
+func (c *localContext) setting() *call.Setting { return c.Setting() }
 
 func (c *localContext) info() *CallInfo {
-	if c.method == nil {
+	m := c.method
+	if m.id == (ServiceID{}) {
 		return nil
 	}
-	return &CallInfo{Service: c.method.id.Name, Method: c.method.id.Method, Peer: c.server.id, Kind: c.method.kind, Local: true}
+	return &CallInfo{Service: m.id.Name, Method: m.id.Method, Peer: m.server.id, Kind: m.kind, Local: true}
 }
 
 func (c *localContext) Value(key any) any {

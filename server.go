@@ -174,9 +174,9 @@ func (l *localCall) Run(ctx context.Context) error {
 	} else {
 		mc = new(localContext)
 	}
-	mc.Context.Context, mc.server, mc.method = ctx, s, l.server.method
+	mc.init(ctx, s, l.server.method)
 	defer func() {
-		mc.end(l.back)
+		mc.End(l.back)
 		s.gate.leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)

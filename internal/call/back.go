@@ -46,7 +46,7 @@ func (b *Back) PutTrailer(md map[string]string) {
 // Take stores what a method of this process has set, which has returned.
 func (b *Back) Take(s *Setting) {
 	header, trailer := s.Finish()
-	if header != nil {
+	if header != nil { // or the call may have failed before there was one
 		b.PutHeader(header)
 	}
 	b.PutTrailer(trailer)
