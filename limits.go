@@ -36,7 +36,8 @@ type Limits struct {
 	// message. Default 64; at most 1,000, which a negative number means too,
 	// because decoding recurses.
 	MessageDepth int
-	// MetadataSize is the most bytes of a request's metadata: names and
+	// MetadataSize is the most bytes of the metadata of a request, and of the header
+	// and of the trailer that a method sends back: names and
 	// values, and 10 for each pair.
 	// Default 8 KiB. Negative: none is accepted.
 	MetadataSize int

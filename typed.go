@@ -163,3 +163,12 @@ func (m *Method[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Unary) 
 func methodInfo[A, R any](id ServiceID, kind Kind) MethodInfo {
 	return MethodInfo{Name: id.Method, Kind: kind, Args: reflect.TypeFor[A](), Reply: reflect.TypeFor[R]()}
 }
+
+// callEach is call of a method value, with options that are settled.
+func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
+	call := c.newUnary(o, dest, id, arg, reply)
+	call.typed = true
+	err := c.do(ctx, call)
+	call.release()
+	return err
+}
