@@ -174,11 +174,6 @@ func (o CallOption) ApplyFan(f *many.Options) {
 	f.Calls = append(f.Calls, o)
 }
 
-func (o CallOption) configure(m *methodConfig) {
-	forMany(o)
-	m.calls = append(m.calls, o)
-}
-
 // applyDefaults applies options that come after the context.
 func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
 	for _, opt := range opts {

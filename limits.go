@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"time"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
@@ -78,6 +76,3 @@ type Limits struct {
 	// or four times MessageSize, if that is more.
 	DecodedPerPeer int
 }
-
-// DefaultLimits returns the limits in force where none are set.
-func DefaultLimits() Limits { return Limits(call.Set{}.WithDefaults()) }

@@ -40,7 +40,7 @@ type ServerStream[A, R any] struct {
 
 // NewServerStream declares the streaming method service.method, under the rules
 // of [NewMethod].
-func NewServerStream[A, R any](service, method string, opts ...MethodOption) *ServerStream[A, R] {
+func NewServerStream[A, R any](service, method string, opts ...CallOption) *ServerStream[A, R] {
 	return &ServerStream[A, R]{declared(service, method), configured(opts)}
 }
 
@@ -124,7 +124,7 @@ type ClientStream[A, R any] struct {
 
 // NewClientStream declares the streaming method service.method, under the
 // rules of [NewMethod].
-func NewClientStream[A, R any](service, method string, opts ...MethodOption) *ClientStream[A, R] {
+func NewClientStream[A, R any](service, method string, opts ...CallOption) *ClientStream[A, R] {
 	return &ClientStream[A, R]{declared(service, method), configured(opts)}
 }
 
@@ -226,7 +226,7 @@ type Duplex[A, R any] struct {
 
 // NewDuplex declares the streaming method service.method, under the rules of
 // [NewMethod].
-func NewDuplex[A, R any](service, method string, opts ...MethodOption) *Duplex[A, R] {
+func NewDuplex[A, R any](service, method string, opts ...CallOption) *Duplex[A, R] {
 	return &Duplex[A, R]{declared(service, method), configured(opts)}
 }
 
