@@ -108,19 +108,31 @@ func roundTrip(t *testing.T, typ reflect.Type, p reflect.Value, err error) {
 	if err != nil {
 		t.Fatalf("%v: %+v is encoded as %x, which is refused: %v", typ, p.Elem(), modern, err)
 	}
-	if got := encoded(t, again); len(got) != len(modern) && !holdsAny(typ) {
+	if got := encoded(t, again); len(got) != len(modern) && !holdsAny(typ, make(map[reflect.Type]bool)) {
 		t.Fatalf("%v: %+v comes back as %+v", typ, p.Elem(), again.Elem())
 	}
 }
 
 // holdsAny reports whether a value of the type may have a number in an any, which
 // comes back as an int64 and may then be written longer.
-func holdsAny(t reflect.Type) bool {
+func holdsAny(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] {
+		return false
+	}
+	seen[t] = true
 	switch t.Kind() {
 	case reflect.Interface:
 		return true
-	case reflect.Map, reflect.Slice, reflect.Array, reflect.Pointer:
-		return holdsAny(t.Elem())
+	case reflect.Map:
+		return holdsAny(t.Key(), seen) || holdsAny(t.Elem(), seen)
+	case reflect.Slice, reflect.Array, reflect.Pointer:
+		return holdsAny(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if holdsAny(t.Field(i).Type, seen) {
+				return true
+			}
+		}
 	}
 	return t == reflect.TypeFor[Holds]()
 }
