@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"reflect"
 
@@ -106,7 +105,7 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 // is called.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer func() {
 		caller.Finish()
@@ -191,29 +190,6 @@ func typeName(t reflect.Type) string {
 	return t.String()
 }
 
-// checkStreamChannels panics unless the two are channels that a streaming call
-// can use, as v0.6 does: the program is wrong, and its own stack says where.
-func checkStreamChannels(id ServiceID, args, replies any) (a, r reflect.Value) {
-	return checkChannel(id, "arguments", args, reflect.RecvDir), checkChannel(id, "replies", replies, reflect.SendDir)
-}
-
-func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflect.Value {
-	v := reflect.ValueOf(ch)
-	form := "<-chan T"
-	if dir == reflect.SendDir {
-		form = "chan<- T"
-	}
-	switch {
-	case v.Kind() != reflect.Chan:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %s", id, what, form, typeName(reflect.TypeOf(ch))))
-	case v.Type().ChanDir()&dir == 0:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %v", id, what, form, v.Type()))
-	case v.IsNil():
-		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
-	}
-	return v
-}
-
 // toCarry returns the call of another peer as its carrier needs it.
 func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 	k := &c.remote
@@ -225,7 +201,9 @@ func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 		k.Dial, k.Told = c.options.dial, c.told
 	}
 	if c.Kind == Streaming {
-		k.In, k.Out, k.Fresh, k.Item = c.stream.in, c.stream.out, c.stream.fresh, c.stream.replies
+		hooks := c.hooks(recovered)
+		k.In, k.Out = hooks.Source(c.stream.in, true), hooks.Sink(c.stream.out, false)
+		k.Fresh, k.Item = c.stream.fresh, c.stream.replies
 	} else {
 		k.Args, k.NoArg, k.Reply = c.Args, isNil(c.Args), c.Reply
 	}

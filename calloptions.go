@@ -34,6 +34,8 @@ type callConfig struct {
 	idempotent bool
 	retry      *RetryPolicy
 	sentinels  sentinels
+
+	header, trailer *Metadata // where to store what the method sends back
 }
 
 // timeout is none where it is set to 0.
@@ -56,6 +58,64 @@ func CallTimeout(d time.Duration) CallOption {
 // copied: leave it alone afterwards.
 func CallMetadata(md Metadata) CallOption {
 	return func(o *callConfig) { o.metadata = merged(o.metadata, md) }
+}
+
+// CallReplyMetadata stores the metadata that the method sends back in header and
+// trailer, either of which may be nil, when the call is over: also beside an error. Of
+// a [ServerStream] the header is there when its first reply is. It is for one call: to
+// give it to a method, a client or calls of many peers is a panic, and of a stream that
+// Open has opened, methods of the call tell. Without a header or a trailer what they
+// point to becomes nil.
+func CallReplyMetadata(header, trailer *Metadata) CallOption {
+	return func(o *callConfig) { o.header, o.trailer = header, trailer }
+}
+
+func (o *callConfig) wantsBack() bool { return o.header != nil || o.trailer != nil }
+
+// tellBack stores what the method has sent back where the program wants it.
+func (o *callConfig) tellBack(b *call.Back) {
+	if o == nil {
+		return
+	}
+	if o.header != nil {
+		*o.header = b.Header()
+	}
+	if o.trailer != nil {
+		*o.trailer = b.Trailer()
+	}
+}
+
+// watchedCall is a call of another peer that interceptors or a stats handler see.
+type watchedCall struct {
+	clientCall
+	kept call.Back
+}
+
+func (w *watchedCall) init() *clientCall {
+	w.remote.Back = &w.kept
+	return &w.clientCall
+}
+
+// wantBack makes the call keep what the method sends back.
+func (c *clientCall) wantBack() {
+	switch {
+	case c.remote.Back != nil:
+	case c.Local:
+		c.remote.Back = &c.local.kept
+	default:
+		c.remote.Back = new(call.Back)
+	}
+}
+
+// forMany panics if there is an option that is for one call.
+func forMany(opts ...CallOption) {
+	var o callConfig
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.wantsBack() {
+		panic("rpc: CallReplyMetadata is for one call; an interceptor reads what others are sent back (CallInfo.Header)")
+	}
 }
 
 // CallWait makes calls wait for a connection. A peer that cannot be reached,
@@ -103,14 +163,16 @@ func CallIdempotent(on bool) CallOption {
 // contexts and own options do not say otherwise. It may be given several
 // times.
 func WithCallOptions(opts ...CallOption) ClientOption {
+	forMany(opts...)
 	return func(c *Client) { c.callOptions = append(c.callOptions, opts...) }
 }
 
 // ApplyFan makes a CallOption a [fan.Option]: it holds for the call of each peer.
 // Programs have no use for it.
-func (o CallOption) ApplyFan(f *many.Options) { f.Calls = append(f.Calls, o) }
-
-func (o CallOption) configure(m *methodConfig) { m.calls = append(m.calls, o) }
+func (o CallOption) ApplyFan(f *many.Options) {
+	forMany(o)
+	f.Calls = append(f.Calls, o)
+}
 
 // applyDefaults applies options that come after the context.
 func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {

@@ -58,11 +58,30 @@ type Error struct {
 	kind   ErrorType
 	cause  error
 	unsent bool
+	local  bool   // the cause, and all that it knows, does not travel
 	names  string // of declared errors, as they came
 
 	ended   error       // of a call by name: what its context, which has ended, says
 	byLimit bool        // codes.DeadlineExceeded says that a limit has passed, not a deadline
 	fault   *call.Fault // of this process or its server, which the client is still to render
+}
+
+// Errorf returns an [*Error] with a code, whose message is formatted as by
+// [fmt.Errorf]. An error that is given for a %w, of which there may be several, is a
+// local cause: errors.Is and errors.As find it in this process, in a local call at
+// the caller too. To another peer only its text travels, as a part of the message,
+// and its name, if [CallErrors] gives it one: nothing else that it says of itself,
+// such as its code, details or limit.
+func Errorf(code codes.Code, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	e := &Error{Code: code, Message: err.Error(), local: true}
+	switch w := err.(type) {
+	case interface{ Unwrap() []error }:
+		e.cause = err // which is found by no other way
+	case interface{ Unwrap() error }:
+		e.cause = w.Unwrap()
+	}
+	return e
 }
 
 // Error returns the message, or the code where there is none.

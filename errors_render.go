@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -131,8 +132,11 @@ func contextError(ctx context.Context, id ServiceID, p peer.ID) *Error {
 
 // rendered is err as interceptors of a server see it, and its caller.
 func rendered(id ServiceID, err error) error {
-	if f, ok := err.(*call.Fault); ok {
-		return view{id: id}.render(f)
+	switch e := err.(type) {
+	case *call.Fault:
+		return view{id: id}.render(e)
+	case *flow.ItemError:
+		return e.Err
 	}
 	return err
 }
@@ -155,6 +159,8 @@ func (c *clientCall) told(err error) error {
 			return c.view().render(c.mismatch(own.fault))
 		}
 		return c.retold(own)
+	case *flow.ItemError:
+		return c.told(e.Err)
 	case *Error:
 		return c.retold(e)
 	}
@@ -298,7 +304,7 @@ func toWire(err error) wire.Response {
 	if e != nil {
 		r.Details = e.hints(r.Details)
 	}
-	if over := limitOf(err); over != "" && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
+	if over := limitOf(err); over != "" && !(e != nil && e.local) && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
 	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {

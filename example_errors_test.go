@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 var errNoSuchKey = errors.New("no such key")
@@ -93,4 +95,22 @@ func ExampleError() {
 	// InvalidArgument a name is needed
 	// Unimplemented rpc: can't find method Goodbye (Greeter.Goodbye)
 	// InvalidArgument rpc: Greeter.Hello: the method takes string, not int; pass a value of that type
+}
+
+// The text of a cause travels, as the method wrote it, and the cause itself does
+// not: it is the method's own affair.
+func ExampleErrorf() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = lookUp.Handle(server, func(_ context.Context, key string) (string, error) {
+		return "", rpc.Errorf(codes.Unavailable, "look up %q: %w", key, io.ErrUnexpectedEOF)
+	})
+
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	_, err := lookUp.Call(context.Background(), client, b.ID(), "colour")
+	fmt.Println(rpc.CodeOf(err), err, errors.Is(err, io.ErrUnexpectedEOF))
+	// Output: Unavailable look up "colour": unexpected EOF false
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // Kind is the form of a method: [Unary] or [Streaming].
@@ -57,8 +58,10 @@ type CallInfo struct {
 	Reply any
 	// Attempt counts, in a client, the attempts of a call that is retried
 	// ([CallRetry]), from 0. An interceptor sees each as a call, and so does a
-	// stats handler.
+	// stats handler. It is 0 for one of [WithCallInterceptors].
 	Attempt int
+
+	items []flow.Hook
 
 	// One of the two, by the side.
 	client *clientCall
@@ -67,6 +70,69 @@ type CallInfo struct {
 
 // ID returns the call's service and method together.
 func (call *CallInfo) ID() ServiceID { return ServiceID{call.Service, call.Method} }
+
+// Attempts returns how often the call has been made so far, in a client: after next
+// has returned, for an interceptor of [WithCallInterceptors], how many attempts there
+// were. In a server it is 0.
+func (call *CallInfo) Attempts() int {
+	if call.client == nil {
+		return 0
+	}
+	return call.client.tries
+}
+
+// Header returns the metadata that the method has sent back before its first reply
+// ([SetHeader]), in a client: when next has returned, or as soon as it has arrived.
+// Before that, in a server, and without any, it is nil.
+func (call *CallInfo) Header() Metadata { return call.back().Header() }
+
+// Trailer returns the metadata that the method has sent back with the end of the call
+// ([SetTrailer]), in a client, when next has returned; else nil.
+func (call *CallInfo) Trailer() Metadata { return call.back().Trailer() }
+
+func (call *CallInfo) back() *call.Back {
+	if call.client == nil {
+		return nil
+	}
+	return call.client.remote.Back
+}
+
+// OnItem makes f see the items of a streaming call, as they are sent and received by
+// this side, typed or by name, local or remote: a sent one before it is encoded, a
+// received one before the program has it. item is what CallInfo.Args would be, and
+// may be changed only if it is a pointer. An error of f ends the call with it, for
+// both sides, as one of the method's; the item goes no further.
+//
+// An interceptor calls OnItem before next; several add up. f is called by two
+// goroutines at once, one for each direction, and not after next has returned. A
+// panic in f is one of the interceptor; it must not end its goroutine.
+func (call *CallInfo) OnItem(f func(item any, sent bool) error) {
+	call.items = append(call.items, f)
+}
+
+// hooks has what interceptors have given to OnItem, whose panics guard makes errors.
+func (call *CallInfo) hooks(guard func(Handler) Handler) *flow.Hooks {
+	var guarded []flow.Hook
+	for _, f := range call.items {
+		guarded = append(guarded, func(item any, sent bool) error {
+			return guard(func(context.Context, *CallInfo) error { return f(item, sent) })(context.Background(), call)
+		})
+	}
+	return flow.NewHooks(guarded)
+}
+
+// callInfoKey is what a context has its call under.
+type callInfoKey struct{}
+
+// CallInfoFromContext returns the call that a stats handler is told of, for the
+// contexts of TagRPC and HandleRPC: its peer, kind, side, attempt, and whether it is
+// local. In a server there is no argument and no reply yet. In a method, or an
+// interceptor of a server, it returns that call, without these two. ok is false for
+// any other context. The CallInfo must not be changed, and may be kept.
+func CallInfoFromContext(ctx context.Context) (call *CallInfo, ok bool) {
+	call, _ = ctx.Value(callInfoKey{}).(*CallInfo)
+	return call, call != nil
+}
 
 // Handler carries out a call and returns its error. A unary call's reply is in
 // call.Reply then, and a streaming call is over.
@@ -107,6 +173,15 @@ func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
 }
 
+// WithCallInterceptors makes a client pass every call through the given interceptors,
+// the first being the outermost, once, however often [CallRetry] has it made: the
+// attempts are in next, and after it [CallInfo].Attempts tells how many there were.
+// The context has the call's options, but for RetryPolicy.AttemptTimeout. What
+// [WithClientInterceptors] gives runs inside, for each attempt. The rest is as there.
+func WithCallInterceptors(interceptors ...Interceptor) ClientOption {
+	return func(c *Client) { c.callInterceptors = append(c.callInterceptors, interceptors...) }
+}
+
 // WithRefusedFunc makes a server call f for each call that it allows and cannot
 // serve: there is no such method, it is of the other kind, or the argument is
 // not of its type. A call that its caller has given up is none of those.
@@ -134,9 +209,17 @@ func chain(last Handler, interceptors ...Interceptor) Handler {
 	return last
 }
 
+// intercepted wraps last in a client's interceptors, which may panic.
+func intercepted(last Handler, interceptors []Interceptor) Handler {
+	if len(interceptors) == 0 {
+		return last
+	}
+	return recovered(chain(last, interceptors...))
+}
+
 // recovered turns a panic of an interceptor, which may be in a goroutine of the
 // call's, into an error.
-func (c *Client) recovered(next Handler) Handler {
+func recovered(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) (err error) {
 		defer func() {
 			if r := recover(); r != nil {

@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"time"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
@@ -36,7 +34,8 @@ type Limits struct {
 	// message. Default 64; at most 1,000, which a negative number means too,
 	// because decoding recurses.
 	MessageDepth int
-	// MetadataSize is the most bytes of a request's metadata: names and
+	// MetadataSize is the most bytes of the metadata of a request, and of the header
+	// and of the trailer that a method sends back: names and
 	// values, and 10 for each pair.
 	// Default 8 KiB. Negative: none is accepted.
 	MetadataSize int
@@ -77,6 +76,3 @@ type Limits struct {
 	// or four times MessageSize, if that is more.
 	DecodedPerPeer int
 }
-
-// DefaultLimits returns the limits in force where none are set.
-func DefaultLimits() Limits { return Limits(call.Set{}.WithDefaults()) }

@@ -117,7 +117,7 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 // receives and drops what is still sent, as with Stream.
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer caller.Finish()
 

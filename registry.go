@@ -100,6 +100,9 @@ func (s *Server) register(name string, rcvr any) error {
 	if s.serves(name) {
 		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
 	}
+	for _, m := range svc.methods {
+		m.server = s
+	}
 	s.registry.add(svc, &s.configs)
 	if len(svc.info.LeftOut) > 0 {
 		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
@@ -118,6 +121,7 @@ func (s *Server) warnLocalOnly(id ServiceID, reason error) {
 
 // handle registers one method, beside those that its service has.
 func (s *Server) handle(m *method) error {
+	m.server = s
 	if f := reflect.ValueOf(m.handler); f.IsValid() && f.IsNil() {
 		return nilFunction(m.id, m.handler)
 	}

@@ -125,8 +125,9 @@ func (s *Server) respond(c *servedCall, err error) error {
 	if c.told || c.remote == nil {
 		return nil
 	}
+	c.remote.methods.takeBack()
 	if err == nil && c.Kind == Streaming {
-		err = c.stream.Finish()
+		err = c.stream.Finish(c.remote.methods.appendBack(nil))
 		c.told = err == nil
 		return err
 	}
@@ -149,7 +150,9 @@ func (s *Server) respond(c *servedCall, err error) error {
 func (s *Server) appendResponse(b []byte, c *servedCall, err error) (out, users []byte, told error) {
 	start := len(b) // replies of a stream may be waiting
 	if err == nil {
-		b = append(b, c.remote.carried.OK(c.method.ok)...)
+		if b = c.remote.methods.appendBack(b); len(b) == start {
+			b = append(b, c.remote.carried.OK(c.method.ok)...)
+		}
 		if b, users, err = s.appendReply(b, c); err == nil {
 			return b, users, nil
 		}
@@ -157,7 +160,7 @@ func (s *Server) appendResponse(b []byte, c *servedCall, err error) (out, users 
 		err = rendered(c.ID(), err)
 	}
 	r := toWire(err)
-	r.Service, r.Method = c.Service, c.Method
+	r.Service, r.Method, r.Header, r.Trailer = c.Service, c.Method, c.remote.methods.header, c.remote.methods.trailer
 	if c.errorNames != "" {
 		r.Details = withDetail(r.Details, detailErrors, c.errorNames)
 	}

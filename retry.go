@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -59,7 +60,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // pause its error tells of the attempt's.
 //
 // Interceptors and the stats handler see each attempt as a call, with its
-// number in [CallInfo].Attempt. The reply that an attempt was answered with is
+// number in [CallInfo].Attempt; [WithCallInterceptors] is for those that see the call
+// once. The reply that an attempt was answered with is
 // cleared before the next. Streaming calls are retried only if no stream could
 // be opened, so that none of their arguments was taken: idempotent or not.
 // Local calls are retried by the same rules.
@@ -68,14 +70,13 @@ func CallRetry(p RetryPolicy) CallOption {
 	return func(o *callConfig) { o.retry = &p }
 }
 
-// attempts makes a call as often as its options say.
-func (c *Client) attempts(ctx context.Context, k *clientCall) error {
-	p := k.options.retry
-	if p == nil {
-		return c.handler(ctx, &k.CallInfo)
-	}
+// attempts makes a call that may be made again.
+func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
+	k, p, items := whole, whole.options.retry, whole.items
 	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
+		whole.tries++
+		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)
 		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
 		pause := pauses.NextBackOff()
@@ -99,6 +100,8 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 			return k.told(ended.After(err, unsent(err)))
 		}
 		k = c.again(k)
+		k.items = slices.Clip(items) // each attempt's interceptors give their own
+		whole.remote.Back = k.remote.Back
 	}
 }
 
@@ -142,6 +145,9 @@ func (c *Client) again(k *clientCall) *clientCall {
 	}
 	k.Attempt++
 	k.stats, k.remote.Observer = nil, nil
+	if k.remote.Back != nil && k.Kind == Unary { // which a method that goes on may still fill
+		k.remote.Back = new(call.Back)
+	}
 	if k.remote.Answered {
 		reflect.ValueOf(k.Reply).Elem().SetZero()
 	}

@@ -186,9 +186,9 @@ func (l *localCall) Run(ctx context.Context) error {
 		ctx, done = m.rules.Within(ctx)
 		defer done()
 	}
-	mc.Context.Context, mc.server = ctx, s
+	mc.init(ctx, s, l.server.method)
 	defer func() {
-		mc.End()
+		mc.End(l.back)
 		s.gate.leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)
@@ -236,7 +236,7 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 		ctx, done = r.rules.Within(ctx)
 		defer done()
 	}
-	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c}
+	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c, call: &r.CallInfo}
 	if r.Kind == Streaming {
 		stream.Expect()
 	}

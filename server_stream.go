@@ -36,6 +36,7 @@ type streamRun struct {
 	server      *Server
 	call        *servedCall
 	own         methodEnds
+	setting     *call.Setting   // of the metadata that goes back
 	parent, ctx context.Context // the call's, and the method's
 	cancel      context.CancelCauseFunc
 	returned    chan struct{} // closed when the method has
@@ -53,10 +54,16 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 	returned := make(chan struct{})
 	r := &streamRun{
 		server: s, call: c, own: c.method.ends(ctx, c, s.streamBuffer, returned),
-		parent: parent, ctx: ctx, cancel: cancel, returned: returned,
+		parent: parent, ctx: ctx, cancel: cancel, returned: returned, setting: new(call.Setting),
 		received: make(chan error, 1), sent: make(chan error, 1),
 	}
 	c.source, c.sink = c.stream.Ends(c.items(r.own))
+	hooks := c.hooks(s.recovered)
+	c.source, c.sink = hooks.Source(c.source, false), hooks.Sink(c.sink, true)
+	if m := servedOf(parent); m != nil { // or an interceptor has replaced the context
+		r.setting = m.setting()
+	}
+	r.setting.Begin(c.sendHeader)
 	go func() { r.received <- r.takeArguments() }()
 	go func() { r.sent <- r.sendReplies() }()
 
@@ -122,7 +129,7 @@ func (r *streamRun) takeArguments() error {
 // sendReplies sends what the method replies, and takes the rest of it where it
 // cannot be sent.
 func (r *streamRun) sendReplies() error {
-	err := flow.Pump(r.own.replies(), r.call.sink)
+	err := flow.PumpAfter(r.own.replies(), r.call.sink, r.setting.Release)
 	if err != nil {
 		// The call is over; the method learns it by its context, and by
 		// the end of its arguments.
@@ -147,6 +154,8 @@ func (r *streamRun) end(err error) error {
 	switch {
 	case call.IsFault(receiveErr):
 		return receiveErr
+	case call.IsFault(sendErr): // the caller has it, instead of what the method made of it
+		return sendErr
 	case err != nil:
 		return err
 	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == flow.ErrStopped):

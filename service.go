@@ -56,6 +56,7 @@ type service struct {
 // method is all that a call of it needs to know, found out once.
 type method struct {
 	id        ServiceID
+	server    *Server
 	kind      Kind
 	fn        direct.Method // the receiver's method, or a function
 	typed     typedFunc     // in place of fn

@@ -132,7 +132,10 @@ type typedCall[A, R any] struct {
 	args    flow.Pipe[A]
 	replies flow.Pipe[R]
 	cancel  context.CancelFunc
+	back    call.Back     // the metadata that the method sends back
+	options *callConfig   // nil where nothing is set
 	over    chan struct{} // closed when it is
+	err     error         // with which; nil if it has ended well
 }
 
 // openStream starts a streaming call.
@@ -147,7 +150,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 
 	k := c.newCall(dest, id, Streaming)
 	k.options, k.typed = c.settled(config.calls, opts), true
-	t.peer = k.Peer
+	k.remote.Back, t.options, t.peer = &t.back, k.options, k.Peer
 	k.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies}, fresh: t.replies.Fresh,
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
@@ -164,18 +167,33 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 // finish is called when the call is over.
 func (t *typedCall[A, R]) finish(err error) {
 	t.cancel()
-	switch err {
-	case nil:
-		err = io.EOF
-	case io.EOF:
+	if err == io.EOF {
 		// A method of this process has returned it, which is no good end: the
 		// caller gets what one of another would, with the error itself in it.
 		err = &Error{Code: codes.Unknown, Message: err.Error(), cause: err}
+	}
+	if t.err = err; err == nil {
+		err = io.EOF
 	}
 	t.replies.Close(err)
 	t.replies.Halt()
 	t.args.Halt()
 	close(t.over)
+}
+
+// header waits for the metadata that comes before the first reply.
+func (t *typedCall[A, R]) header(ctx context.Context) (Metadata, error) {
+	known := t.back.Known()
+	select {
+	case <-known:
+	case <-t.over:
+	case <-ctx.Done():
+		return nil, t.ended(ctx)
+	}
+	if !flow.IsClosed(known) {
+		return nil, t.err
+	}
+	return t.back.Header(), nil
 }
 
 func (t *typedCall[A, R]) closeSend() error {

@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/net/gostream"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -39,25 +36,10 @@ var spansService = grpc.ServiceDesc{
 	}},
 }
 
-func serveSpansGRPC(h host.Host) (func(), error) {
-	l, err := gostream.Listen(h, spansProtocol)
-	if err != nil {
-		return nil, err
-	}
-	s := grpc.NewServer(grpc.StaticStreamWindowSize(grpcCallWindow), grpc.StaticConnWindowSize(grpcConnWindow), grpc.MaxRecvMsgSize(grpcMessage))
-	s.RegisterService(&spansService, nil)
-	go func() { _ = s.Serve(l) }()
-	return s.Stop, nil
-}
+func serveSpansGRPC(h host.Host) (func(), error) { return serveGRPCAs(h, spansProtocol, &spansService) }
 
 func dialSpansGRPC(from host.Host, to peer.ID) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+to.String(),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return gostream.Dial(ctx, from, to, spansProtocol)
-		}),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithStaticStreamWindowSize(grpcCallWindow), grpc.WithStaticConnWindowSize(grpcConnWindow),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(grpcMessage)))
+	return dialGRPCAs(from, to, spansProtocol)
 }
 
 // protoSpans makes the same spans as messages.

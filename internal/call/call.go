@@ -22,6 +22,7 @@ type Call struct {
 	Peer     peer.ID
 	Kind     wire.Kind
 	Metadata map[string]string
+	Back     *Back         // has what the method sends back; nil: nobody asks
 	Observer flow.Observer // nil: nobody
 	Dial     Dialing
 	Told     func(error) error // renders an error of a call that waits for a connection
@@ -98,17 +99,30 @@ type Refusal struct{ wire.Response }
 
 func (r *Refusal) Error() string { return r.Response.Error }
 
-// ReadRefusal returns the refusal that a response's header tells, if any; err is
-// of a header that is none.
-func ReadRefusal(b []byte) (refusal, err error) {
+// ReadResponse reads a response's header. It returns the refusal that it tells, if
+// any, and which metadata of the method it has; err is of a header that is none, or
+// has too much of that.
+func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer bool, err error) {
 	resp, err := wire.ParseResponse(b)
-	switch {
-	case err != nil:
-		return nil, Fail(OfClient, codes.Internal, "bad response: %w", err)
-	case resp.Error == "":
-		return nil, nil
+	if err != nil {
+		return nil, false, false, Fail(OfClient, codes.Internal, "bad response: %w", err)
 	}
-	return &Refusal{resp}, nil
+	for _, md := range [...]map[string]string{resp.Header, resp.Trailer} {
+		if size := msgpack.StringMapSize(md); size > l.MetadataSize {
+			return nil, false, false, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
+				LimitedBy("Limits.MetadataSize", "client")
+		}
+	}
+	if resp.Header != nil {
+		c.Back.PutHeader(resp.Header)
+	}
+	if resp.Trailer != nil {
+		c.Back.PutTrailer(resp.Trailer)
+	}
+	if resp.Error != "" {
+		refusal = &Refusal{resp}
+	}
+	return refusal, resp.Header != nil, resp.Trailer != nil, nil
 }
 
 // Replies decodes what a client is answered.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // ID names a method.
@@ -199,7 +200,8 @@ func faultOf(err error) *Fault {
 }
 
 // IsFault reports whether the caller is to be told err, rather than that a stream
-// or a channel has stopped: it is a fault, or an answer of the server.
+// or a channel has stopped: it is a fault, an answer of the server, or the error of
+// an interceptor that has seen an item.
 func IsFault(err error) bool {
-	return FaultOf(err) != nil || err != nil && errors.As(err, new(*Refusal))
+	return FaultOf(err) != nil || err != nil && (errors.As(err, new(*Refusal)) || errors.As(err, new(*flow.ItemError)))
 }

@@ -109,9 +109,12 @@ func (l *Limits) Header() msgpack.Limits {
 	return msgpack.Limits{Bytes: MaxIDLength + 128 + l.MetadataSize, Values: 16 + l.MetadataSize, Depth: 4}
 }
 
-// ResponseLimits are what a reply's header is scanned against: an error's text and
-// details, of which MaxErrorText is sent by this library.
-var ResponseLimits = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 16, Depth: 16}
+// Response is what a reply's header is scanned against: an error's text and details,
+// of which MaxErrorText is sent by this library, and metadata.
+func (l *Limits) Response() msgpack.Limits {
+	md := min(l.MetadataSize, 1<<28)
+	return msgpack.Limits{Bytes: max(1<<20, 3*MaxErrorText+2*md), Values: 1<<16 + 2*md, Depth: 16}
+}
 
 // MaxErrorText is how much of an error's message and of its details travels.
 const MaxErrorText = 256 << 10

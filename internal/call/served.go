@@ -39,6 +39,8 @@ type Served interface {
 	// Buffer returns the buffer that an answer is appended to, and gives to Send. Items
 	// may be in it already.
 	Buffer() []byte
+	// Returns reports whether the metadata that a method sends back reaches the caller.
+	Returns() bool
 	// OK returns the header of a reply without an error; named is the one that
 	// names the method.
 	OK(named []byte) []byte
@@ -79,8 +81,12 @@ type Stream interface {
 	// AwaitDeadline waits for the deadline of ctx, if err says that the caller has
 	// gone because of the same deadline.
 	AwaitDeadline(ctx context.Context, err error)
-	// Finish ends the replies of a call that has no error.
-	Finish() error
+	// Header sends a response's header that stands alone, now or with the first reply.
+	// Nothing else is sent meanwhile.
+	Header(response []byte, now bool) error
+	// Finish ends the replies of a call that has no error, with a response's header
+	// that stands alone, if there is one.
+	Finish(response []byte) error
 }
 
 // Items is what a stream has to know of a method, to decode its arguments and to

@@ -56,7 +56,7 @@ func Append(b []byte, v any, form Form) (out []byte, err error) {
 	p := planOf(reflect.TypeOf(v))
 	b = account.GrowBuffer(b, int(p.size.Load()))
 	e := encoders.Get().(*encoder)
-	*e = encoder{form: form, left: maxEncoded}
+	*e = encoder{form: form, left: maxEncoded, words: e.words[:0]}
 	out = e.dynamic(b, v)
 	err = e.err
 	encoders.Put(e)

@@ -18,6 +18,10 @@ type encoder struct {
 	hops  int // pointers and interfaces that are being followed
 	left  int // values that may still come
 	err   error
+
+	// words are the values of the interfaces that are being followed, where the
+	// interface holds a pointer itself: plans read them by their address.
+	words []unsafe.Pointer
 }
 
 // encodeFunc appends the value that p points to.
@@ -211,9 +215,14 @@ func (e *encoder) dynamic(b []byte, v any) []byte {
 		c.Elem().Set(reflect.ValueOf(v))
 		data = c.UnsafePointer()
 	case p.word:
-		data = unsafe.Pointer(&(*eface)(unsafe.Pointer(&v)).data)
+		e.words = append(e.words, data) // that of v itself would make each v escape
+		data = unsafe.Pointer(&e.words[len(e.words)-1])
 	}
 	b = p.enc(e, b, data)
+	if p.word && !p.addressed {
+		e.words[len(e.words)-1] = nil
+		e.words = e.words[:len(e.words)-1]
+	}
 	e.hops--
 	if part, ok := e.err.(*PartError); ok && part.Of == nil {
 		part.Of = p.typ

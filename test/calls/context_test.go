@@ -83,7 +83,7 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	svc := &timed{make(chan struct{}, 100), make(chan error, 10)}
-	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallTimeout(500 * time.Millisecond)}}, func(t *testing.T, s rig.Setup) {
+	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(500 * time.Millisecond))}}, func(t *testing.T, s rig.Setup) {
 		cancellable, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for _, ctx := range []context.Context{context.Background(), cancellable} {

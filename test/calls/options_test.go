@@ -26,18 +26,17 @@ func TestNearestTimeoutCounts(t *testing.T) {
 	for _, tr := range rig.Transports {
 		for name, c := range map[string]struct {
 			client  rpc.ClientOption
-			method  []rpc.MethodOption
+			method  []rpc.CallOption
 			context int
 			call    []rpc.CallOption
 			want    int
 		}{
 			"client":                    {client: rpc.WithCallOptions(hours(3)), want: 3},
-			"client, by the old name":   {client: rpc.WithCallTimeout(3 * time.Hour), want: 3},
-			"method over client":        {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(9)}, want: 9},
-			"none at method":            {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(0)}, want: 0},
-			"context over both":         {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, context: 9, want: 9},
+			"method over client":        {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(9)}, want: 9},
+			"none at method":            {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(0)}, want: 0},
+			"context over both":         {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(4)}, context: 9, want: 9},
 			"call over client":          {client: rpc.WithCallOptions(hours(3)), call: []rpc.CallOption{hours(9)}, want: 9},
-			"none at call":              {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, call: []rpc.CallOption{hours(0)}, want: 0},
+			"none at call":              {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(4)}, call: []rpc.CallOption{hours(0)}, want: 0},
 			"call within context":       {context: 9, call: []rpc.CallOption{hours(3)}, want: 3},
 			"call no longer than that":  {context: 3, call: []rpc.CallOption{hours(9)}, want: 3},
 			"of several the last":       {call: []rpc.CallOption{hours(3), hours(9)}, want: 9},

@@ -24,27 +24,27 @@ func TestRetriesOfWhatHasReachedTheMethod(t *testing.T) {
 	idempotent, once := rpc.CallIdempotent(true), rpc.CallIdempotent(false)
 	for _, c := range []struct {
 		what  string
-		opts  []rpc.MethodOption
+		opts  []rpc.CallOption
 		own   []rpc.CallOption
 		code  codes.Code
 		times int32 // that it fails
 		calls int32 // that it gets
 	}{
 		{"not asked for", nil, nil, codes.Unavailable, 1, 1},
-		{"not asked for, idempotent", []rpc.MethodOption{idempotent}, nil, codes.Unavailable, 1, 1},
-		{"not idempotent", []rpc.MethodOption{rig.Quickly(5)}, nil, codes.Unavailable, 1, 1},
-		{"succeeds", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, 4, 5},
-		{"gives up", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, many, 5},
-		{"aborted", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Aborted, 1, 2},
-		{"the method's deadline", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.DeadlineExceeded, 1, 2},
-		{"the method's quota", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.ResourceExhausted, 1, 2},
-		{"its own error", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Unknown, 1, 1},
-		{"internal", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Internal, 1, 1},
-		{"canceled there", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, codes.Canceled, 1, 1},
-		{"as many as by default", []rpc.MethodOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, codes.Unavailable, many, 3},
+		{"not asked for, idempotent", []rpc.CallOption{idempotent}, nil, codes.Unavailable, 1, 1},
+		{"not idempotent", []rpc.CallOption{rig.Quickly(5)}, nil, codes.Unavailable, 1, 1},
+		{"succeeds", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, 4, 5},
+		{"gives up", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, many, 5},
+		{"aborted", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Aborted, 1, 2},
+		{"the method's deadline", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.DeadlineExceeded, 1, 2},
+		{"the method's quota", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.ResourceExhausted, 1, 2},
+		{"its own error", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unknown, 1, 1},
+		{"internal", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Internal, 1, 1},
+		{"canceled there", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Canceled, 1, 1},
+		{"as many as by default", []rpc.CallOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, codes.Unavailable, many, 3},
 		{"by the call", nil, []rpc.CallOption{rig.Quickly(5), idempotent}, codes.Unavailable, 4, 5},
-		{"turned off by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{rig.Quickly(1)}, codes.Unavailable, 1, 1},
-		{"not idempotent by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{once}, codes.Unavailable, 1, 1},
+		{"turned off by the call", []rpc.CallOption{rig.Quickly(5), idempotent}, []rpc.CallOption{rig.Quickly(1)}, codes.Unavailable, 1, 1},
+		{"not idempotent by the call", []rpc.CallOption{rig.Quickly(5), idempotent}, []rpc.CallOption{once}, codes.Unavailable, 1, 1},
 	} {
 		for _, tr := range rig.Transports {
 			t.Run(tr.Name+"/"+c.what, func(t *testing.T) {

@@ -38,7 +38,7 @@ var sentinelErrs = map[string]error{
 func returnsSentinel(_ context.Context, what string) (int, error) { return 7, sentinelErrs[what] }
 
 // sentinelCalls makes a call of each kind; all fail in the same way.
-func sentinelCalls(t *testing.T, s rig.Setup, declared ...rpc.MethodOption) map[string]func(what string) error {
+func sentinelCalls(t *testing.T, s rig.Setup, declared ...rpc.CallOption) map[string]func(what string) error {
 	t.Helper()
 	ctx := rig.Context(t)
 	unary := rpc.NewMethod[string, int]("Typed", "Unary", declared...)

@@ -468,7 +468,7 @@ func TestTimeoutsOfTheRest(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		opts   []fan.Option
-		method []rpc.MethodOption
+		method []rpc.CallOption
 		client []rpc.ClientOption
 		after  time.Duration
 		code   codes.Code
@@ -476,8 +476,8 @@ func TestTimeoutsOfTheRest(t *testing.T) {
 		{"none", nil, nil, nil, 30 * time.Second, codes.DeadlineExceeded},
 		{"of 0", []fan.Option{rpc.CallTimeout(0)}, nil, nil, 30 * time.Second, codes.DeadlineExceeded},
 		{"of the call", []fan.Option{rpc.CallTimeout(time.Minute)}, nil, nil, time.Minute, codes.DeadlineExceeded},
-		{"of the method", nil, []rpc.MethodOption{rpc.CallTimeout(2 * time.Minute)}, nil, 2 * time.Minute, codes.DeadlineExceeded},
-		{"of the client", nil, nil, []rpc.ClientOption{rpc.WithCallTimeout(time.Second)}, time.Second, codes.DeadlineExceeded},
+		{"of the method", nil, []rpc.CallOption{rpc.CallTimeout(2 * time.Minute)}, nil, 2 * time.Minute, codes.DeadlineExceeded},
+		{"of the client", nil, nil, []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(time.Second))}, time.Second, codes.DeadlineExceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -220,7 +220,7 @@ func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
 			return rig.Wire.Client(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"call timeout": func(context.Context) error {
-			c := rig.Wire.Client(t, a, rpc.WithCallTimeout(100*time.Millisecond))
+			c := rig.Wire.Client(t, a, rpc.WithCallOptions(rpc.CallTimeout(100*time.Millisecond)))
 			return c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"streaming": func(ctx context.Context) error {

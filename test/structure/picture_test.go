@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // stands in the first row.
 var storeys = [][]string{
 	{"rpctest", "policy", "describe", ".", "fan", "stats", "codes"},
-	{"internal/carry", "internal/many", "internal/admit"},
+	{"internal/carry", "internal/many", "internal/admit", "internal/record"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels"},

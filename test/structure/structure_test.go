@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"fan":                    {"internal/many"},
 	"internal/admit":         {"codes", "internal/call"},
 	"internal/handlers":      {},
+	"internal/record":        {"stats"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,

@@ -26,8 +26,9 @@ const MaxMetadata = mux.FirstPiece / 2
 
 // muxLimits are those of a session.
 func muxLimits(l *call.Limits) mux.Limits {
+	response := l.Response().Bytes
 	return mux.Limits{
-		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-call.ResponseLimits.Bytes) + call.ResponseLimits.Bytes,
+		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-response) + response,
 		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout,
 	}
 }
@@ -114,11 +115,11 @@ func (s *Session) read(c *call.Call, b []byte, kept bool) (err error) {
 	if msgpack.IsNil(b) {
 		b = b[1:]
 	} else {
-		n, err := msgpack.First(b, call.ResponseLimits)
+		n, err := msgpack.First(b, s.pool.Limits.Response())
 		if err != nil {
 			return call.Fail(call.OfClient, codes.Internal, "bad response: %w", err)
 		}
-		if refusal, err = call.ReadRefusal(b[:n]); err != nil {
+		if refusal, _, _, err = c.ReadResponse(b[:n], s.pool.Limits); err != nil {
 			return err
 		}
 		b = b[n:]

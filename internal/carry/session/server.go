@@ -309,6 +309,9 @@ func (c *serverCall) Form() codec.Form { return codec.Modern }
 // Buffer is that of [call.Served].
 func (c *serverCall) Buffer() []byte { return account.NewBuffer(codec.FirstEncoding)[:0] }
 
+// Returns is that of [call.Served].
+func (c *serverCall) Returns() bool { return true }
+
 var ok = []byte{msgpack.Nil}
 
 // OK is that of [call.Served].

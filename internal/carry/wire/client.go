@@ -235,11 +235,11 @@ func (c *clientConn) write() (err error) {
 // that nothing touches it when the call has returned.
 func (c *clientConn) receive() error {
 	l := c.client.Limits
-	b, err := c.R.Next(call.ResponseLimits, wire.PaceValue)
+	b, err := c.R.Next(l.Response(), wire.PaceValue)
 	if err != nil {
 		return l.Fault(err, call.OfClient, "the response's header")
 	}
-	refusal, err := call.ReadRefusal(b)
+	refusal, _, _, err := c.call.ReadResponse(b, l)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (c *clientConn) source(h *account.Holding) *source {
 	into := reflect.PointerTo(c.call.Item)
 	return &source{
 		r: &c.R, charge: account.Charge{Of: h}, limits: c.client.Limits, marked: c.marked(), observer: c.call.Observer,
-		origin: call.OfClient, item: "reply", responses: true, fresh: c.call.Fresh,
+		origin: call.OfClient, item: "reply", call: c.call, fresh: c.call.Fresh,
 		undecodable: func(b []byte, err error) *call.Fault { return c.client.Limits.Undecodable(b, into, err) },
 	}
 }

@@ -219,13 +219,30 @@ func (c *serverConn) Send(head, body []byte) error {
 	return nil
 }
 
+// Returns is that of [call.Served].
+func (c *serverConn) Returns() bool { return c.marked }
+
+// Header is that of [call.Stream].
+func (c *serverConn) Header(response []byte, now bool) error {
+	switch {
+	case !c.marked:
+		return nil
+	case c.closed.Load():
+		return call.ErrServerClosed
+	}
+	if c.W.B = append(c.W.B, response...); !now {
+		return nil
+	}
+	return c.server.limits.Fault(c.W.Flush(), call.OfServer, "the header")
+}
+
 // Finish is that of [call.Stream].
-func (c *serverConn) Finish() error {
+func (c *serverConn) Finish(response []byte) error {
 	if c.closed.Load() {
 		return call.ErrServerClosed
 	}
 	if c.marked {
-		c.W.B = append(c.W.B, wire.StreamEnd)
+		c.W.B = append(append(c.W.B, response...), wire.StreamEnd)
 	}
 	err := c.W.Flush()
 	c.sent = err == nil

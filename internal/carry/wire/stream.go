@@ -25,8 +25,10 @@ type source struct {
 	item     string        // what the items are, for faults
 	count    int
 
-	marked      bool // the last item is followed by a mark
-	responses   bool // each item has a header
+	marked      bool       // the last item is followed by a mark
+	call        *call.Call // of a client: each item has a header
+	headed      bool       // the method's header has come
+	ending      bool       // its trailer has, too
 	lastOK      []byte
 	charge      account.Charge   // of the item that was returned last
 	fresh       func() flow.Item // makes what an item is decoded into
@@ -50,20 +52,26 @@ func (s *source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 		}
 	}
 	pace := wire.PaceValue
-	if s.responses {
-		if st, err := s.response(wait); st != flow.HasItem || err != nil {
+	if s.call != nil {
+		alone, st, err := s.response(wait)
+		switch {
+		case st != flow.HasItem || err != nil:
 			return it, st, err
+		case alone:
+			return s.Next(wait)
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
 	}
 	b, st, err := s.take(s.limits.Message(), wait, pace)
-	if err == nil && st == flow.AtEnd && s.responses {
+	if err == nil && st == flow.AtEnd && s.call != nil {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
 	if st != flow.HasItem || err != nil {
 		return it, st, err
 	}
-	s.count++
+	if s.count++; s.count == 1 && s.call != nil {
+		s.call.Back.PutHeader(nil) // or it has come
+	}
 	it = s.fresh()
 	took, err := codec.Decode(codec.Message{B: b, Form: formOf(s.marked), Limits: s.limits.Message()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
 	if err != nil {
@@ -113,24 +121,43 @@ func (s *source) failed(err error) error {
 	return s.limits.Fault(err, s.origin, what)
 }
 
-// response reads an item's header. An error in it is the call's.
-func (s *source) response(wait bool) (flow.State, error) {
+// response reads an item's header, or one that has metadata and stands alone. An
+// error in it is the call's.
+func (s *source) response(wait bool) (alone bool, st flow.State, err error) {
 	if len(s.lastOK) > 0 && s.r.Skip(s.lastOK) {
-		return flow.HasItem, nil
+		return false, flow.HasItem, s.inOrder(false, false)
 	}
-	b, st, err := s.take(call.ResponseLimits, wait, wire.PaceValue)
-	if st != flow.HasItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
-		return st, err
+	b, st, err := s.take(s.limits.Response(), wait, wire.PaceValue)
+	switch {
+	case st != flow.HasItem || err != nil:
+		return false, st, err
+	case len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK):
+		return false, flow.HasItem, s.inOrder(false, false)
 	}
-	refusal, err := call.ReadRefusal(b)
+	refusal, header, trailer, err := s.call.ReadResponse(b, s.limits)
 	if err == nil {
 		err = refusal
 	}
-	if err != nil {
-		return flow.AtEnd, err
+	if err == nil {
+		err = s.inOrder(header, trailer)
+	}
+	switch {
+	case err != nil:
+		return false, flow.AtEnd, err
+	case (header || trailer) && s.marked:
+		return true, flow.HasItem, nil
 	}
 	s.lastOK = append(s.lastOK[:0], b...) // the next is most likely the same
-	return flow.HasItem, nil
+	return false, flow.HasItem, nil
+}
+
+// inOrder checks that a header comes before the items, and nothing after a trailer.
+func (s *source) inOrder(header, trailer bool) error {
+	if s.ending || header && (s.headed || s.count > 0) {
+		return call.Fail(call.OfClient, codes.Internal, "bad response: the method's metadata is out of order")
+	}
+	s.headed, s.ending = s.headed || header, trailer
+	return nil
 }
 
 // sink puts the items of a streaming call on the stream.

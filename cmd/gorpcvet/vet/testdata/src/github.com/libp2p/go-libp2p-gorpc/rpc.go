@@ -19,7 +19,6 @@ type (
 	Client       struct{}
 	ServerOption func(*Server)
 	ClientOption func(*Client)
-	MethodOption interface{ configure() }
 	CallOption   func()
 )
 
@@ -71,14 +70,14 @@ type (
 	Results[R any]             struct{}
 )
 
-func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] { return nil }
-func NewServerStream[A, R any](service, method string, opts ...MethodOption) *ServerStream[A, R] {
+func NewMethod[A, R any](service, method string, opts ...CallOption) *Method[A, R] { return nil }
+func NewServerStream[A, R any](service, method string, opts ...CallOption) *ServerStream[A, R] {
 	return nil
 }
-func NewClientStream[A, R any](service, method string, opts ...MethodOption) *ClientStream[A, R] {
+func NewClientStream[A, R any](service, method string, opts ...CallOption) *ClientStream[A, R] {
 	return nil
 }
-func NewDuplex[A, R any](service, method string, opts ...MethodOption) *Duplex[A, R] { return nil }
+func NewDuplex[A, R any](service, method string, opts ...CallOption) *Duplex[A, R] { return nil }
 
 func (m *Method[A, R]) ID() ServiceID { return ServiceID{} }
 func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
