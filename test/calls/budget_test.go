@@ -11,6 +11,9 @@ import (
 // own among it: a few more than the 8 on a session and the 225 on a stream that it
 // takes. Not parallel: others allocate too. Local calls have tests of their own.
 func TestAllocationsOfRemoteCallsAreWithinTheirBudgets(t *testing.T) {
+	if rig.Race {
+		t.Skip("the race detector makes pools forget")
+	}
 	for tr, budget := range map[*rig.Transport]float64{&rig.Session: 10, &rig.Wire: 240} {
 		t.Run(tr.Name, func(t *testing.T) {
 			s := tr.With(t, rig.Arith{}, rig.Options{})

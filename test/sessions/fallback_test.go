@@ -27,13 +27,11 @@ func TestCallsShareASession(t *testing.T) {
 	rig.Serve(t, b, rig.Arith{})
 	c, other := rig.Client(t, a), rig.Client(t, a)
 	rig.MultipliesAlways(t, c, b)
-	if n := rig.SessionsAt(b); n != 1 || rig.Streams(b) != 1 {
-		t.Errorf("%d sessions in %d streams", n, rig.Streams(b))
-	}
+	rig.Eventually(t, "one session, and no other stream", func() bool {
+		return rig.SessionsAt(b) == 1 && rig.Streams(b) == 1
+	})
 	rig.MultipliesAlways(t, other, b)
-	if n := rig.SessionsAt(b); n != 2 {
-		t.Errorf("%d sessions of two clients", n)
-	}
+	rig.Eventually(t, "two sessions of two clients", func() bool { return rig.SessionsAt(b) == 2 })
 	_ = c.Close()
 	_ = other.Close()
 	rig.Released(t, a, b)
@@ -276,9 +274,7 @@ func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 		t.Fatal("no connection is left")
 	}
 	rig.MultipliesAlways(t, c, b)
-	if n := rig.SessionsAt(a); n != 1 {
-		t.Errorf("%d sessions", n)
-	}
+	rig.Eventually(t, "one session", func() bool { return rig.SessionsAt(a) == 1 })
 }
 
 // refusingHost has no streams, and says so when it is told to.
