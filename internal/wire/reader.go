@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -61,6 +62,9 @@ func (c *Conn) Share(s account.Share) {
 // StopWaiting ends a wait of the reader's for memory, and makes later ones fail.
 // It may be called at any time.
 func (c *Conn) StopWaiting() { c.R.mem.Stop() }
+
+// WaitUntil makes the end of ctx end the reader's waits for memory, too.
+func (c *Conn) WaitUntil(ctx context.Context) { c.R.mem.WaitUntil(ctx) }
 
 // Close gives back what both hold. No other call may be running.
 func (c *Conn) Close() {
