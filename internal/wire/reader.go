@@ -302,12 +302,18 @@ func (r *Reader) room(l msgpack.Limits) error {
 		grown = 4 * have
 	}
 	size := max(int(min(grown, uint64(l.Bytes))), len(r.buf)+1, firstBuffer)
+	// A buffer of the pool takes a power of two, all of which counts.
+	pooled := account.BufferCap(size)
+	own := exact || pooled > max(min(int(4*have), l.Bytes), firstBuffer)
+	if !own {
+		size = pooled
+	}
 	whole := max(size, int(min(need, uint64(l.Bytes))))
 	if err := r.mem.GrowOrWait(size-r.mem.Used(), whole); err != nil {
 		return err
 	}
 	var buf []byte
-	if exact {
+	if own {
 		buf = make([]byte, size)
 	} else {
 		buf = account.NewBuffer(size)
