@@ -89,7 +89,7 @@ func (c *Client) Check(ctx context.Context, dest peer.ID, methods ...TypedMethod
 		return CheckReport{}, fail(describeMethod.id, "", CodeInvalidArgument, "%d methods to check, and %d may be at once", len(methods), maxDescribed)
 	}
 	var request describeRequest
-	var own shape.Describer
+	var own describer
 	for i, m := range methods {
 		request.Methods = append(request.Methods, m.ID())
 		report.Methods[i].Method = m.ID()
@@ -149,6 +149,9 @@ func (r CheckReport) String() string {
 	}
 	return b.String()
 }
+
+// describer describes the types of this program.
+type describer = shape.Describer[reflect.Type, codec.Running]
 
 // compareMethods fills in what is to be said of the i-th method.
 func compareMethods(into *CheckedMethod, m TypedMethod, own, theirs *shape.Description, i int, left *int) {
@@ -229,14 +232,14 @@ func (s *Server) describe(ctx context.Context, r describeRequest) (shape.Descrip
 	if n := len(r.Methods); n > maxDescribed {
 		return shape.Description{}, &Error{Code: CodeInvalidArgument, Message: fmt.Sprintf("rpc: %d methods asked about, and %d may be at once", n, maxDescribed)}
 	}
-	var d shape.Describer
+	var d describer
 	for _, id := range r.Methods {
 		d.Methods = append(d.Methods, s.describeMethod(ctx, &d, id))
 	}
 	return d.Description, nil
 }
 
-func (s *Server) describeMethod(ctx context.Context, d *shape.Describer, id ServiceID) shape.Method {
+func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID) shape.Method {
 	if len(id.String()) > MaxServiceIDLength {
 		return shape.Method{State: shape.NoService} // which nobody is asked about in a call
 	}

@@ -72,6 +72,19 @@ func Marshals(t reflect.Type) bool {
 	return travels.Marshals(Types, t)
 }
 
+// Running reads the types of the running program, for descriptions of them.
+type Running struct{}
+
+func (Running) Rules() travels.Reader[reflect.Type] { return Types }
+func (Running) Bits(t reflect.Type) int             { return t.Bits() }
+func (Running) Len(t reflect.Type) int              { return t.Len() }
+func (Running) Array(t reflect.Type) bool           { return WrittenAsArray(t) }
+
+func (Running) Fields(t reflect.Type) (names []string, of []reflect.Type) {
+	fields := FieldsOf(t)
+	return fields.Names, fields.Order
+}
+
 // loses reports whether encoding loses v itself, of a type that cannotTravel
 // tells of.
 func loses(v reflect.Value) bool {

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"unicode/utf8"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
@@ -74,11 +73,8 @@ const (
 	maxDepth  = 100 // of pointers
 )
 
-// Describer makes a Description of types of the running program.
-type Describer = DescriberOf[reflect.Type, Running]
-
-// DescriberOf makes a Description of types of one representation, T.
-type DescriberOf[T comparable, S Source[T]] struct {
+// Describer makes a Description of types of one representation, T.
+type Describer[T comparable, S Source[T]] struct {
 	Description
 	Source S
 	known  map[T]int
@@ -95,21 +91,8 @@ type Source[T any] interface {
 	Array(T) bool                      // a struct is written as an array
 }
 
-// Running reads the types of the running program.
-type Running struct{}
-
-func (Running) Rules() travels.Reader[reflect.Type] { return codec.Types }
-func (Running) Bits(t reflect.Type) int             { return t.Bits() }
-func (Running) Len(t reflect.Type) int              { return t.Len() }
-func (Running) Array(t reflect.Type) bool           { return codec.WrittenAsArray(t) }
-
-func (Running) Fields(t reflect.Type) (names []string, of []reflect.Type) {
-	fields := codec.FieldsOf(t)
-	return fields.Names, fields.Order
-}
-
 // Method describes a method; kind is the caller's own number for its form.
-func (d *DescriberOf[T, S]) Method(kind uint8, arg, reply T) Method {
+func (d *Describer[T, S]) Method(kind uint8, arg, reply T) Method {
 	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
@@ -118,7 +101,7 @@ func (d *DescriberOf[T, S]) Method(kind uint8, arg, reply T) Method {
 }
 
 // add returns the number of the type.
-func (d *DescriberOf[T, S]) add(t T) int {
+func (d *Describer[T, S]) add(t T) int {
 	rules := d.Source.Rules()
 	for range maxDepth {
 		if rules.Kind(t) != reflect.Pointer || rules.Implements(t, travels.Selfer) {
@@ -144,7 +127,7 @@ func (d *DescriberOf[T, S]) add(t T) int {
 	return n
 }
 
-func (d *DescriberOf[T, S]) describe(t T) Type {
+func (d *Describer[T, S]) describe(t T) Type {
 	rules := d.Source.Rules()
 	if travels.Marshals(rules, t) && rules.Kind(t) != reflect.Interface {
 		return Type{Kind: kindOwn}
@@ -179,7 +162,7 @@ func (d *DescriberOf[T, S]) describe(t T) Type {
 	return Type{Kind: kindOther}
 }
 
-func (d *DescriberOf[T, S]) describeStruct(t T) Type {
+func (d *Describer[T, S]) describeStruct(t T) Type {
 	names, types := d.Source.Fields(t)
 	if d.fields += len(types); d.fields > maxFields {
 		d.over = true

@@ -20,7 +20,7 @@ var _ travels.Reader[types.Type] = (*goTypes)(nil)
 var _ shape.Source[types.Type] = (*goTypes)(nil)
 
 // describer describes types of sources as the library does those of a program.
-type describer = shape.DescriberOf[types.Type, *goTypes]
+type describer = shape.Describer[types.Type, *goTypes]
 
 func (g *goTypes) one(t types.Type) types.Type {
 	t = types.Unalias(t)
