@@ -326,5 +326,5 @@ func methodForm(sig *types.Signature) (streaming bool, arg, reply types.Type, re
 
 func isEnd(t types.Type, name string) bool {
 	of, _ := libraryType(t)
-	return strings.HasPrefix(of, name) && types.IsInterface(t) == false
+	return strings.HasPrefix(of, name) && !types.IsInterface(t)
 }

@@ -158,7 +158,7 @@ func (u *unit) checkDeclaration(call *ast.CallExpr) {
 	s := &site{unit: u, call: call, service: own.Service, method: own.Name}
 	s.form.Dest = none
 	kind, argument, reply := "", "", ""
-	for _, m := range u.from(call).find(own.Service, own.Name) {
+	for _, m := range u.from(call).served(own.Service, own.Name) {
 		if m.Declared != "" {
 			continue
 		}

@@ -1,9 +1,11 @@
 package vet
 
 import (
+	"cmp"
 	"go/token"
 	"go/types"
 	"reflect"
+	"slices"
 	"sync"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -146,51 +148,50 @@ func (g *goTypes) Array(t types.Type) bool {
 	return false
 }
 
+// written is a field that is written, and how deep it is embedded.
+type written struct {
+	name  string
+	of    types.Type
+	depth int
+}
+
 // Fields are those that are written, of embedded structs too: of one name the one
 // that is embedded least deep.
 func (g *goTypes) Fields(t types.Type) (names []string, of []types.Type) {
-	depths := make(map[string]int)
-	at := make(map[string]int)
-	var collect func(t types.Type, depth int, around []types.Type)
-	collect = func(t types.Type, depth int, around []types.Type) {
-		for i := range g.NumField(t) {
-			f, ft := g.Field(t, i), g.FieldType(t, i)
-			name, embedded := tagName(f), ft
-			if p, ok := ft.Underlying().(*types.Pointer); ok && f.Embedded {
-				embedded = g.one(p.Elem())
-			}
-			if travels.Tag(f) == "-" || !f.Exported && !f.Embedded || f.Name == "_struct" {
-				continue
-			}
-			if f.Embedded && name == "" && g.Kind(embedded) == reflect.Struct {
-				if !contains(around, embedded) {
-					collect(embedded, depth+1, append(around, embedded))
-				}
-				continue
-			}
-			if !f.Exported {
-				continue
-			}
-			if name == "" {
-				name = f.Name
-			}
-			if had, ok := depths[name]; !ok {
-				depths[name], at[name] = depth, len(names)
-				names, of = append(names, name), append(of, ft)
-			} else if depth < had {
-				depths[name], of[at[name]] = depth, ft
-			}
+	all := g.written(nil, t, []types.Type{t})
+	best := make(map[string]int)
+	for i, f := range all {
+		if j, ok := best[f.name]; !ok || f.depth < all[j].depth {
+			best[f.name] = i
 		}
 	}
-	collect(t, 0, []types.Type{t})
+	for i, f := range all {
+		if best[f.name] == i {
+			names, of = append(names, f.name), append(of, f.of)
+		}
+	}
 	return names, of
 }
 
-func contains(all []types.Type, t types.Type) bool {
-	for _, other := range all {
-		if other == t {
-			return true
+// written adds the fields of t, the last of the structs that embed each other.
+func (g *goTypes) written(all []written, t types.Type, within []types.Type) []written {
+	for i := range g.NumField(t) {
+		f, of := g.Field(t, i), g.FieldType(t, i)
+		if travels.Tag(f) == "-" || !f.Exported && !f.Embedded || f.Name == "_struct" {
+			continue
+		}
+		name, embedded := tagName(f), of
+		if p, ok := of.Underlying().(*types.Pointer); ok {
+			embedded = g.one(p.Elem())
+		}
+		switch {
+		case f.Embedded && name == "" && g.Kind(embedded) == reflect.Struct:
+			if !slices.Contains(within, embedded) {
+				all = g.written(all, embedded, append(within, embedded))
+			}
+		case f.Exported:
+			all = append(all, written{cmp.Or(name, f.Name), of, len(within)})
 		}
 	}
-	return false
+	return all
 }

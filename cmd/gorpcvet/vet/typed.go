@@ -89,7 +89,7 @@ func (u *unit) home() (home *ast.File) {
 // edits are what makes a typed call of a call by name, and nil where that is not
 // mechanical.
 func (m *migration) edits(home *ast.File, hoisted map[*ast.BlockStmt]bool) []analysis.TextEdit {
-	if m.path == nil || len(m.path) < 3 || home == nil {
+	if len(m.path) < 3 || home == nil {
 		return nil
 	}
 	method, declares := m.method(home)
