@@ -160,7 +160,7 @@ const (
 func TestExportedNamesAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	var lines []string
-	for _, dir := range []string{".", "rpctest", "stats"} {
+	for _, dir := range []string{".", "codes", "describe", "fan", "policy", "rpctest", "stats"} {
 		names, top, undocumented := exportedOf(t, dir)
 		for _, u := range undocumented {
 			t.Errorf("%s has no doc comment", u)

@@ -23,10 +23,10 @@ func GetRequestSender(ctx context.Context) (peer.ID, error) {
 // lets the caller's call of that method go on. Without this option every peer
 // may call every method. Local calls are not asked about.
 //
-// f is asked once a call, with the names as the peer sent them, whether such a
+// f is asked once a call ([Server.Drop] asks again), with the names as the peer sent them, whether such a
 // method exists or not, and before the arguments are read: a peer that is
 // refused learns nothing about which methods there are. It gets an error of
-// kind [AuthorizationErr] and code [CodePermissionDenied]. f is called by
+// kind [AuthorizationErr] and code [codes.PermissionDenied]. f is called by
 // several goroutines at once.
 func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOption {
 	return func(s *Server) { s.authorize = f }
@@ -36,10 +36,29 @@ func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOp
 // peer the methods, named "Service.Method", that m holds true for it, and
 // nothing to a peer or a method that m does not hold. Nor does it allow a method
 // with a dot in its name, as no receiver has: "A.B.C" is C of the service A.B; a
-// [Policy] tells them apart. m is not copied: it must not change while the server
+// package policy tells them apart. m is not copied: it must not change while the server
 // is in use.
 func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
 	return func(caller peer.ID, svc, method string) bool {
 		return !strings.Contains(method, ".") && m[caller][svc+"."+method]
+	}
+}
+
+// allows asks the server's function.
+func (s *Server) allows(c *remoteServed) bool {
+	return s.authorize == nil || s.authorize(c.Peer, c.Service, c.Method)
+}
+
+// Drop asks for every call of p that is under way, unary and streaming, whether it is
+// still allowed ([WithAuthorizeFunc]), and ends those that are not: the method's
+// context ends, nothing more is sent or received, and when the method has returned
+// its caller gets [codes.PermissionDenied]. What is still allowed goes on. Call Drop
+// when rules have changed; it does not wait, and later calls are asked about anyway.
+func (s *Server) Drop(p peer.ID) {
+	for _, c := range s.underWay.Changed() {
+		if c.Peer == p && !s.allows(c) {
+			c.dropped.Store(true)
+			c.carried.Cancel(rendered(c.ID(), deniedWords(c.ID())))
+		}
 	}
 }

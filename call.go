@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"reflect"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
 // ServiceID names a method.
@@ -20,6 +20,9 @@ type ServiceID struct {
 
 // String returns "Name.Method".
 func (id ServiceID) String() string { return id.Name + "." + id.Method }
+
+// LogValue makes slog's handlers write what String returns.
+func (id ServiceID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
 // Call is a call made by [Client.Go] or [Client.MultiGo], which send it on its
 // Done channel when it is over, with Error set. Until then its fields are the
@@ -102,7 +105,7 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 // is called.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer func() {
 		caller.Finish()
@@ -187,25 +190,22 @@ func typeName(t reflect.Type) string {
 	return t.String()
 }
 
-// checkStreamChannels panics unless the two are channels that a streaming call
-// can use, as v0.6 does: the program is wrong, and its own stack says where.
-func checkStreamChannels(id ServiceID, args, replies any) (a, r reflect.Value) {
-	return checkChannel(id, "arguments", args, reflect.RecvDir), checkChannel(id, "replies", replies, reflect.SendDir)
-}
-
-func checkChannel(id ServiceID, what string, ch any, dir reflect.ChanDir) reflect.Value {
-	v := reflect.ValueOf(ch)
-	form := "<-chan T"
-	if dir == reflect.SendDir {
-		form = "chan<- T"
+// toCarry returns the call of another peer as its carrier needs it.
+func (c *clientCall) toCarry(ctx context.Context) *call.Call {
+	k := &c.remote
+	k.ID, k.Peer, k.Kind, k.Metadata = call.ID(c.ID()), c.Peer, wire.Kind(c.Kind), outgoing(ctx)
+	if c.stats != nil {
+		k.Observer = c.stats
 	}
-	switch {
-	case v.Kind() != reflect.Chan:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %s", id, what, form, typeName(reflect.TypeOf(ch))))
-	case v.Type().ChanDir()&dir == 0:
-		panic(fmt.Sprintf("rpc: %v: the %s must be a chan T or %s, not %v", id, what, form, v.Type()))
-	case v.IsNil():
-		panic(fmt.Sprintf("rpc: %v: the channel of %s is nil", id, what))
+	if c.options != nil && c.options.dial != call.DialOnce {
+		k.Dial, k.Told = c.options.dial, c.told
 	}
-	return v
+	if c.Kind == Streaming {
+		hooks := c.hooks(recovered)
+		k.In, k.Out = hooks.Source(c.stream.in, true), hooks.Sink(c.stream.out, false)
+		k.Fresh, k.Item = c.stream.fresh, c.stream.replies
+	} else {
+		k.Args, k.NoArg, k.Reply = c.Args, isNil(c.Args), c.Reply
+	}
+	return k
 }

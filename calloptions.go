@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/many"
 )
 
 // CallOption configures calls: one, given to a typed call; all calls of a
@@ -26,11 +29,13 @@ type callConfig struct {
 	unaryOnly bool // the fallback is the client's
 	farther   Metadata
 
-	dial       dialing
+	dial       call.Dialing
 	limited    bool
 	idempotent bool
 	retry      *RetryPolicy
 	sentinels  sentinels
+
+	header, trailer *Metadata // where to store what the method sends back
 }
 
 // timeout is none where it is set to 0.
@@ -38,14 +43,6 @@ type timeout struct {
 	d   time.Duration
 	set bool
 }
-
-type dialing uint8
-
-const (
-	dialOnce dialing = iota
-	dialWaiting
-	dialNever
-)
 
 // CallTimeout bounds calls: after d they fail as if it had been their deadline.
 // Given to one call it holds beside the deadline of the context, and the
@@ -63,6 +60,64 @@ func CallMetadata(md Metadata) CallOption {
 	return func(o *callConfig) { o.metadata = merged(o.metadata, md) }
 }
 
+// CallReplyMetadata stores the metadata that the method sends back in header and
+// trailer, either of which may be nil, when the call is over: also beside an error. Of
+// a [ServerStream] the header is there when its first reply is. It is for one call: to
+// give it to a method, a client or calls of many peers is a panic, and of a stream that
+// Open has opened, methods of the call tell. Without a header or a trailer what they
+// point to becomes nil.
+func CallReplyMetadata(header, trailer *Metadata) CallOption {
+	return func(o *callConfig) { o.header, o.trailer = header, trailer }
+}
+
+func (o *callConfig) wantsBack() bool { return o.header != nil || o.trailer != nil }
+
+// tellBack stores what the method has sent back where the program wants it.
+func (o *callConfig) tellBack(b *call.Back) {
+	if o == nil {
+		return
+	}
+	if o.header != nil {
+		*o.header = b.Header()
+	}
+	if o.trailer != nil {
+		*o.trailer = b.Trailer()
+	}
+}
+
+// watchedCall is a call of another peer that interceptors or a stats handler see.
+type watchedCall struct {
+	clientCall
+	kept call.Back
+}
+
+func (w *watchedCall) init() *clientCall {
+	w.remote.Back = &w.kept
+	return &w.clientCall
+}
+
+// wantBack makes the call keep what the method sends back.
+func (c *clientCall) wantBack() {
+	switch {
+	case c.remote.Back != nil:
+	case c.Local:
+		c.remote.Back = &c.local.kept
+	default:
+		c.remote.Back = new(call.Back)
+	}
+}
+
+// forMany panics if there is an option that is for one call.
+func forMany(opts ...CallOption) {
+	var o callConfig
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.wantsBack() {
+		panic("rpc: CallReplyMetadata is for one call; an interceptor reads what others are sent back (CallInfo.Header)")
+	}
+}
+
 // CallWait makes calls wait for a connection. A peer that cannot be reached,
 // or whose addresses are not known, is dialled again and again until the
 // call's deadline, with pauses that grow from 50 ms to 1 s, and at once when
@@ -71,22 +126,22 @@ func CallMetadata(md Metadata) CallOption {
 // there was no connection. Without a deadline a call may wait for ever.
 // Default false: the peer is dialled once. It takes back [CallNoDial].
 func CallWait(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(dialWaiting, on) }
+	return func(o *callConfig) { o.setDialing(call.DialWaiting, on) }
 }
 
-// CallNoDial makes calls fail at once, with [CodeUnavailable] and
+// CallNoDial makes calls fail at once, with [codes.Unavailable] and
 // [network.ErrNoConn], where there is no connection to the peer already.
 // Default false: the peer is dialled. It takes back [CallWait].
 func CallNoDial(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(dialNever, on) }
+	return func(o *callConfig) { o.setDialing(call.DialNever, on) }
 }
 
-func (o *callConfig) setDialing(how dialing, on bool) {
+func (o *callConfig) setDialing(how call.Dialing, on bool) {
 	switch {
 	case on:
 		o.dial = how
 	case o.dial == how:
-		o.dial = dialOnce
+		o.dial = call.DialOnce
 	}
 }
 
@@ -108,10 +163,16 @@ func CallIdempotent(on bool) CallOption {
 // contexts and own options do not say otherwise. It may be given several
 // times.
 func WithCallOptions(opts ...CallOption) ClientOption {
+	forMany(opts...)
 	return func(c *Client) { c.callOptions = append(c.callOptions, opts...) }
 }
 
-func (o CallOption) configure(m *methodConfig) { m.calls = append(m.calls, o) }
+// ApplyFan makes a CallOption a [fan.Option]: it holds for the call of each peer.
+// Programs have no use for it.
+func (o CallOption) ApplyFan(f *many.Options) {
+	forMany(o)
+	f.Calls = append(f.Calls, o)
+}
 
 // applyDefaults applies options that come after the context.
 func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
@@ -141,24 +202,33 @@ func merged(far, near Metadata) Metadata {
 }
 
 // context returns ctx with all that the options say of it.
-func (o *callConfig) context(ctx context.Context, call *clientCall) (context.Context, context.CancelFunc) {
+func (o *callConfig) context(ctx context.Context, k *clientCall) (context.Context, context.CancelFunc) {
 	if len(o.farther) > 0 || len(o.metadata) > 0 {
 		ctx = ContextWithMetadata(ctx, merged(merged(o.farther, outgoing(ctx)), o.metadata))
 	}
-	if !call.Local { // a method that is local does not inherit them
-		if o.dial == dialNever {
+	if !k.Local { // a method that is local does not inherit them
+		if o.dial == call.DialNever {
 			ctx = network.WithNoDial(ctx, "rpc: CallNoDial")
 		}
 		if o.limited {
 			ctx = network.WithAllowLimitedConn(ctx, "rpc: CallAllowLimited")
 		}
 	}
-	d := o.timeout.d
-	if _, has := ctx.Deadline(); !o.timeout.set && !has && (call.Kind == Unary || !o.unaryOnly) {
-		d = o.fallback.d
+	_, has := ctx.Deadline()
+	if d := o.bound(k.Kind, has); d > 0 {
+		return context.WithTimeout(ctx, d)
 	}
-	if d <= 0 {
-		return ctx, func() {}
+	return ctx, func() {}
+}
+
+// bound returns how long a call may take, 0 without a bound.
+func (o *callConfig) bound(kind Kind, hasDeadline bool) time.Duration {
+	switch {
+	case o == nil:
+	case o.timeout.set:
+		return o.timeout.d
+	case !hasDeadline && (kind == Unary || !o.unaryOnly):
+		return o.fallback.d
 	}
-	return context.WithTimeout(ctx, d)
+	return 0
 }

@@ -9,10 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
@@ -30,25 +33,26 @@ import (
 type Client struct {
 	host     host.Host
 	protocol protocol.ID
-	extended protocol.ID
 	id       peer.ID
 	server   *Server // nil: no local calls
 
-	stats        stats.Handler
-	interceptors []Interceptor
-	watched      bool // somebody may keep a CallInfo
-	given        Limits
-	limits       call.Limits // those in force
-	decoded      account.Decoded
-	callOptions  []CallOption
-	options      *callConfig // what they say; nil without
-	multiBuffer  int
-	multiStall   time.Duration
-	noSessions   bool
+	stats                          stats.Handler
+	interceptors, callInterceptors []Interceptor
 
-	handler Handler
-	spare   sync.Pool // local calls; the client's own, as a channel is of the synctest bubble it was made in
-	remote  *router   // nil without a host
+	watched     bool // somebody may keep a CallInfo
+	given       Limits
+	limits      call.Limits // those in force
+	decoded     account.Decoded
+	callOptions []CallOption
+	options     *callConfig // what they say; nil without
+	multiBuffer int
+	multiStall  time.Duration
+	noSessions  bool
+
+	entry   Handler       // of a call
+	handler Handler       // of an attempt
+	spare   sync.Pool     // local calls; the client's own, as a channel is of the synctest bubble it was made in
+	remote  *carry.Router // nil without a host
 
 	closed atomic.Bool
 	over   context.Context // ends when the client is closed
@@ -59,6 +63,7 @@ type Client struct {
 //
 //	Call, Go, Stream ...   by name (call.go, multicall.go), or Method.Call ... (typed*.go, fanout*.go)
 //	do                     its options: metadata, a timeout
+//	  interceptors         the user's, of whole calls
 //	  attempts             one, unless CallRetry says otherwise   (retry.go)
 //	    observed           stats: Begin ... End                   (stats.go)
 //	    recovered          from panics of interceptors            (interceptor.go)
@@ -67,8 +72,7 @@ type Client struct {
 //	      carry            local or remote?
 //	        carryLocal     in this process                        (internal/carry/local)
 //	          Run          the server serves it                   (server.go)
-//	        router         sessions, or a stream of its own?      (router.go)
-//	          newStream    a connection, as the options want it   (dial.go)
+//	        Carry          sessions, or a stream of its own?      (internal/carry)
 //	          Carry        on the stream of many calls            (internal/carry/session)
 //	          Carry        or on one of its own                   (internal/carry/wire)
 
@@ -81,11 +85,11 @@ func NewClient(h host.Host, p protocol.ID, opts ...ClientOption) *Client {
 // NewClientWithServer returns a client that calls the peers of h that serve
 // protocol p, and s for local calls. With a nil host every call is local.
 func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOption) *Client {
-	c := &Client{host: h, protocol: p, extended: extended(p), server: s}
+	c := &Client{host: h, protocol: p, server: s}
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.limits = call.Limits(c.given.withDefaults())
+	c.limits.Set = call.Set(c.given).WithDefaults()
 	c.decoded.Init(c.limits.DecodedPerPeer)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
@@ -95,14 +99,13 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	c.over.Done() // makes its channel now, as a channel is of the synctest bubble it was made in
 	if h != nil {
 		c.id = h.ID()
-		c.remote = newRouter(c)
+		c.remote = carry.NewRouter(carry.RouterConfig{
+			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, NoSessions: c.noSessions,
+		})
 	}
-	c.watched = len(c.interceptors) > 0 || c.stats != nil
-	c.handler = chain(c.carried, c.interceptors...)
-	if len(c.interceptors) > 0 {
-		c.handler = c.recovered(c.handler)
-	}
-	c.handler = chain(c.handler, observed(c.stats, slog.Error))
+	c.watched = len(c.interceptors)+len(c.callInterceptors) > 0 || c.stats != nil
+	c.handler = chain(intercepted(c.carried, c.interceptors), observed(c.stats, slog.Error))
+	c.entry = intercepted(c.made, c.callInterceptors)
 	return c
 }
 
@@ -112,37 +115,13 @@ func (c *Client) ID() peer.ID { return c.id }
 // clientCall is a call in a client.
 type clientCall struct {
 	CallInfo
-	options *callConfig  // nil where nothing is set
-	typed   bool         // of a method value, unless local has a frame
-	encoded *encodedArgs // Args, if it is encoded already
-	stream  *streamEnds  // of a streaming call
-	stats   *recorder    // nil where nobody asks
-	local   *localCall   // of a local call
-	remote  call.Call    // of any other, as it is carried
-}
-
-// streamEnds are the two directions of a streaming call: its arguments come from
-// in, its replies go to out.
-type streamEnds struct {
-	in            flow.Source
-	out           flow.Sink
-	fresh         func() flow.Item // makes an item for out, to decode a reply into
-	args, replies reflect.Type     // of the caller's channels
-}
-
-// localCall is what a local call needs, in one allocation or none.
-type localCall struct {
-	client  clientCall // the call as the client sees it
-	server  servedCall // and as the server does
-	carrier local.Call
-	on      *Server
-	frame   localFrame // has the argument and the reply of a typed call, whose method is looked up
-	named   *ServiceID // whose names both have, if it is known
-	used    bool
-	// The caller's reply stays as it was, for the method's does not fit there.
-	unanswered bool
-	ends       *streamEnds // the caller's, of a streaming call
-	spare      *sync.Pool  // where it came from, if it is to be used again
+	tries   int         // so far, where somebody asks
+	options *callConfig // nil where nothing is set
+	typed   bool        // of a method value, unless local has a frame
+	stream  *streamEnds // of a streaming call
+	stats   *recorder   // nil where nobody asks
+	local   *localCall  // of a local call
+	remote  call.Call   // of any other, as it is carried
 }
 
 // isLocal reports whether calls of dest stay in the process.
@@ -151,15 +130,6 @@ func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id 
 // call makes a unary call with the client's options.
 func (c *Client) call(ctx context.Context, dest peer.ID, id ServiceID, args, reply any) error {
 	call := c.newUnary(nil, dest, id, args, reply)
-	err := c.do(ctx, call)
-	call.release()
-	return err
-}
-
-// callEach is call of a method value, with options that are settled.
-func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
-	call := c.newUnary(o, dest, id, arg, reply)
-	call.typed = true
 	err := c.do(ctx, call)
 	call.release()
 	return err
@@ -208,20 +178,23 @@ func (c *Client) settled(method, own []CallOption) *callConfig {
 }
 
 func (c *Client) newUnary(o *callConfig, dest peer.ID, id ServiceID, args, reply any) *clientCall {
-	call := c.newCall(dest, id, Unary)
-	call.Args, call.Reply, call.options = args, reply, o
-	if e, ok := args.(*encodedArgs); ok {
-		call.Args, call.encoded = e.value, e
+	k := c.newCall(dest, id, Unary)
+	k.Args, k.Reply, k.options = args, reply, o
+	if e, ok := args.(*call.Encoded); ok {
+		k.Args, k.remote.Encoded = e.Value, e
 	}
-	return call
+	return k
 }
 
 func (c *Client) newCall(dest peer.ID, id ServiceID, kind Kind) *clientCall {
 	if c.isLocal(dest) {
 		return c.newLocal(nil, id, kind)
 	}
-	k := &clientCall{CallInfo: CallInfo{Service: id.Name, Method: id.Method, Kind: kind, Client: true, Peer: dest}}
-	k.client = k
+	k := new(clientCall)
+	if c.watched {
+		k = new(watchedCall).init()
+	}
+	k.CallInfo = CallInfo{Service: id.Name, Method: id.Method, Kind: kind, Client: true, Peer: dest, client: k}
 	return k
 }
 
@@ -244,12 +217,15 @@ func (c *Client) newLocal(of *ServiceID, id ServiceID, kind Kind) *clientCall {
 		}
 	}
 	k.Kind, k.Client, k.Local = kind, true, true
-	if k.local != l {
+	if k.local != l { // it is new
 		k.local, k.client = l, k
 		l.server.local, l.server.served, l.server.from = l, &l.server, l
 	}
 	if l.on != c.server {
 		l.on = c.server
+	}
+	if c.watched {
+		k.wantBack()
 	}
 	return k
 }
@@ -282,15 +258,32 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 		k.options = c.options
 	}
 	if k.options == nil {
-		return plainContextError(c.handler(ctx, &k.CallInfo))
+		return plainContextError(c.entry(ctx, &k.CallInfo))
 	}
 	own, cancel := k.options.context(ctx, k)
 	defer cancel()
-	err := c.attempts(own, k)
+	if k.options.wantsBack() {
+		k.wantBack()
+	}
+	err := c.entry(own, &k.CallInfo)
+	if k.Kind == Unary {
+		k.options.tellBack(k.remote.Back)
+	}
 	if errors.Is(err, flow.ErrStopped) && ctx.Err() != nil { // before the call's own, made from it, had
 		err = k.told(call.Ended(ctx))
 	}
 	return plainContextError(err)
+}
+
+// made makes a call as often as its options say.
+func (c *Client) made(ctx context.Context, info *CallInfo) error {
+	if k := info.client; k.options.retries() {
+		return c.attempts(ctx, k)
+	}
+	if c.watched {
+		info.client.tries++
+	}
+	return c.handler(ctx, info)
 }
 
 // carried is the end of the chain: the call is carried, and its error becomes one
@@ -311,7 +304,7 @@ func (c *clientCall) ended(ctx context.Context, err error) error {
 		return told
 	}
 	switch code := CodeOf(told); code {
-	case CodeCanceled, CodeDeadlineExceeded:
+	case codes.Canceled, codes.DeadlineExceeded:
 		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
 			return c.told(call.Ended(ctx))
 		}
@@ -327,9 +320,9 @@ func (c *Client) carry(ctx context.Context, k *clientCall) error {
 	case c.closed.Load():
 		return call.Closed().NotSent(true)
 	case !k.Local:
-		return c.remote.carry(ctx, k)
+		return c.remote.Carry(ctx, k.toCarry(ctx))
 	case c.server == nil:
-		return call.Fail(call.OfClient, call.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "the call is local, and the client has no server; make it with NewClientWithServer")
 	}
 	return c.carryLocal(ctx, k)
 }
@@ -342,6 +335,9 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 		l.server.local, l.server.served, l.server.from = l, &l.server, l
 	}
 	l.used = true
+	if k.remote.Back != nil {
+		l.back = k.remote.Back
+	}
 	s := &l.server
 	if l.named == nil {
 		s.name(k.ID(), k.Peer)
@@ -354,16 +350,19 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 	if k.stats != nil && k.Kind == Unary {
 		k.stats.Out(reflect.ValueOf(k.Args), nil)
 	}
+	var hooks *flow.Hooks
 	if k.Kind == Streaming {
 		k.remote.Begun = true
 		k.observeStream()
-		l.ends, s.stream = k.stream, &local.Stream{In: k.stream.in, Out: k.stream.out}
+		hooks = k.hooks(recovered)
+		l.ends, s.stream = k.stream, &local.Stream{In: hooks.Source(k.stream.in, true), Out: hooks.Sink(k.stream.out, false)}
 	}
 	err := l.carrier.Carry(ctx, l)
 	switch {
 	case l.carrier.Left:
+		hooks.Stop()
 	case err == flow.ErrClosed || err == flow.ErrStopped:
-		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case l.frame != nil:
 		if s.into != nil || s.Reply == nil { // or it is there
 			l.frame.store(s.Reply)

@@ -48,13 +48,14 @@
 //	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
 //
 // A, R and what they contain travel as msgpack: exported fields, under their
-// names or those of `codec` tags, maps, slices, pointers, interface{} values,
-// and types that marshal themselves (encoding.BinaryMarshaler with its
-// counterpart), as peer.ID, cid.Cid and time.Time do. A
+// names or those of `codec` or `json` tags, maps, slices, pointers, interface{}
+// values, times, and types that marshal themselves (encoding.BinaryMarshaler with
+// its counterpart), as peer.ID and cid.Cid do. A
 // may be a pointer, and a caller may pass a value where the method takes a
-// pointer, and the other way round. Unexported fields stay behind. A channel, a
-// func, and what an interface with methods holds cannot travel: a call with one
-// that is not nil is an error that names the field.
+// pointer, and the other way round. Unexported fields beside exported ones stay
+// behind. What cannot travel, such as a channel, a func, what an interface with
+// methods holds, or a struct without exported fields, is an error that names the
+// field, unless it is nil or zero. docs/wire.md has the tables.
 //
 // A method's context ends with the call: when the method has returned, when its
 // caller gives up, by its own context or by going away, when the caller's deadline
@@ -73,14 +74,14 @@
 // that they are faster.
 //
 // Methods are called concurrently, each call in a goroutine. A panic in one
-// ends its call with [CodeInternal].
+// ends its call with [codes.Internal].
 //
 // # Calls
 //
 // [Client.Call], [Client.Go] and [Client.MultiCall] make unary calls, waiting,
 // not waiting, and of many peers at once. [Client.Stream] and
 // [Client.MultiStream] make streaming calls. Those of typed methods are made by
-// the method. A call is over when the method
+// the method; package fan has options for those of many peers. A call is over when the method
 // has returned or the context has ended, whichever is first, and when it is
 // over nobody writes to the reply or the channels any more. Two things may remain
 // of it: a method that goes on though its context has ended, and a goroutine that
@@ -94,7 +95,7 @@
 //
 // # Peers that are not to be trusted
 //
-// libp2p has authenticated every caller. [WithPolicy], or [WithAuthorizeFunc],
+// libp2p has authenticated every caller. [WithAuthorizeFunc], or package policy,
 // says which peer may call what; it is asked before anything but the method's name has been
 // read. Nothing that a peer sends is decoded before it has been found to be
 // whole and within the [Limits], which are in force unless lifted.

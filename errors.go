@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -29,75 +31,57 @@ const (
 	AuthorizationErr
 )
 
-// Code says what went wrong, in gRPC's canonical terms and numbers.
-type Code uint32
-
-// The codes, as gRPC defines them.
-const (
-	CodeOK                 Code = iota // no error
-	CodeCanceled                       // the caller gave the call up
-	CodeUnknown                        // an error that says no more than its text
-	CodeInvalidArgument                // an argument is wrong, whatever the state of the callee
-	CodeDeadlineExceeded               // too late
-	CodeNotFound                       // what was asked for does not exist
-	CodeAlreadyExists                  // what was to be made exists
-	CodePermissionDenied               // the caller may not do this
-	CodeResourceExhausted              // a limit is reached
-	CodeFailedPrecondition             // not in the callee's present state
-	CodeAborted                        // a conflict with something else under way
-	CodeOutOfRange                     // beyond the valid range
-	CodeUnimplemented                  // no such service or method
-	CodeInternal                       // the callee is broken
-	CodeUnavailable                    // the callee cannot be reached, or serves no one now
-	CodeDataLoss                       // data is lost or corrupt for good
-	CodeUnauthenticated                // the caller is not known
-)
-
-var codeNames = [...]string{
-	"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
-	"AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-	"Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss",
-	"Unauthenticated",
-}
-
-func (c Code) String() string {
-	if int(c) < len(codeNames) {
-		return codeNames[c]
-	}
-	return fmt.Sprintf("Code(%d)", uint32(c))
-}
-
 // Error is an error of a call that says more than its text. A method may
 // return one, or wrap one, and the caller gets its code, text and details
 // back, local or remote, by [errors.As]:
 //
-//	return &rpc.Error{Code: rpc.CodeNotFound, Message: "no such pin",
+//	return &rpc.Error{Code: codes.NotFound, Message: "no such pin",
 //		Details: map[string]string{"cid": c.String()}}
 //
 // The errors that calls end with are of this type, unless a method made them.
 // Those name peer, service and method, and errors.As finds a [DialError], a
 // [TransportError] or a [LimitError] in them where that is what failed; see
 // docs/errors.md. errors.Is(err, context.Canceled) holds for one with
-// [CodeCanceled], and likewise [context.DeadlineExceeded] for
-// [CodeDeadlineExceeded], but for a limit's. A v0.6 peer sees the text and the
+// [codes.Canceled], and likewise [context.DeadlineExceeded] for
+// [codes.DeadlineExceeded], but for a limit's. A v0.6 peer sees the text and the
 // [ErrorType].
 type Error struct {
-	// Code says what went wrong. A method's CodeOK travels as CodeUnknown.
-	Code Code
+	// Code says what went wrong. A method's codes.OK travels as codes.Unknown.
+	Code codes.Code
 	// Message is the text, for people. Over 256 KiB of it do not travel.
 	Message string
 	// Details are for programs, optional, and the method's own; keys that
-	// begin with "rpc." are the library's. Over 256 KiB of them do not travel.
+	// begin with "rpc." are the library's, but "rpc.retry-after" ([Error.RetryAfter])
+	// is for both. Over 256 KiB of them do not travel.
 	Details map[string]string
 
 	kind   ErrorType
 	cause  error
 	unsent bool
+	local  bool   // the cause, and all that it knows, does not travel
 	names  string // of declared errors, as they came
 
 	ended   error       // of a call by name: what its context, which has ended, says
-	byLimit bool        // CodeDeadlineExceeded says that a limit has passed, not a deadline
+	byLimit bool        // codes.DeadlineExceeded says that a limit has passed, not a deadline
 	fault   *call.Fault // of this process or its server, which the client is still to render
+}
+
+// Errorf returns an [*Error] with a code, whose message is formatted as by
+// [fmt.Errorf]. An error that is given for a %w, of which there may be several, is a
+// local cause: errors.Is and errors.As find it in this process, in a local call at
+// the caller too. To another peer only its text travels, as a part of the message,
+// and its name, if [CallErrors] gives it one: nothing else that it says of itself,
+// such as its code, details or limit.
+func Errorf(code codes.Code, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	e := &Error{Code: code, Message: err.Error(), local: true}
+	switch w := err.(type) {
+	case interface{ Unwrap() []error }:
+		e.cause = err // which is found by no other way
+	case interface{ Unwrap() error }:
+		e.cause = w.Unwrap()
+	}
+	return e
 }
 
 // Error returns the message, or the code where there is none.
@@ -126,32 +110,44 @@ func (e *Error) Type() ErrorType { return e.kind }
 // way.
 func (e *Error) Unsent() bool { return e.unsent }
 
+// RetryAfter returns how long to wait before the call is made again, as whoever has
+// refused it says ([MethodConfig].Rate), or a method: in Details, under
+// "rpc.retry-after", as [time.ParseDuration] reads it. 0: nobody says. [CallRetry]
+// heeds it.
+func (e *Error) RetryAfter() time.Duration {
+	d, err := time.ParseDuration(e.Details[detailWait])
+	if err != nil {
+		return 0
+	}
+	return max(d, 0)
+}
+
 // Unwrap returns what caused the error in this process, if that is known. It
 // never travels.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is makes errors.Is find the context errors that the code stands for.
 func (e *Error) Is(target error) bool {
-	return e.Code == CodeCanceled && target == context.Canceled ||
-		e.Code == CodeDeadlineExceeded && !e.byLimit && target == context.DeadlineExceeded
+	return e.Code == codes.Canceled && target == context.Canceled ||
+		e.Code == codes.DeadlineExceeded && !e.byLimit && target == context.DeadlineExceeded
 }
 
-// CodeOf returns the code of err: [CodeOK] for nil, that of the [Error] in
-// its chain, what the context errors stand for, and otherwise [CodeUnknown].
-func CodeOf(err error) Code {
+// CodeOf returns the code of err: [codes.OK] for nil, that of the [Error] in
+// its chain, what the context errors stand for, and otherwise [codes.Unknown].
+func CodeOf(err error) codes.Code {
 	if err == nil {
-		return CodeOK // without the allocation
+		return codes.OK // without the allocation
 	}
 	var e *Error
 	switch {
-	case errors.As(err, &e) && e.Code != CodeOK:
+	case errors.As(err, &e) && e.Code != codes.OK:
 		return e.Code
 	case errors.Is(err, context.DeadlineExceeded):
-		return CodeDeadlineExceeded
+		return codes.DeadlineExceeded
 	case errors.Is(err, context.Canceled):
-		return CodeCanceled
+		return codes.Canceled
 	}
-	return CodeUnknown
+	return codes.Unknown
 }
 
 // IsRPCError reports whether err came from the library rather than from a method or

@@ -9,7 +9,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -29,10 +31,10 @@ type view struct {
 
 // render is the one place where a fault becomes an error.
 func (v view) render(f *call.Fault) *Error {
-	e := &Error{Code: Code(f.Code), kind: ErrorType(f.Origin), Message: v.text(f), unsent: f.Unsent, cause: f.Cause}
+	e := &Error{Code: f.Code, kind: ErrorType(f.Origin), Message: v.text(f), unsent: f.Unsent, cause: f.Cause}
 	if f.Limit != "" {
 		e.cause = &LimitError{f.Limit, e.cause}
-		e.byLimit = f.Code == call.DeadlineExceeded
+		e.byLimit = f.Code == codes.DeadlineExceeded
 	}
 	switch f.Class {
 	case call.Dial:
@@ -45,6 +47,9 @@ func (v view) render(f *call.Fault) *Error {
 		if f.Misfit != "" {
 			e.Details[detailCause] = f.Misfit
 		}
+	}
+	if f.Wait > 0 {
+		e.Details = withDetail(e.Details, detailWait, f.Wait.String())
 	}
 	if !v.client {
 		e.fault = f
@@ -116,8 +121,8 @@ func (v view) advice(f *call.Fault) string {
 }
 
 // fail renders a fault that a client makes outside a call's chain.
-func fail(id ServiceID, p peer.ID, c Code, format string, args ...any) *Error {
-	return view{id: id, peer: p, client: true, typed: true}.render(call.Fail(call.OfClient, call.Code(c), format, args...))
+func fail(id ServiceID, p peer.ID, c codes.Code, format string, args ...any) *Error {
+	return view{id: id, peer: p, client: true, typed: true}.render(call.Fail(call.OfClient, codes.Code(c), format, args...))
 }
 
 // contextError is the error of a call whose context has ended.
@@ -127,8 +132,11 @@ func contextError(ctx context.Context, id ServiceID, p peer.ID) *Error {
 
 // rendered is err as interceptors of a server see it, and its caller.
 func rendered(id ServiceID, err error) error {
-	if f, ok := err.(*call.Fault); ok {
-		return view{id: id}.render(f)
+	switch e := err.(type) {
+	case *call.Fault:
+		return view{id: id}.render(e)
+	case *flow.ItemError:
+		return e.Err
 	}
 	return err
 }
@@ -151,6 +159,8 @@ func (c *clientCall) told(err error) error {
 			return c.view().render(c.mismatch(own.fault))
 		}
 		return c.retold(own)
+	case *flow.ItemError:
+		return c.told(e.Err)
 	case *Error:
 		return c.retold(e)
 	}
@@ -184,7 +194,7 @@ func mismatched(takes, given string) *call.Fault {
 	if given == takes {
 		given = "another type of that name"
 	}
-	f := call.Fail(call.OfServer, call.InvalidArgument, "the method takes %s, not %s", takes, given).Advised(call.PassValue)
+	f := call.Fail(call.OfServer, codes.InvalidArgument, "the method takes %s, not %s", takes, given).Advised(call.PassValue)
 	f.Takes = takes
 	return f
 }
@@ -192,7 +202,7 @@ func mismatched(takes, given string) *call.Fault {
 // undecoded is the fault of an argument that was of the right type, as far as its
 // name says, and did not decode.
 func undecoded(takes string, cause string) *call.Fault {
-	f := call.Fail(call.OfServer, call.InvalidArgument, "the argument does not decode into a %s: %s", takes, cause)
+	f := call.Fail(call.OfServer, codes.InvalidArgument, "the argument does not decode into a %s: %s", takes, cause)
 	f.Takes, f.Misfit = takes, cause
 	return f
 }
@@ -200,47 +210,48 @@ func undecoded(takes string, cause string) *call.Fault {
 // v0.6's words. Its clients know them by heart, and its servers send no code.
 
 func notFoundWords(what string) *call.Fault {
-	return &call.Fault{Origin: call.OfServer, Code: call.Unimplemented, Words: "rpc: can't find " + what}
+	return &call.Fault{Origin: call.OfServer, Code: codes.Unimplemented, Words: "rpc: can't find " + what}
 }
 
 func deniedWords(id ServiceID) *call.Fault {
-	return &call.Fault{Origin: call.OfAuthorization, Code: call.PermissionDenied, Words: "client does not have permissions to call " + id.String()}
+	return &call.Fault{Origin: call.OfAuthorization, Code: codes.PermissionDenied, Words: "client does not have permissions to call " + id.String()}
 }
 
 // impliedCode is the code of an error that travels without one: all that a
 // v0.6 peer tells. The texts are v0.6's, and Go's.
-func impliedCode(kind ErrorType, text string) Code {
+func impliedCode(kind ErrorType, text string) codes.Code {
 	switch kind {
 	case AuthorizationErr:
-		return CodePermissionDenied
+		return codes.PermissionDenied
 	case ServerErr:
 		switch {
 		case strings.HasPrefix(text, "rpc: can't find "):
-			return CodeUnimplemented
+			return codes.Unimplemented
 		case strings.HasPrefix(text, "msgpack decode error"):
-			return CodeInvalidArgument
+			return codes.InvalidArgument
 		}
-		return CodeInternal
+		return codes.Internal
 	}
 	switch text {
 	case context.Canceled.Error():
-		return CodeCanceled
+		return codes.Canceled
 	case context.DeadlineExceeded.Error():
-		return CodeDeadlineExceeded
+		return codes.DeadlineExceeded
 	}
-	return CodeUnknown
+	return codes.Unknown
 }
 
-// What the library says of an error, in its Details. The first two are in those
+// What the library says of an error, in its Details. The first three are in those
 // that a caller sees.
 const (
-	detailTakes  = "rpc.takes"  // the type that the method takes
-	detailCause  = "rpc.cause"  // what does not decode, and why
-	detailUnsent = "rpc.unsent" // the call was turned away unread
-	detailLimit  = "rpc.limit"  // the Limit of a LimitError
-	detailErrors = "rpc.errors" // the names of the declared errors that it is, with commas between them
-	detailAdvice = "rpc.advice" // which method the text advises: "unary" or "stream"
-	detailPassed = "rpc.passed" // the error is of another call, which the method made
+	detailWait   = "rpc.retry-after" // how long to wait before the next attempt
+	detailTakes  = "rpc.takes"       // the type that the method takes
+	detailCause  = "rpc.cause"       // what does not decode, and why
+	detailUnsent = "rpc.unsent"      // the call was turned away unread
+	detailLimit  = "rpc.limit"       // the Limit of a LimitError
+	detailErrors = "rpc.errors"      // the names of the declared errors that it is, with commas between them
+	detailAdvice = "rpc.advice"      // which method the text advises: "unary" or "stream"
+	detailPassed = "rpc.passed"      // the error is of another call, which the method made
 )
 
 var hiddenDetails = [...]string{detailUnsent, detailLimit, detailErrors, detailAdvice, detailPassed}
@@ -293,7 +304,7 @@ func toWire(err error) wire.Response {
 	if e != nil {
 		r.Details = e.hints(r.Details)
 	}
-	if over := limitOf(err); over != "" && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
+	if over := limitOf(err); over != "" && !(e != nil && e.local) && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
 	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
@@ -333,7 +344,7 @@ const maxLimitName = 64
 // fromWire is the only way of an error off the wire. If it is the server's own it
 // has its fault, to be rendered.
 func fromWire(r wire.Response, id ServiceID) *Error {
-	e := &Error{Code: Code(r.Code), Message: r.Error, Details: r.Details, kind: ErrorType(r.ErrType)}
+	e := &Error{Code: codes.Code(r.Code), Message: r.Error, Details: r.Details, kind: ErrorType(r.ErrType)}
 	if _, e.unsent = e.Details[detailUnsent]; e.kind != ServerErr {
 		e.unsent = false
 	}
@@ -351,7 +362,7 @@ func fromWire(r wire.Response, id ServiceID) *Error {
 	}
 	if limit != "" {
 		e.cause = &LimitError{limit, nil}
-		e.byLimit = e.Code == CodeDeadlineExceeded
+		e.byLimit = e.Code == codes.DeadlineExceeded
 	}
 	if (e.kind == ServerErr || e.kind == AuthorizationErr) && !passed {
 		e.fault = faultIn(e, id, advice)

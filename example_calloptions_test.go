@@ -8,6 +8,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -71,7 +73,7 @@ func ExampleCallRetry() {
 	starting := 2
 	err := status.Handle(server, func(context.Context, string) (string, error) {
 		if starting--; starting >= 0 {
-			return "", &rpc.Error{Code: rpc.CodeUnavailable, Message: "still starting"}
+			return "", &rpc.Error{Code: codes.Unavailable, Message: "still starting"}
 		}
 		return "ready", nil
 	})

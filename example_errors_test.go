@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 var errNoSuchKey = errors.New("no such key")
@@ -29,6 +32,32 @@ func ExampleCallErrors() {
 	_, err := lookUp.Call(context.Background(), client, b.ID(), "colour")
 	fmt.Println(errors.Is(err, errNoSuchKey), err)
 	// Output: true look up "colour": no such key
+}
+
+// A peer may make one call a minute. The next says how long to wait, and a call with
+// CallRetry would wait by itself.
+func ExampleError_RetryAfter() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0",
+		rpc.WithMethodConfig(lookUp.ID(), rpc.MethodConfig{Rate: 1. / 60}))
+	defer server.Close()
+	_ = lookUp.Handle(server, func(_ context.Context, key string) (string, error) { return "blue", nil })
+
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	for range 2 {
+		colour, err := lookUp.Call(context.Background(), client, b.ID(), "colour")
+		var e *rpc.Error
+		if errors.As(err, &e) {
+			fmt.Println(e.Code, e.Unsent(), e.RetryAfter().Round(time.Minute))
+			continue
+		}
+		fmt.Println(colour)
+	}
+	// Output:
+	// blue
+	// ResourceExhausted true 1m0s
 }
 
 // What failed is told by the type of an error's cause, and whether to send the
@@ -66,4 +95,22 @@ func ExampleError() {
 	// InvalidArgument a name is needed
 	// Unimplemented rpc: can't find method Goodbye (Greeter.Goodbye)
 	// InvalidArgument rpc: Greeter.Hello: the method takes string, not int; pass a value of that type
+}
+
+// The text of a cause travels, as the method wrote it, and the cause itself does
+// not: it is the method's own affair.
+func ExampleErrorf() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = lookUp.Handle(server, func(_ context.Context, key string) (string, error) {
+		return "", rpc.Errorf(codes.Unavailable, "look up %q: %w", key, io.ErrUnexpectedEOF)
+	})
+
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	_, err := lookUp.Call(context.Background(), client, b.ID(), "colour")
+	fmt.Println(rpc.CodeOf(err), err, errors.Is(err, io.ErrUnexpectedEOF))
+	// Output: Unavailable look up "colour": unexpected EOF false
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 )
 
 var height = rpc.NewMethod[string, int]("Chain", "Height")
@@ -57,7 +58,7 @@ func ExampleMethod_CollectAll() {
 	client, peers, names, done := heights()
 	defer done()
 
-	majority := rpc.FanQuorum(len(peers)/2 + 1)
+	majority := fan.Quorum(len(peers)/2 + 1)
 	got, err := height.CollectAll(context.Background(), client, peers, "main", majority)
 	fmt.Println(len(got.Values), "replies,", err)
 
@@ -141,7 +142,7 @@ func ExampleClientStream_OpenAll() {
 	defer done()
 
 	ctx := context.Background()
-	call := join.OpenAll(ctx, client, peers, rpc.FanStallTimeout(10*time.Second))
+	call := join.OpenAll(ctx, client, peers, fan.StallTimeout(10*time.Second))
 	defer call.Close()
 	for _, word := range []string{"all", "at", "once"} {
 		if err := call.Send(ctx, word); err != nil {
@@ -189,7 +190,7 @@ func ExampleDuplex_OpenAll() {
 	defer client.Close()
 
 	ctx := context.Background()
-	call := lengths.OpenAll(ctx, client, []peer.ID{a.ID(), b.ID()}, rpc.FanBuffer(100), rpc.FanStallTimeout(10*time.Second))
+	call := lengths.OpenAll(ctx, client, []peer.ID{a.ID(), b.ID()}, fan.Buffer(100), fan.StallTimeout(10*time.Second))
 	defer call.Close()
 	go func() {
 		defer call.CloseSend()
@@ -200,7 +201,7 @@ func ExampleDuplex_OpenAll() {
 		}
 	}()
 	total := map[peer.ID]int{}
-	for p, result := range call.All() {
+	for p, result := range call.All(ctx) {
 		if result.Err != nil {
 			fmt.Println(result.Err)
 			continue

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -44,6 +45,56 @@ func ExampleWithServerInterceptors() {
 	var greeting string
 	_ = client.Call("", "Greeter", "Hello", "Ada", &greeting)
 	// Output: Greeter.Hello unary Ada <nil>
+}
+
+func ExampleWithMethodConfig() {
+	server := rpc.NewServer(nil, "/greeter/1.0",
+		rpc.WithMethodConfig(rpc.ServiceID{Name: "Greeter"}, rpc.MethodConfig{HeedsContext: true}))
+	if err := server.Register(Greeter{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := rpc.NewClientWithServer(nil, "/greeter/1.0", server)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var greeting string
+	err := client.CallContext(ctx, "", "Greeter", "Hello", "Ada", &greeting) // in this goroutine
+	fmt.Println(greeting, err)
+	// Output: hello Ada <nil>
+}
+
+// A peer is no longer welcome: what it has under way ends.
+func ExampleServer_Drop() {
+	a, b, done := twoHosts()
+	defer done()
+	var banned sync.Map
+	server := rpc.NewServer(b, "/clock/1.0", rpc.WithAuthorizeFunc(
+		func(caller peer.ID, svc, method string) bool {
+			_, is := banned.Load(caller)
+			return !is
+		}))
+	defer server.Close()
+	ticks := rpc.NewServerStream[int, int]("Clock", "Ticks")
+	_ = ticks.Handle(server, func(ctx context.Context, n int, out *rpc.Sender[int]) error {
+		for ; ; n++ {
+			if err := out.Send(ctx, n); err != nil {
+				return err
+			}
+		}
+	})
+
+	client := rpc.NewClient(a, "/clock/1.0")
+	defer client.Close()
+	for n, err := range ticks.Call(context.Background(), client, b.ID(), 1) {
+		if n == 100 {
+			banned.Store(a.ID(), true)
+			server.Drop(a.ID())
+		}
+		if err != nil {
+			fmt.Println(rpc.CodeOf(err))
+		}
+	}
+	// Output: PermissionDenied
 }
 
 func ExampleServer_Shutdown() {

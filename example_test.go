@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 type Greeter struct{}
@@ -15,7 +16,7 @@ func (Greeter) Hello(ctx context.Context, name string, greeting *string) error {
 		return err
 	}
 	if name == "" {
-		return &rpc.Error{Code: rpc.CodeInvalidArgument, Message: "a name is needed"}
+		return &rpc.Error{Code: codes.InvalidArgument, Message: "a name is needed"}
 	}
 	*greeting = "hello " + name
 	_ = caller // authenticated by libp2p

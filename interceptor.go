@@ -7,7 +7,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // Kind is the form of a method: [Unary] or [Streaming].
@@ -31,6 +33,9 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// LogValue makes slog's handlers write the kind as a word.
+func (k Kind) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
 // CallInfo is what an interceptor sees of a call. It must not be changed, nor
 // kept after the call.
 type CallInfo struct {
@@ -53,8 +58,10 @@ type CallInfo struct {
 	Reply any
 	// Attempt counts, in a client, the attempts of a call that is retried
 	// ([CallRetry]), from 0. An interceptor sees each as a call, and so does a
-	// stats handler.
+	// stats handler. It is 0 for one of [WithCallInterceptors].
 	Attempt int
+
+	items []flow.Hook
 
 	// One of the two, by the side.
 	client *clientCall
@@ -63,6 +70,69 @@ type CallInfo struct {
 
 // ID returns the call's service and method together.
 func (call *CallInfo) ID() ServiceID { return ServiceID{call.Service, call.Method} }
+
+// Attempts returns how often the call has been made so far, in a client: after next
+// has returned, for an interceptor of [WithCallInterceptors], how many attempts there
+// were. In a server it is 0.
+func (call *CallInfo) Attempts() int {
+	if call.client == nil {
+		return 0
+	}
+	return call.client.tries
+}
+
+// Header returns the metadata that the method has sent back before its first reply
+// ([SetHeader]), in a client: when next has returned, or as soon as it has arrived.
+// Before that, in a server, and without any, it is nil.
+func (call *CallInfo) Header() Metadata { return call.back().Header() }
+
+// Trailer returns the metadata that the method has sent back with the end of the call
+// ([SetTrailer]), in a client, when next has returned; else nil.
+func (call *CallInfo) Trailer() Metadata { return call.back().Trailer() }
+
+func (call *CallInfo) back() *call.Back {
+	if call.client == nil {
+		return nil
+	}
+	return call.client.remote.Back
+}
+
+// OnItem makes f see the items of a streaming call, as they are sent and received by
+// this side, typed or by name, local or remote: a sent one before it is encoded, a
+// received one before the program has it. item is what CallInfo.Args would be, and
+// may be changed only if it is a pointer. An error of f ends the call with it, for
+// both sides, as one of the method's; the item goes no further.
+//
+// An interceptor calls OnItem before next; several add up. f is called by two
+// goroutines at once, one for each direction, and not after next has returned. A
+// panic in f is one of the interceptor; it must not end its goroutine.
+func (call *CallInfo) OnItem(f func(item any, sent bool) error) {
+	call.items = append(call.items, f)
+}
+
+// hooks has what interceptors have given to OnItem, whose panics guard makes errors.
+func (call *CallInfo) hooks(guard func(Handler) Handler) *flow.Hooks {
+	var guarded []flow.Hook
+	for _, f := range call.items {
+		guarded = append(guarded, func(item any, sent bool) error {
+			return guard(func(context.Context, *CallInfo) error { return f(item, sent) })(context.Background(), call)
+		})
+	}
+	return flow.NewHooks(guarded)
+}
+
+// callInfoKey is what a context has its call under.
+type callInfoKey struct{}
+
+// CallInfoFromContext returns the call that a stats handler is told of, for the
+// contexts of TagRPC and HandleRPC: its peer, kind, side, attempt, and whether it is
+// local. In a server there is no argument and no reply yet. In a method, or an
+// interceptor of a server, it returns that call, without these two. ok is false for
+// any other context. The CallInfo must not be changed, and may be kept.
+func CallInfoFromContext(ctx context.Context) (call *CallInfo, ok bool) {
+	call, _ = ctx.Value(callInfoKey{}).(*CallInfo)
+	return call, call != nil
+}
 
 // Handler carries out a call and returns its error. A unary call's reply is in
 // call.Reply then, and a streaming call is over.
@@ -89,7 +159,7 @@ type Interceptor func(next Handler) Handler
 // interceptors, the first being the outermost. They come after authorization,
 // the look-up of the method and the decoding of its argument; calls that fail
 // in those do not reach them (a stats handler sees those too). A panic in one
-// ends the call with [CodeInternal]. The option may be given several times.
+// ends the call with [codes.Internal]. The option may be given several times.
 func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 	return func(s *Server) { s.interceptors = append(s.interceptors, interceptors...) }
 }
@@ -97,17 +167,26 @@ func WithServerInterceptors(interceptors ...Interceptor) ServerOption {
 // WithClientInterceptors makes a client pass every call through the given
 // interceptors, the first being the outermost. They run in the goroutine of
 // the caller, but for Go and typed streams in one of the call's. A panic in one is
-// logged ([slog.Default]) and ends the call with [CodeInternal]. The option may be
+// logged ([slog.Default]) and ends the call with [codes.Internal]. The option may be
 // given several times.
 func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.interceptors = append(c.interceptors, interceptors...) }
 }
 
+// WithCallInterceptors makes a client pass every call through the given interceptors,
+// the first being the outermost, once, however often [CallRetry] has it made: the
+// attempts are in next, and after it [CallInfo].Attempts tells how many there were.
+// The context has the call's options, but for RetryPolicy.AttemptTimeout. What
+// [WithClientInterceptors] gives runs inside, for each attempt. The rest is as there.
+func WithCallInterceptors(interceptors ...Interceptor) ClientOption {
+	return func(c *Client) { c.callInterceptors = append(c.callInterceptors, interceptors...) }
+}
+
 // WithRefusedFunc makes a server call f for each call that it allows and cannot
 // serve: there is no such method, it is of the other kind, or the argument is
-// not of its type. Interceptors see none of those. err is what the caller gets.
-// It is for tests that fail then, and for logs of peers that run another
-// version of a program.
+// not of its type. A call that its caller has given up is none of those.
+// Interceptors see none of them. err is what the caller gets. It is for tests that
+// fail then, and for logs of peers that run another version of a program.
 //
 // call.Args is a unary call's argument as far as it is known. For a method that
 // is not there it is what a local caller passed; what a remote one sent is
@@ -117,7 +196,7 @@ func WithClientInterceptors(interceptors ...Interceptor) ClientOption {
 //
 // f must not change or keep call. It is called by several goroutines at once,
 // before the caller is answered. A panic in it ends the call with
-// [CodeInternal].
+// [codes.Internal].
 func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) ServerOption {
 	return func(s *Server) { s.refused = f }
 }
@@ -130,14 +209,22 @@ func chain(last Handler, interceptors ...Interceptor) Handler {
 	return last
 }
 
+// intercepted wraps last in a client's interceptors, which may panic.
+func intercepted(last Handler, interceptors []Interceptor) Handler {
+	if len(interceptors) == 0 {
+		return last
+	}
+	return recovered(chain(last, interceptors...))
+}
+
 // recovered turns a panic of an interceptor, which may be in a goroutine of the
 // call's, into an error.
-func (c *Client) recovered(next Handler) Handler {
+func recovered(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				logPanic(slog.Default(), "rpc: a client's interceptor panicked", call, r)
-				err = fail(call.ID(), call.Peer, CodeInternal, "an interceptor of the client panicked; see the log of the client")
+				err = fail(call.ID(), call.Peer, codes.Internal, "an interceptor of the client panicked; see the log of the client")
 			}
 		}()
 		return next(ctx, call)
@@ -156,5 +243,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Fail(o, call.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
+	return view{id: info.ID()}.render(call.Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
 }

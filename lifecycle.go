@@ -2,12 +2,21 @@ package rpc
 
 import (
 	"context"
-	"sync"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
+
+// listen sets a handler at the server's host; [Server.Close] removes it.
+func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
+	if s.handlers.Add(p, f) {
+		s.logger.Warn("rpc: the host has another server for the protocol, which gets no more calls of other peers; close it before", "protocol", p)
+	}
+}
 
 // Close ends the service at once: calls under way are cancelled and their
 // streams reset, and no others are taken, remote or local. Methods that local
@@ -25,7 +34,7 @@ func (s *Server) Close() error {
 // finish. It returns nil when they have. When ctx ends before, it cancels the
 // rest, as Close does, and returns the context's error.
 //
-// A peer that calls meanwhile gets an error with [CodeUnavailable].
+// A peer that calls meanwhile gets an error with [codes.Unavailable].
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
 	s.sessions.GoAway("the server is shutting down")
@@ -40,77 +49,60 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stopHandling() {
 	s.streams.Close()
 	s.sessions.Close()
-	if s.host == nil || s.stopped.Swap(true) {
-		return
-	}
-	s.host.RemoveStreamHandler(s.protocol)
-	s.host.RemoveStreamHandler(extended(s.protocol))
-	if !s.noSessions {
-		s.host.RemoveStreamHandler(sessions(s.protocol))
-	}
+	s.handlers.Remove()
 }
 
-// slots counts the calls of remote peers.
-type slots struct {
-	mu              sync.Mutex
-	max, maxPerPeer int
-	total           int
-	perPeer         map[peer.ID]int
-}
-
-// Take is that of [call.Server].
-func (k *core) Take(p peer.ID) bool {
-	s := &k.slots
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perPeer[p] >= s.maxPerPeer {
-		return false
-	}
-	s.perPeer[p]++
-	return true
-}
-
-// Free is that of [call.Server].
-func (k *core) Free(p peer.ID) {
-	s := &k.slots
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perPeer[p]--; s.perPeer[p] == 0 {
-		delete(s.perPeer, p)
-	}
+func (s *Server) closedFault() *call.Fault {
+	return call.Fail(call.OfServer, codes.Unavailable, "the server is shutting down").NotSent(true)
 }
 
 // Full is that of [call.Server].
 func (k *core) Full() error {
-	return call.Fail(call.OfServer, call.ResourceExhausted, "the peer has %d calls under way, as many as one may", k.slots.maxPerPeer).
+	return call.Fail(call.OfServer, codes.ResourceExhausted, "the peer has %d calls under way, as many as one may", k.places.Most()).
 		Limited("Limits.CallsPerPeer").NotSent(true)
 }
 
-// admitted lets a call in if there is room. Only calls that were authorized
-// count: a peer that may do nothing cannot keep out those that may.
+// admitted lets a call in that is allowed, if there is room. Only calls that were
+// authorized count: a peer that may do nothing cannot keep out those that may.
 func (s *Server) admitted(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
-		s.slots.mu.Lock()
-		full := s.slots.total >= s.slots.max
-		if !full {
-			s.slots.total++
+		c := info.served.remote
+		if err := s.enter(c); err != nil {
+			return rendered(info.ID(), err)
 		}
-		s.slots.mu.Unlock()
-		if full {
-			return rendered(info.ID(), call.Fail(call.OfServer, call.ResourceExhausted,
-				"the server has %d calls under way, as many as it takes", s.slots.max).Limited("Limits.Calls").NotSent(true))
+		defer s.underWay.Leave(&c.entry)
+		if err := c.rules.Enter(c.Peer); err != nil {
+			return rendered(info.ID(), err)
 		}
-		defer func() {
-			s.slots.mu.Lock()
-			s.slots.total--
-			s.slots.mu.Unlock()
-		}()
-		return next(ctx, info)
+		defer c.rules.Leave(c.Peer)
+		err := next(ctx, info)
+		if c.dropped.Load() {
+			info.Reply, err = nil, rendered(info.ID(), deniedWords(info.ID()))
+		}
+		return err
+	}
+}
+
+// enter asks whether a call is allowed, again if [Server.Drop] came between, and lets
+// it in.
+func (s *Server) enter(c *remoteServed) error {
+	for {
+		epoch := s.underWay.Epoch()
+		if !s.allows(c) {
+			return deniedWords(c.ID())
+		}
+		switch s.underWay.Enter(&c.entry, epoch) {
+		case admit.Entered:
+			return nil
+		case admit.Full:
+			return call.Fail(call.OfServer, codes.ResourceExhausted, "the server has %d calls under way, as many as it takes",
+				s.underWay.Most()).Limited("Limits.Calls").NotSent(true)
+		}
 	}
 }
 
 // Close ends the client: its calls to other peers that are under way fail
-// with [CodeUnavailable], and so do all later calls. The arguments channels of
+// with [codes.Unavailable], and so do all later calls. The arguments channels of
 // streams that are over are no longer received from; see [Client.Stream]. Close
 // closes neither the host nor the server. It may be called several times, and
 // always returns nil.
@@ -118,7 +110,7 @@ func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.end()
 	if c.remote != nil {
-		c.remote.close()
+		c.remote.Close()
 	}
 	return nil
 }

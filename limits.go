@@ -1,11 +1,7 @@
 package rpc
 
 import (
-	"math"
 	"time"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/call"
-	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // MaxServiceIDLength is the longest "Service.Method" in bytes, v0.6's figure.
@@ -18,7 +14,7 @@ const MaxServiceIDLength = 256
 // the field says otherwise.
 //
 // What exceeds a limit gets an error that names the field
-// ([CodeResourceExhausted], or [CodeDeadlineExceeded] for a time), and is not
+// ([codes.ResourceExhausted], or [codes.DeadlineExceeded] for a time), and is not
 // read further. The limits hold between processes: local calls meet only
 // those of the caller's context.
 //
@@ -38,7 +34,8 @@ type Limits struct {
 	// message. Default 64; at most 1,000, which a negative number means too,
 	// because decoding recurses.
 	MessageDepth int
-	// MetadataSize is the most bytes of a request's metadata: names and
+	// MetadataSize is the most bytes of the metadata of a request, and of the header
+	// and of the trailer that a method sends back: names and
 	// values, and 10 for each pair.
 	// Default 8 KiB. Negative: none is accepted.
 	MetadataSize int
@@ -53,7 +50,7 @@ type Limits struct {
 
 	// SilenceTimeout is how long a peer with which a client has calls under
 	// way may be frozen, its connection alive or not, before they fail with
-	// [CodeUnavailable]. While calls wait and nothing comes from the peer, the
+	// [codes.Unavailable]. While calls wait and nothing comes from the peer, the
 	// client pings it several times in this time: on the session, and for calls
 	// on streams of their own by libp2p's ping protocol. A server's sessions
 	// have the same limit. Default 15 s.
@@ -78,53 +75,4 @@ type Limits struct {
 	// is received. What takes no more than 16 KiB does not count. Default 128 MiB,
 	// or four times MessageSize, if that is more.
 	DecodedPerPeer int
-}
-
-// DefaultLimits returns the limits in force where none are set.
-func DefaultLimits() Limits { return Limits{}.withDefaults() }
-
-func (l Limits) withDefaults() Limits {
-	l.MessageSize = limitOr(l.MessageSize, 16<<20)
-	l.MessageValues = limitOr(l.MessageValues, 1<<18)
-	l.MessageDepth = min(limitOr(l.MessageDepth, 64), codec.MaxDepth)
-	if l.MetadataSize == 0 {
-		l.MetadataSize = 8 << 10
-	}
-	l.MetadataSize = min(max(l.MetadataSize, 0), maxMetadata)
-	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
-	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
-	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
-	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
-	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
-	l.Calls = limitOr(l.Calls, 1<<14)
-	if l.DecodedPerPeer == 0 {
-		in := call.Limits(l)
-		l.DecodedPerPeer = max(128<<20, int(min(in.MostDecoded(), math.MaxInt)))
-	} else if l.DecodedPerPeer < 0 {
-		l.DecodedPerPeer = math.MaxInt
-	}
-	return l
-}
-
-// maxMetadata leaves room for the rest of a header where 32 bits count.
-const maxMetadata = math.MaxInt32 - 1<<20
-
-// limitOr applies the rule of Limits' fields; a lifted limit is what 32 bits
-// can count, and so is a larger one.
-func limitOr(n, def int) int {
-	switch {
-	case n == 0:
-		return def
-	case n < 0:
-		return math.MaxInt32
-	}
-	return min(n, math.MaxInt32)
-}
-
-// timeoutOr is limitOr for times; 0 is never, once the limit is lifted.
-func timeoutOr(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return max(d, 0)
 }

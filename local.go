@@ -3,15 +3,43 @@ package rpc
 import (
 	"context"
 	"reflect"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // This file is about local calls: their argument and reply are checked against the
 // method's types, and handed over as they are.
+
+// streamEnds are the two directions of a streaming call: its arguments come from
+// in, its replies go to out.
+type streamEnds struct {
+	in            flow.Source
+	out           flow.Sink
+	fresh         func() flow.Item // makes an item for out, to decode a reply into
+	args, replies reflect.Type     // of the caller's channels
+}
+
+// localCall is what a local call needs, in one allocation or none.
+type localCall struct {
+	client  clientCall // the call as the client sees it
+	server  servedCall // and as the server does
+	carrier local.Call
+	on      *Server
+	frame   localFrame // has the argument and the reply of a typed call, whose method is looked up
+	named   *ServiceID // whose names both have, if it is known
+	used    bool
+	// The caller's reply stays as it was, for the method's does not fit there.
+	unanswered bool
+	ends       *streamEnds // the caller's, of a streaming call
+	back       *call.Back  // has the metadata that the method sends back
+	kept       call.Back   // which mostly is this
+	spare      *sync.Pool  // where it came from, if it is to be used again
+}
 
 // localFrame is what a local typed call has in place of an argument and a
 // reply that are values of any type, where nobody but the method sees them.
@@ -46,7 +74,11 @@ func (c *clientCall) storeReply(reply any) {
 		to.SetZero()
 		return
 	}
-	to.Set(reflect.ValueOf(reply).Elem())
+	if r := reflect.ValueOf(reply).Elem(); r.Type() == to.Type() { // as nearly always
+		to.Set(r)
+	} else {
+		setReply(to, r)
+	}
 	c.stats.In(reflect.ValueOf(c.Reply), nil)
 }
 
@@ -61,13 +93,17 @@ func (c *clientCall) reset() {
 	if c.stream != nil {
 		c.stream = nil
 	}
-	if c.encoded != nil {
-		c.encoded = nil
+	if c.remote.Encoded != nil {
+		c.remote.Encoded = nil
 	}
 	if c.stats != nil {
 		c.stats = nil
 	}
-	c.typed, c.remote.Begun, c.remote.Answered = false, false, false
+	if c.remote.Back != nil {
+		c.remote.Back, c.local.back = nil, nil
+		c.local.kept.Reset()
+	}
+	c.typed, c.remote.Begun, c.remote.Answered, c.tries = false, false, false, 0
 }
 
 // reset is that of [clientCall].
@@ -131,6 +167,9 @@ func (c *servedCall) receiveUnary() error {
 
 // Exited is that of [local.Runner].
 func (l *localCall) Exited() error { return exited(&l.server.CallInfo) }
+
+// Heeds is that of [local.Runner].
+func (l *localCall) Heeds() bool { return l.server.method != nil && l.server.method.rules.Heeds }
 
 // Reflects is that of [local.Runner].
 func (l *localCall) Reflects() bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
@@ -23,8 +24,8 @@ func WithMultiStreamBufferSize(size int) ClientOption {
 
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
 // that has taken no argument for d although one was waiting: its error has
-// [CodeResourceExhausted], and the others go on without it. Default 0: they
-// wait.
+// [codes.ResourceExhausted], and the others go on without it. 0, the default, is no
+// limit: they wait for it.
 func WithMultiStreamStallTimeout(d time.Duration) ClientOption {
 	return func(c *Client) { c.multiStall = d }
 }
@@ -93,8 +94,8 @@ func checkMulti(id ServiceID, ctxs, dests, replies, dones int) {
 func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	for _, dest := range dests {
 		if !c.isLocal(dest) && !isNil(args) {
-			e := &encodedArgs{value: args}
-			e.bytes, e.err = codec.Append(nil, args)
+			e := &call.Encoded{Value: args}
+			e.Bytes, e.Err = codec.Append(nil, args, codec.Modern)
 			return e
 		}
 	}
@@ -116,7 +117,7 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 // receives and drops what is still sent, as with Stream.
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
-	args, replies := checkStreamChannels(id, argsChan, repliesChan)
+	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer caller.Finish()
 
@@ -169,7 +170,7 @@ func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) e
 		from.Init(b.replies, nil, nil)
 		if err := flow.Pump(&from, passOn{to}); err != nil {
 			if err != flow.ErrStopped { // or the caller's context has ended, and this one with it
-				b.cancel(fail(id, b.dest, CodeFailedPrecondition, "%w", err))
+				b.cancel(fail(id, b.dest, codes.FailedPrecondition, "%w", err))
 			}
 			from.Discard(b.over)
 		}
@@ -216,7 +217,7 @@ func (d *distributor) Put(it flow.Item) error {
 		case nil:
 			err = nil
 		case flow.ErrLate:
-			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, call.ResourceExhausted,
+			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, codes.ResourceExhausted,
 				"peer %v took no argument for %v", b.dest, d.stall).Named().Limited("WithMultiStreamStallTimeout")))
 		}
 	}
@@ -230,11 +231,4 @@ func (d *distributor) End() error {
 		_ = b.feed.End()
 	}
 	return nil
-}
-
-// encodedArgs is an argument encoded once for many destinations.
-type encodedArgs struct {
-	value any
-	bytes []byte
-	err   error
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"log/slog"
-	"time"
 )
 
 // ClientOption configures a [Client] as it is made.
@@ -12,12 +11,6 @@ type ClientOption func(*Client)
 func WithClientLimits(l Limits) ClientOption {
 	return func(c *Client) { c.given = l }
 }
-
-// WithCallTimeout bounds the unary calls whose context has no deadline: after
-// d they fail as if it had been their deadline. Default 0: no bound, as in
-// v0.6. Streaming calls are not bounded by it. It is WithCallOptions with
-// [CallTimeout].
-func WithCallTimeout(d time.Duration) ClientOption { return WithCallOptions(CallTimeout(d)) }
 
 // WithClientSessions says whether a client carries its unary calls of one peer
 // on one stream, where the peer's server does too; see docs/session.md. Default

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // registry is what a server serves. Calls look it up without a lock: what they
@@ -29,8 +32,9 @@ var numbers atomic.Uint64
 
 func (r *registry) init() { r.now.Store(&registered{number: numbers.Add(1)}) }
 
-// add registers a service, new or with more methods than it had.
-func (r *registry) add(svc *service) {
+// add registers a service, new or with more methods than it had, for which
+// configs settle the rules.
+func (r *registry) add(svc *service, configs *admit.Configs) {
 	now := r.now.Load()
 	next := &registered{maps.Clone(now.services), slices.Clip(now.methods), numbers.Add(1)}
 	if next.services == nil {
@@ -39,7 +43,7 @@ func (r *registry) add(svc *service) {
 	had := next.services[svc.info.Name]
 	for name, m := range svc.methods {
 		if had == nil || had.methods[name] == nil {
-			m.number = len(next.methods)
+			m.number, m.rules = len(next.methods), configs.Of(call.ID(m.id))
 			next.methods = append(next.methods, m)
 		}
 	}
@@ -96,7 +100,10 @@ func (s *Server) register(name string, rcvr any) error {
 	if s.serves(name) {
 		return fmt.Errorf("rpc: service already defined: %s; use RegisterName to give this one another name", name)
 	}
-	s.registry.add(svc)
+	for _, m := range svc.methods {
+		m.server = s
+	}
+	s.registry.add(svc, &s.configs)
 	if len(svc.info.LeftOut) > 0 {
 		s.logger.Warn("rpc: methods left out", "service", name, "methods", describeLeftOut(svc.info.LeftOut))
 	}
@@ -114,6 +121,7 @@ func (s *Server) warnLocalOnly(id ServiceID, reason error) {
 
 // handle registers one method, beside those that its service has.
 func (s *Server) handle(m *method) error {
+	m.server = s
 	if f := reflect.ValueOf(m.handler); f.IsValid() && f.IsNil() {
 		return nilFunction(m.id, m.handler)
 	}
@@ -125,7 +133,7 @@ func (s *Server) handle(m *method) error {
 	} else if svc.methods[m.id.Method] != nil {
 		return fmt.Errorf("rpc: method already defined: %v; a method can be served once", m.id)
 	}
-	s.registry.add(svc.with(m))
+	s.registry.add(svc.with(m), &s.configs)
 	s.warnLocalOnly(m.id, m.localOnly())
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -22,20 +23,20 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 		return nil // its ends are made when the method's are
 	}
 	m := c.method
-	b, err := r.carried.Argument(ctx, codec.IsBytes(m.arg))
+	b, err := r.carried.Argument(ctx, r.rules.Limits, codec.IsBytes(m.arg))
 	switch err {
 	case nil:
 	case call.ErrNilArgument:
 		return mismatched(m.arg.String(), "nil")
 	case call.ErrNoArgument:
-		return call.Fail(call.OfServer, call.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
 	default:
 		return err
 	}
 	arg := flow.NewItem(m.arg)
 	_, err = codec.Decode(b, arg.Ptr, r.methods.server.limits.MostDecoded(), &r.holds)
 	if err != nil {
-		f, full := argumentFault(m, b.B, err), new(account.DecodedError)
+		f, full := argumentFault(m, r.rules.Limits, b.B, err), new(account.DecodedError)
 		r.carried.Taken()
 		return f.NotSent(errors.As(err, &full) && full.Passes())
 	}
@@ -45,34 +46,49 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	return nil
 }
 
+// givenUp reports whether a call that ended with err has failed because its caller
+// waits for it no longer.
+func givenUp(ctx context.Context, err error) bool {
+	f := call.FaultOf(err)
+	return ctx.Err() != nil || f != nil && f.Ended != nil
+}
+
 // untyped stands for a method that is not there, while its argument is read.
 var untyped = &method{kind: Unary, arg: reflect.TypeFor[any](), reply: reflect.TypeFor[any]()}
 
 // receiveUntyped gets the argument of a method that is not there. A caller that
 // does not tell the kind of call sends no one knows what.
-func (c *servedCall) receiveUntyped(ctx context.Context) {
+func (c *servedCall) receiveUntyped(ctx context.Context) error {
 	if c.Local || c.Kind != Unary {
-		return
+		return nil
 	}
 	c.method = untyped
-	if err := c.from.receive(ctx, c); err != nil {
+	err := c.from.receive(ctx, c)
+	if err != nil {
 		c.Args = nil
 	}
 	c.method = nil
+	return err
 }
 
 // argumentFault is the fault of an argument that does not decode.
-func argumentFault(m *method, b []byte, err error) *call.Fault {
+func argumentFault(m *method, l *call.Limits, b []byte, err error) *call.Fault {
 	var part *codec.PartError
 	var field *codec.MisfitError
+	var bad *codec.MalformedError
 	switch {
+	case errors.As(err, &bad):
+		if f := call.FaultOf(l.Fault(bad.Cause, call.OfServer, "the argument")); f != nil {
+			return f
+		}
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
 	case errors.Is(err, codec.ErrExpands):
-		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
+		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
-		return call.Fail(call.OfServer, call.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
+		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
 		part.Of = m.arg
-		return call.Fail(call.OfServer, call.InvalidArgument, "the argument's %w", part)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument's %w", part)
 	case errors.As(err, &field) && field.Field != "":
 		f := undecoded(m.arg.String(), err.Error())
 		f.Cause = err
@@ -109,8 +125,9 @@ func (s *Server) respond(c *servedCall, err error) error {
 	if c.told || c.remote == nil {
 		return nil
 	}
+	c.remote.methods.takeBack()
 	if err == nil && c.Kind == Streaming {
-		err = c.stream.Finish()
+		err = c.stream.Finish(c.remote.methods.appendBack(nil))
 		c.told = err == nil
 		return err
 	}
@@ -133,7 +150,9 @@ func (s *Server) respond(c *servedCall, err error) error {
 func (s *Server) appendResponse(b []byte, c *servedCall, err error) (out, users []byte, told error) {
 	start := len(b) // replies of a stream may be waiting
 	if err == nil {
-		b = append(b, c.remote.carried.OK(c.method.ok)...)
+		if b = c.remote.methods.appendBack(b); len(b) == start {
+			b = append(b, c.remote.carried.OK(c.method.ok)...)
+		}
 		if b, users, err = s.appendReply(b, c); err == nil {
 			return b, users, nil
 		}
@@ -141,7 +160,7 @@ func (s *Server) appendResponse(b []byte, c *servedCall, err error) (out, users 
 		err = rendered(c.ID(), err)
 	}
 	r := toWire(err)
-	r.Service, r.Method = c.Service, c.Method
+	r.Service, r.Method, r.Header, r.Trailer = c.Service, c.Method, c.remote.methods.header, c.remote.methods.trailer
 	if c.errorNames != "" {
 		r.Details = withDetail(r.Details, detailErrors, c.errorNames)
 	}
@@ -165,13 +184,14 @@ func (s *Server) appendReply(b []byte, c *servedCall) (out, users []byte, err er
 		users, raw = codec.Raw(c.Reply)
 	}
 	if raw {
-		b = msgpack.AppendStringHead(b, len(users))
-	} else if b, err = codec.Append(b, c.Reply); err != nil {
-		return b, nil, call.Fail(call.OfServer, call.Internal, "the reply: %w", err)
+		b = codec.AppendRawHead(b, len(users), c.remote.carried.Form())
+	} else if b, err = codec.Append(b, c.Reply, c.remote.carried.Form()); err != nil {
+		return b, nil, call.Fail(call.OfServer, codes.Internal, "the reply: %w", err)
 	}
-	if n, most := len(b)-start+len(users), s.limits.MessageSize; n > most {
-		return b, nil, call.Fail(call.OfServer, call.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
-			LimitedBy("Limits.MessageSize", "server")
+	most, option := c.remote.rules.Limits.MostBytes()
+	if n := len(b) - start + len(users); n > most {
+		return b, nil, call.Fail(call.OfServer, codes.ResourceExhausted, "the reply is %d bytes long, and %d may be", n, most).
+			LimitedBy(option, "server")
 	}
 	if c.stats != nil {
 		c.stats.Out(reflect.ValueOf(c.Reply), b[start:])

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
@@ -45,21 +45,23 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 
 // CallRetry makes calls that failed be made again, which by default none is. A
 // call is retried if its request has certainly not reached the method
-// ([Error.Unsent]): the peer cannot be reached ([CodeUnavailable]), it or
-// libp2p's resource manager has no room ([CodeResourceExhausted]), or
+// ([Error.Unsent]): the peer cannot be reached ([codes.Unavailable]), it or
+// libp2p's resource manager has no room ([codes.ResourceExhausted]), or
 // AttemptTimeout came before there was a connection. One of a method that is
 // [CallIdempotent] is retried too when it may have reached it: after
-// [CodeUnavailable], [CodeAborted] and [CodeDeadlineExceeded], and after a
-// [CodeResourceExhausted] of the method's own. No call is retried after any
+// [codes.Unavailable], [codes.Aborted] and [codes.DeadlineExceeded], and after a
+// [codes.ResourceExhausted] of the method's own. No call is retried after any
 // other error, nor when its context has ended or its client was closed.
 //
-// Refused for want of room, a call pauses for twice as long as otherwise. If
+// Refused for want of room, a call pauses for twice as long as otherwise, and never
+// for less than whoever refused it says ([Error.RetryAfter]). If
 // the pause would outlast the deadline the call fails at once, with the error
 // that it had; so it does after the last attempt. When the context ends in a
 // pause its error tells of the attempt's.
 //
 // Interceptors and the stats handler see each attempt as a call, with its
-// number in [CallInfo].Attempt. The reply that an attempt was answered with is
+// number in [CallInfo].Attempt; [WithCallInterceptors] is for those that see the call
+// once. The reply that an attempt was answered with is
 // cleared before the next. Streaming calls are retried only if no stream could
 // be opened, so that none of their arguments was taken: idempotent or not.
 // Local calls are retried by the same rules.
@@ -68,19 +70,22 @@ func CallRetry(p RetryPolicy) CallOption {
 	return func(o *callConfig) { o.retry = &p }
 }
 
-// attempts makes a call as often as its options say.
-func (c *Client) attempts(ctx context.Context, k *clientCall) error {
-	p := k.options.retry
-	if p == nil {
-		return c.handler(ctx, &k.CallInfo)
-	}
-	pauses := exponential(p.Backoff, p.MaxBackoff)
+// attempts makes a call that may be made again.
+func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
+	k, p, items := whole, whole.options.retry, whole.items
+	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
+		whole.tries++
+		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)
 		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
 		pause := pauses.NextBackOff()
-		if CodeOf(err) == CodeResourceExhausted {
+		if CodeOf(err) == codes.ResourceExhausted {
 			pause *= 2
+		}
+		var e *Error
+		if errors.As(err, &e) {
+			pause = max(pause, e.RetryAfter())
 		}
 		if d, ok := ctx.Deadline(); ok && time.Until(d) <= pause {
 			again = false
@@ -91,10 +96,12 @@ func (c *Client) attempts(ctx context.Context, k *clientCall) error {
 		if !again {
 			return err
 		}
-		if ended := c.pause(ctx, pause, nil); ended != nil {
-			return k.told(after(ended, err))
+		if ended := call.Pause(ctx, c.over, pause, nil); ended != nil {
+			return k.told(ended.After(err, unsent(err)))
 		}
 		k = c.again(k)
+		k.items = slices.Clip(items) // each attempt's interceptors give their own
+		whole.remote.Back = k.remote.Back
 	}
 }
 
@@ -113,11 +120,11 @@ func (c *clientCall) mayRetry(err error) bool {
 		return false
 	}
 	switch CodeOf(err) {
-	case CodeUnavailable, CodeDeadlineExceeded:
+	case codes.Unavailable, codes.DeadlineExceeded:
 		return c.options.idempotent || unsent(err)
-	case CodeAborted:
+	case codes.Aborted:
 		return c.options.idempotent
-	case CodeResourceExhausted: // of the library's, most are limits that would be met again
+	case codes.ResourceExhausted: // of the library's, most are limits that would be met again
 		return unsent(err) || c.options.idempotent && !IsRPCError(err)
 	}
 	return false
@@ -138,38 +145,11 @@ func (c *Client) again(k *clientCall) *clientCall {
 	}
 	k.Attempt++
 	k.stats, k.remote.Observer = nil, nil
+	if k.remote.Back != nil && k.Kind == Unary { // which a method that goes on may still fill
+		k.remote.Back = new(call.Back)
+	}
 	if k.remote.Answered {
 		reflect.ValueOf(k.Reply).Elem().SetZero()
 	}
 	return k
-}
-
-func exponential(first, most time.Duration) *backoff.ExponentialBackOff {
-	return &backoff.ExponentialBackOff{
-		InitialInterval: first, MaxInterval: most, Multiplier: 2, RandomizationFactor: backoff.DefaultRandomizationFactor,
-	}
-}
-
-// pause returns nil after d, or when wake has something, and otherwise what
-// ended the call.
-func (c *Client) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) *call.Fault {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-wake:
-		return nil
-	case <-ctx.Done():
-		return call.Ended(ctx)
-	case <-c.over.Done():
-		return call.Closed()
-	}
-}
-
-// after makes f, of a call that was ended, tell of the error that it had before.
-func after(f *call.Fault, err error) *call.Fault {
-	g := f.With(err.Error()).NotSent(unsent(err))
-	g.Cause = errors.Join(f.Cause, err)
-	return g
 }

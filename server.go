@@ -7,16 +7,21 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/handlers"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -29,9 +34,7 @@ const ServiceName = call.ServiceName
 // host, and to the clients of its own process. See the package documentation
 // for what methods look like. All its methods are safe for concurrent use.
 type Server struct {
-	host     host.Host
-	protocol protocol.ID
-	id       peer.ID
+	id peer.ID
 
 	logger       *slog.Logger
 	authorize    func(peer.ID, string, string) bool
@@ -44,15 +47,17 @@ type Server struct {
 	streamBuffer int
 	noSessions   bool
 	given        Limits
+	configs      admit.Configs
 	limits       call.Limits // those in force
 
 	registry      registry
 	remote, local Handler
 
 	gate     gate
-	slots    slots
+	places   *admit.Places
+	underWay admit.Calls[*remoteServed]
 	decoded  account.Decoded
-	stopped  atomic.Bool // the host's handlers are gone
+	handlers *handlers.Set // at the host; nil without one
 	streams  *wire.Server
 	sessions *session.Server
 }
@@ -69,8 +74,7 @@ type Server struct {
 //	    observed         stats: Begin ... End             (stats.go)
 //	    responding       the reply or the error is sent     (remote)
 //	    recovered        from a panic of what follows
-//	    authorized       may this peer call this method?    (remote)
-//	    admitted         all peers' slots                   (remote)
+//	    admitted         may this peer call this method? are there places?   (remote)
 //	    held             what arguments are decoded to is given back     (remote)
 //	    prepared         is there such a method? argument decoded, or its type checked
 //	    interceptors     the user's
@@ -79,26 +83,27 @@ type Server struct {
 // NewServer returns a server for the peers that open streams of protocol p to
 // h. With a nil host it serves only the clients made with it
 // ([NewClientWithServer]). A later server for the same host and protocol takes
-// the place of the first, which must be closed before: closing it takes away
-// the handlers of that protocol, whosever they are.
+// the place of one that is not closed, with a line in its log. Closing either
+// takes away the handlers that are its own.
 //
-// Beside p the server handles p + "/2", by which a client of this library
-// says more than one of v0.6 can (docs/wire.md), and p + "/session/1"
+// Beside p the server handles p + "/3", by which a client of this library
+// says more than one of v0.6 can (docs/wire.md), and p + "/session/2"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
-	s := &Server{host: h, protocol: p, logger: slog.Default()}
+	s := &Server{logger: slog.Default()}
 	s.registry.init()
 	for _, opt := range opts {
 		opt(s)
 	}
-	s.limits = call.Limits(s.given.withDefaults())
+	s.limits.Set = call.Set(s.given).WithDefaults()
+	s.configs.Init(&s.limits)
 	s.gate.idle = make(chan struct{})
-	s.slots.max, s.slots.maxPerPeer = s.limits.Calls, s.limits.CallsPerPeer
-	s.slots.perPeer = make(map[peer.ID]int)
+	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
+	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
 	memory := account.NewPeers(s.limits.MessageSize)
-	s.streams = wire.NewServer((*core)(s), &s.limits, memory)
-	s.sessions = session.NewServer((*core)(s), &s.limits, memory)
+	s.streams = wire.NewServer((*core)(s), &s.limits, memory, s.places)
+	s.sessions = session.NewServer((*core)(s), &s.limits, memory, s.places)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
@@ -106,20 +111,20 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	if s.stats != nil {
 		s.local = chain(s.local, s.recovered, observed(s.stats, s.logger.Error))
 	}
-	s.remote = chain(run, s.recovered, observed(s.stats, s.logger.Error), s.responding, s.recovered, s.authorized, s.admitted, held, s.prepared)
+	s.remote = chain(run, s.recovered, observed(s.stats, s.logger.Error), s.responding, s.recovered, s.admitted, held, s.prepared)
 
 	if s.describes {
 		s.registerDescriptions()
 	}
 	if h != nil {
-		s.id = h.ID()
+		s.id, s.handlers = h.ID(), handlers.NewSet(h)
 		// The best comes first: peers are told of each as it is set, and choose
 		// among what they have been told of.
 		if !s.noSessions {
-			h.SetStreamHandler(sessions(p), s.sessions.Serve)
+			s.listen(carry.Sessions(p), s.sessions.Serve)
 		}
-		h.SetStreamHandler(extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
-		h.SetStreamHandler(p, func(st network.Stream) { s.streams.Serve(st, false) })
+		s.listen(carry.Extended(p), func(st network.Stream) { s.streams.Serve(st, true) })
+		s.listen(p, func(st network.Stream) { s.streams.Serve(st, false) })
 	}
 	return s
 }
@@ -157,6 +162,9 @@ type remoteServed struct {
 	carried call.Served
 	methods serverContext
 	holds   account.Holding // of what the arguments take, decoded
+	rules   *admit.Rules    // of the method, there or not
+	entry   admit.Entry[*remoteServed]
+	dropped atomic.Bool // it is not allowed any more
 }
 
 // Run serves a call of the same process. The reply is one of its own, for the
@@ -173,9 +181,14 @@ func (l *localCall) Run(ctx context.Context) error {
 	} else {
 		mc = new(localContext)
 	}
-	mc.Context.Context, mc.server = ctx, s
+	if m := l.server.method; m != nil && m.rules.Late != nil {
+		var done context.CancelFunc
+		ctx, done = m.rules.Within(ctx)
+		defer done()
+	}
+	mc.init(ctx, s, l.server.method)
 	defer func() {
-		mc.End()
+		mc.End(l.back)
 		s.gate.leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)
@@ -187,14 +200,10 @@ func (s *Server) runs(ctx context.Context) bool {
 	return c != nil && c.from() == s
 }
 
-func (s *Server) closedFault() *call.Fault {
-	return call.Fail(call.OfServer, call.Unavailable, "the server is shutting down").NotSent(true)
-}
-
 // newServed returns a call of another peer.
 func (s *Server) newServed(c call.Served, stream call.Stream) *remoteServed {
 	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}, stream: stream}}
-	r.served, r.from, r.remote = &r.servedCall, r, r
+	r.served, r.from, r.remote, r.entry.Call = &r.servedCall, r, r, r
 	r.holds = s.decoded.Of(string(r.Peer))
 	return r
 }
@@ -212,15 +221,22 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 		return nil
 	}
 	defer s.gate.leave()
+	if r.method = s.lookup(h.Service, h.Method); r.method == nil {
+		r.rules = s.configs.Of(call.ID(r.ID()))
+	} else if r.rules = r.method.rules; r.Kind == 0 {
+		r.Kind = r.method.kind // a v0.6 client does not say
+	}
 	if h.Timeout > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, h.Timeout)
 		defer done()
 	}
-	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c}
-	if r.method = s.lookup(h.Service, h.Method); r.method != nil && r.Kind == 0 {
-		r.Kind = r.method.kind // a v0.6 client does not say
+	if r.rules.Late != nil {
+		var done context.CancelFunc
+		ctx, done = r.rules.Within(ctx)
+		defer done()
 	}
+	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c, call: &r.CallInfo}
 	if r.Kind == Streaming {
 		stream.Expect()
 	}
@@ -245,29 +261,15 @@ func (s *Server) recovered(next Handler) Handler {
 			if r := recover(); r != nil {
 				info.Reply = nil // who knows what is in it
 				logPanic(s.logger, "rpc: a method panicked", info, r)
-				err = rendered(info.ID(), call.Fail(call.OfServer, call.Internal, "panicked while serving the call; see the log of the server"))
+				err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
 			}
 		}()
 		return next(ctx, info)
 	}
 }
 
-// authorized refuses what the server's function does not allow.
-func (s *Server) authorized(next Handler) Handler {
-	if s.authorize == nil {
-		return next
-	}
-	return func(ctx context.Context, call *CallInfo) error {
-		if !s.authorize(call.Peer, call.Service, call.Method) {
-			return rendered(call.ID(), deniedWords(call.ID()))
-		}
-		return next(ctx, call)
-	}
-}
-
-// held is the link of the chain in which arguments are accounted for: it gives
-// them back when the method has returned, before the caller gets the reply and
-// may make another call.
+// held gives back what the arguments take when the method has returned, before the
+// caller gets the reply and may make another call.
 func held(next Handler) Handler {
 	return func(ctx context.Context, call *CallInfo) error {
 		defer func() {
@@ -284,13 +286,16 @@ func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
-			err = rendered(info.ID(), err)
-			if s.refused != nil {
-				s.refused(ctx, info, err)
+			told := rendered(info.ID(), err)
+			if s.refused != nil && !givenUp(ctx, err) {
+				s.refused(ctx, info, told)
 			}
-			return err
+			return told
 		}
 		err := next(ctx, info)
+		if c.method.rules.Late != nil {
+			err = c.inTime(ctx, err)
+		}
 		if err != nil {
 			err = ofMethod(sound(err))
 			s.nameErrors(c, err)
@@ -306,7 +311,9 @@ func (s *Server) prepare(ctx context.Context, c *servedCall) error {
 	m := c.method
 	if m == nil {
 		if s.refused != nil {
-			c.receiveUntyped(ctx)
+			if err := c.receiveUntyped(ctx); err != nil && givenUp(ctx, err) {
+				return err
+			}
 		}
 		return s.notFound(c.ID())
 	}

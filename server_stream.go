@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -35,6 +36,7 @@ type streamRun struct {
 	server      *Server
 	call        *servedCall
 	own         methodEnds
+	setting     *call.Setting   // of the metadata that goes back
 	parent, ctx context.Context // the call's, and the method's
 	cancel      context.CancelCauseFunc
 	returned    chan struct{} // closed when the method has
@@ -52,10 +54,16 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 	returned := make(chan struct{})
 	r := &streamRun{
 		server: s, call: c, own: c.method.ends(ctx, c, s.streamBuffer, returned),
-		parent: parent, ctx: ctx, cancel: cancel, returned: returned,
+		parent: parent, ctx: ctx, cancel: cancel, returned: returned, setting: new(call.Setting),
 		received: make(chan error, 1), sent: make(chan error, 1),
 	}
 	c.source, c.sink = c.stream.Ends(c.items(r.own))
+	hooks := c.hooks(s.recovered)
+	c.source, c.sink = hooks.Source(c.source, false), hooks.Sink(c.sink, true)
+	if m := servedOf(parent); m != nil { // or an interceptor has replaced the context
+		r.setting = m.setting()
+	}
+	r.setting.Begin(c.sendHeader)
 	go func() { r.received <- r.takeArguments() }()
 	go func() { r.sent <- r.sendReplies() }()
 
@@ -79,9 +87,9 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 // items tells the carrier of the method. In a local call the method's own ends tell
 // the stats handler.
 func (c *servedCall) items(own methodEnds) *call.Items {
-	i := &call.Items{Fresh: own.args().Fresh, OK: c.method.ok}
 	m := c.method
-	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, b, err) }
+	i := &call.Items{Limits: m.rules.Limits, Fresh: own.args().Fresh, OK: m.ok}
+	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, m.rules.Limits, b, err) }
 	if c.remote != nil {
 		i.Holds = &c.remote.holds
 	}
@@ -121,7 +129,7 @@ func (r *streamRun) takeArguments() error {
 // sendReplies sends what the method replies, and takes the rest of it where it
 // cannot be sent.
 func (r *streamRun) sendReplies() error {
-	err := flow.Pump(r.own.replies(), r.call.sink)
+	err := flow.PumpAfter(r.own.replies(), r.call.sink, r.setting.Release)
 	if err != nil {
 		// The call is over; the method learns it by its context, and by
 		// the end of its arguments.
@@ -146,14 +154,16 @@ func (r *streamRun) end(err error) error {
 	switch {
 	case call.IsFault(receiveErr):
 		return receiveErr
+	case call.IsFault(sendErr): // the caller has it, instead of what the method made of it
+		return sendErr
 	case err != nil:
 		return err
 	case r.lost && r.parent.Err() == nil && (sendErr == nil || sendErr == flow.ErrStopped):
 		// What the method made of it is no success: the caller, if it can hear
 		// anything, must not take the end of the stream for one.
-		code := call.Unavailable
+		code := codes.Unavailable
 		if isReset(receiveErr) { // by the caller, who has given up
-			code = call.Canceled
+			code = codes.Canceled
 		}
 		return call.Fail(call.OfServer, code, "the arguments broke off: %w", receiveErr)
 	case sendErr == flow.ErrStopped && r.ctx.Err() != nil:

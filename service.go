@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
@@ -54,6 +56,7 @@ type service struct {
 // method is all that a call of it needs to know, found out once.
 type method struct {
 	id        ServiceID
+	server    *Server
 	kind      Kind
 	fn        direct.Method // the receiver's method, or a function
 	typed     typedFunc     // in place of fn
@@ -67,6 +70,7 @@ type method struct {
 	sentinels sentinels     // that its value declares
 	ok        []byte        // the encoded header of a reply without error
 	number    int           // among those registered
+	rules     *admit.Rules  // of its server
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.
@@ -264,12 +268,47 @@ func describeArg(args any) string {
 }
 
 // fits checks that the method's reply can be stored where the caller's
-// pointer says.
+// pointer says. More or fewer pointers to the same make no difference, as they
+// make none on the wire.
 func (m *method) fits(reply reflect.Type) error {
-	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) {
+	if reply == m.replyPtr || m.reply.AssignableTo(reply.Elem()) || pointedTo(m.reply) == pointedTo(reply.Elem()) {
 		return nil
 	}
 	return call.WrongReply(m.reply.String(), reply)
+}
+
+// pointedTo is what a type of pointers leads to, or the type itself.
+func pointedTo(t reflect.Type) reflect.Type {
+	for range maxPointers {
+		if t.Kind() != reflect.Pointer {
+			break
+		}
+		t = t.Elem()
+	}
+	return t
+}
+
+// maxPointers is how many pointers are followed: a type can be one to itself.
+const maxPointers = 8
+
+// setReply stores a reply that fits.
+func setReply(to, reply reflect.Value) {
+	if reply.Type().AssignableTo(to.Type()) {
+		to.Set(reply)
+		return
+	}
+	for reply.Kind() == reflect.Pointer {
+		if reply.IsNil() {
+			to.SetZero()
+			return
+		}
+		reply = reply.Elem()
+	}
+	for to.Kind() == reflect.Pointer {
+		to.Set(reflect.New(to.Type().Elem()))
+		to = to.Elem()
+	}
+	to.Set(reply)
 }
 
 // wrongKind is the fault of a call of the other kind.
@@ -278,7 +317,7 @@ func (m *method) wrongKind() error {
 	if m.kind == Streaming {
 		advice = call.UseStream
 	}
-	return call.Fail(call.OfServer, call.Unimplemented, "the method is %v", m.kind).Advised(advice)
+	return call.Fail(call.OfServer, codes.Unimplemented, "the method is %v", m.kind).Advised(advice)
 }
 
 // call runs the method: the only place where one is. A nil arg is one that

@@ -2,11 +2,8 @@ package rpc
 
 import (
 	"context"
-	"reflect"
-	"runtime/debug"
-	"sync"
-	"time"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/record"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -30,16 +27,22 @@ func observed(h stats.Handler, log func(msg string, args ...any)) Interceptor {
 			return next
 		}
 		return func(ctx context.Context, call *CallInfo) (err error) {
-			rec := &recorder{ctx: ctx, handler: h, client: call.Client, log: log}
+			rec := &observation{record.New(h, call.Client, log), infoContext{ctx, *call}}
 			returned := false
 			defer func() {
 				if !returned {
 					err = exited(call)
 				}
-				rec.end(err)
+				rec.End(err)
 			}()
-			rec.begin(call)
-			err = next(rec.ctx, call)
+			ctx = rec.Tag(&rec.context, "/"+call.Service+"."+call.Method)
+			if call.Client {
+				call.client.stats = &rec.Recorder
+			} else {
+				call.served.stats = &rec.Recorder
+			}
+			rec.Begin(call.Kind == Streaming)
+			err = next(ctx, call)
 			if call.Client {
 				err = plainContextError(err) // as the caller gets it
 			}
@@ -49,89 +52,23 @@ func observed(h stats.Handler, log func(msg string, args ...any)) Interceptor {
 	}
 }
 
-// recorder tells a handler of one call. A nil one tells nobody.
-type recorder struct {
-	ctx     context.Context
-	handler stats.Handler
-	client  bool
-	log     func(msg string, args ...any)
-	begun   time.Time
+type recorder = record.Recorder
 
-	// A call that was given up ends while its streams are still winding up:
-	// nothing is told after its end.
-	mu       sync.Mutex
-	underWay bool
+// observation is a call that a stats handler is told of.
+type observation struct {
+	record.Recorder
+	context infoContext
 }
 
-func (r *recorder) begin(call *CallInfo) {
-	r.tag("/" + call.Service + "." + call.Method)
-	r.mu.Lock()
-	r.underWay = true
-	r.mu.Unlock()
-	r.begun = time.Now()
-	streaming := call.Kind == Streaming
-	if call.Client {
-		call.client.stats = r
-	} else {
-		call.served.stats = r
+// infoContext is the context in which a stats handler finds its call.
+type infoContext struct {
+	context.Context
+	info CallInfo // as the call begins
+}
+
+func (c *infoContext) Value(key any) any {
+	if key == (callInfoKey{}) {
+		return &c.info
 	}
-	r.tell(&stats.Begin{
-		Client: r.client, BeginTime: r.begun, IsClientStream: streaming, IsServerStream: streaming,
-	})
-}
-
-// tag goes on with the call's own context where the handler panics.
-func (r *recorder) tag(method string) {
-	defer r.recovered()
-	r.ctx = r.handler.TagRPC(r.ctx, &stats.RPCTagInfo{FullMethodName: method})
-}
-
-// end tells of the end, once, and nothing after it.
-func (r *recorder) end(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.underWay {
-		r.underWay = false
-		r.handle(&stats.End{Client: r.client, BeginTime: r.begun, EndTime: time.Now(), Error: err})
-	}
-}
-
-// tell passes an event on, while the call is under way.
-func (r *recorder) tell(event stats.RPCStats) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.underWay {
-		r.handle(event)
-	}
-}
-
-func (r *recorder) handle(event stats.RPCStats) {
-	defer r.recovered()
-	r.handler.HandleRPC(r.ctx, event)
-}
-
-// recovered keeps a panic of the handler's from ending the call, or the process:
-// payloads are told of where no method's panic is expected.
-func (r *recorder) recovered() {
-	if v := recover(); v != nil {
-		r.log("rpc: a stats handler panicked", "panic", v, "stack", string(debug.Stack()))
-	}
-}
-
-// In tells of an item that came in; data is its encoding, if there is one.
-func (r *recorder) In(item reflect.Value, data []byte) {
-	if r != nil {
-		r.tell(&stats.InPayload{
-			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), RecvTime: time.Now(),
-		})
-	}
-}
-
-// Out tells of an item that goes out.
-func (r *recorder) Out(item reflect.Value, data []byte) {
-	if r != nil {
-		r.tell(&stats.OutPayload{
-			Client: r.client, Payload: item.Interface(), Data: data, Length: len(data), WireLength: len(data), SentTime: time.Now(),
-		})
-	}
+	return c.Context.Value(key)
 }

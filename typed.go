@@ -29,25 +29,21 @@ type Method[A, R any] struct {
 	found  foundMethod // by the last local call
 }
 
-// MethodOption configures a method value as it is made. Every [CallOption] is
-// one: it holds for all calls made with the value.
-type MethodOption interface{ configure(*methodConfig) }
-
 type methodConfig struct {
 	calls []CallOption
 }
 
 // NewMethod declares the unary method service.method. It panics if a name is
 // empty, or both are longer than [MaxServiceIDLength] with the dot.
-func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] {
+func NewMethod[A, R any](service, method string, opts ...CallOption) *Method[A, R] {
 	return &Method[A, R]{id: declared(service, method), config: configured(opts)}
 }
 
-func configured(opts []MethodOption) (c methodConfig) {
+func configured(opts []CallOption) methodConfig {
 	for _, opt := range opts {
-		opt.configure(&c)
+		forMany(opt)
 	}
-	return c
+	return methodConfig{opts}
 }
 
 func declared(service, method string) ServiceID {
@@ -153,6 +149,22 @@ func (f *typedFrame[A, R]) store(reply any) {
 			f.reply = *r
 		}
 	default:
-		reflect.ValueOf(&f.reply).Elem().Set(reflect.ValueOf(r).Elem())
+		setReply(reflect.ValueOf(&f.reply).Elem(), reflect.ValueOf(r).Elem())
 	}
+}
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *Method[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Unary) }
+
+func methodInfo[A, R any](id ServiceID, kind Kind) MethodInfo {
+	return MethodInfo{Name: id.Method, Kind: kind, Args: reflect.TypeFor[A](), Reply: reflect.TypeFor[R]()}
+}
+
+// callEach is call of a method value, with options that are settled.
+func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id ServiceID, arg, reply any) error {
+	call := c.newUnary(o, dest, id, arg, reply)
+	call.typed = true
+	err := c.do(ctx, call)
+	call.release()
+	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
@@ -108,7 +109,7 @@ type onlyArgument[A any] struct {
 
 func (o *onlyArgument[A]) Put(it flow.Item) error {
 	if o.had {
-		return call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and a second was sent")
+		return call.Fail(call.OfServer, codes.InvalidArgument, "the method takes one argument, and a second was sent")
 	}
 	err := o.Pipe.Put(it)
 	o.had = err == nil
@@ -119,7 +120,7 @@ func (o *onlyArgument[A]) Put(it flow.Item) error {
 func (r *Receiver[T]) only(ctx context.Context) (T, error) {
 	arg, err := r.Receive(ctx)
 	if err == io.EOF {
-		err = rendered(r.id, call.Fail(call.OfServer, call.InvalidArgument, "the method takes one argument, and none was sent"))
+		err = rendered(r.id, call.Fail(call.OfServer, codes.InvalidArgument, "the method takes one argument, and none was sent"))
 	}
 	return arg, err
 }
@@ -131,7 +132,10 @@ type typedCall[A, R any] struct {
 	args    flow.Pipe[A]
 	replies flow.Pipe[R]
 	cancel  context.CancelFunc
+	back    call.Back     // the metadata that the method sends back
+	options *callConfig   // nil where nothing is set
 	over    chan struct{} // closed when it is
+	err     error         // with which; nil if it has ended well
 }
 
 // openStream starts a streaming call.
@@ -146,7 +150,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 
 	k := c.newCall(dest, id, Streaming)
 	k.options, k.typed = c.settled(config.calls, opts), true
-	t.peer = k.Peer
+	k.remote.Back, t.options, t.peer = &t.back, k.options, k.Peer
 	k.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies}, fresh: t.replies.Fresh,
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
@@ -163,18 +167,33 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 // finish is called when the call is over.
 func (t *typedCall[A, R]) finish(err error) {
 	t.cancel()
-	switch err {
-	case nil:
-		err = io.EOF
-	case io.EOF:
+	if err == io.EOF {
 		// A method of this process has returned it, which is no good end: the
 		// caller gets what one of another would, with the error itself in it.
-		err = &Error{Code: CodeUnknown, Message: err.Error(), cause: err}
+		err = &Error{Code: codes.Unknown, Message: err.Error(), cause: err}
+	}
+	if t.err = err; err == nil {
+		err = io.EOF
 	}
 	t.replies.Close(err)
 	t.replies.Halt()
 	t.args.Halt()
 	close(t.over)
+}
+
+// header waits for the metadata that comes before the first reply.
+func (t *typedCall[A, R]) header(ctx context.Context) (Metadata, error) {
+	known := t.back.Known()
+	select {
+	case <-known:
+	case <-t.over:
+	case <-ctx.Done():
+		return nil, t.ended(ctx)
+	}
+	if !flow.IsClosed(known) {
+		return nil, t.err
+	}
+	return t.back.Header(), nil
 }
 
 func (t *typedCall[A, R]) closeSend() error {
@@ -191,10 +210,10 @@ func (t *typedCall[A, R]) close() error {
 // only returns the reply of a method that replies once.
 func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 	if reply, err = t.replies.Receive(ctx); err == io.EOF {
-		err = t.failed(CodeInternal, "the method ended without a reply, and one is expected")
+		err = t.failed(codes.Internal, "the method ended without a reply, and one is expected")
 	} else if err == nil {
 		if _, err = t.replies.Receive(ctx); err == nil {
-			return reply, t.failed(CodeInternal, "the method replied more than once, and one reply is expected; a Duplex takes several")
+			return reply, t.failed(codes.Internal, "the method replied more than once, and one reply is expected; a Duplex takes several")
 		} else if err == io.EOF {
 			err = nil
 		}
@@ -203,7 +222,7 @@ func (t *typedCall[A, R]) only(ctx context.Context) (reply R, err error) {
 }
 
 // failed is an error that the typed end of a call makes.
-func (t *typedCall[A, R]) failed(c Code, what string) error {
+func (t *typedCall[A, R]) failed(c codes.Code, what string) error {
 	return fail(t.id, t.peer, c, "%s", what)
 }
 

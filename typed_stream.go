@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
@@ -39,7 +40,7 @@ type ServerStream[A, R any] struct {
 
 // NewServerStream declares the streaming method service.method, under the rules
 // of [NewMethod].
-func NewServerStream[A, R any](service, method string, opts ...MethodOption) *ServerStream[A, R] {
+func NewServerStream[A, R any](service, method string, opts ...CallOption) *ServerStream[A, R] {
 	return &ServerStream[A, R]{declared(service, method), configured(opts)}
 }
 
@@ -76,11 +77,17 @@ func (m *ServerStream[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, 
 		defer call.close()
 		_ = call.args.Send(ctx, arg)
 		call.closeSend()
+		told := false
 		for r, err := range all(ctx, &call.replies) {
+			if !told || err != nil {
+				call.options.tellBack(&call.back)
+				told = true
+			}
 			if !yield(r, err) {
 				return
 			}
 		}
+		call.options.tellBack(&call.back)
 	}
 }
 
@@ -117,7 +124,7 @@ type ClientStream[A, R any] struct {
 
 // NewClientStream declares the streaming method service.method, under the
 // rules of [NewMethod].
-func NewClientStream[A, R any](service, method string, opts ...MethodOption) *ClientStream[A, R] {
+func NewClientStream[A, R any](service, method string, opts ...CallOption) *ClientStream[A, R] {
 	return &ClientStream[A, R]{declared(service, method), configured(opts)}
 }
 
@@ -165,11 +172,11 @@ func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error {
 
 // Finish ends the arguments, waits for the reply, and returns it, or the error
 // of the call. When ctx ends before, it closes the call. It does so once: later
-// calls of it return an error with [CodeFailedPrecondition].
+// calls of it return an error with [codes.FailedPrecondition].
 func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
 	if c.finished.Swap(true) {
 		var none R
-		return none, c.call.failed(CodeFailedPrecondition, "Finish was called before, and the result is returned once")
+		return none, c.call.failed(codes.FailedPrecondition, "Finish was called before, and the result is returned once")
 	}
 	defer c.call.close()
 	if ctx.Err() == nil { // or that may be why there are no more arguments
@@ -177,6 +184,17 @@ func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
 	}
 	return c.call.only(ctx)
 }
+
+// Header returns the metadata that the method sends before its reply ([SetHeader]),
+// nil if there is none. It waits until that is known, or the call is over, and then
+// returns its error, or until ctx ends: the call goes on.
+func (c *ClientStreamCall[A, R]) Header(ctx context.Context) (Metadata, error) {
+	return c.call.header(ctx)
+}
+
+// Trailer returns the metadata that came with the end of the call ([SetTrailer]), nil
+// if there is none and until that end has been returned by Finish.
+func (c *ClientStreamCall[A, R]) Trailer() Metadata { return c.call.back.Trailer() }
 
 // Close cancels the call unless it is over, and waits until nothing of it
 // remains here. It always returns nil, and may be called several times.
@@ -208,7 +226,7 @@ type Duplex[A, R any] struct {
 
 // NewDuplex declares the streaming method service.method, under the rules of
 // [NewMethod].
-func NewDuplex[A, R any](service, method string, opts ...MethodOption) *Duplex[A, R] {
+func NewDuplex[A, R any](service, method string, opts ...CallOption) *Duplex[A, R] {
 	return &Duplex[A, R]{declared(service, method), configured(opts)}
 }
 
@@ -259,6 +277,14 @@ func (c *DuplexCall[A, R]) Receive(ctx context.Context) (R, error) {
 func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error] {
 	return all(ctx, &c.call.replies)
 }
+
+// Header returns the metadata that the method sends before its first reply, under
+// the rules of [ClientStreamCall.Header]. Nothing need have been received.
+func (c *DuplexCall[A, R]) Header(ctx context.Context) (Metadata, error) { return c.call.header(ctx) }
+
+// Trailer returns the metadata that came with the end of the call ([SetTrailer]), nil
+// if there is none and until that end has been received.
+func (c *DuplexCall[A, R]) Trailer() Metadata { return c.call.back.Trailer() }
 
 // Close cancels the call unless it is over, and waits until nothing of it
 // remains here. It always returns nil, and may be called several times.
@@ -312,3 +338,12 @@ func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one b
 		},
 	})
 }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *ServerStream[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *ClientStream[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }
+
+// Info describes the method as it is declared. LocalOnly is nil.
+func (m *Duplex[A, R]) Info() MethodInfo { return methodInfo[A, R](m.id, Streaming) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	protocolid "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/net/gostream"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -80,26 +81,35 @@ var grpcService = grpc.ServiceDesc{
 }
 
 func serveGRPC(h host.Host) (func(), error) {
-	l, err := gostream.Listen(h, grpcProtocol)
+	return serveGRPCAs(h, grpcProtocol, &grpcService, grpc.ForceServerCodecV2(grpcCodec{}))
+}
+
+// serveGRPCAs serves a service under a protocol of its own.
+func serveGRPCAs(h host.Host, p protocolid.ID, service *grpc.ServiceDesc, opts ...grpc.ServerOption) (func(), error) {
+	l, err := gostream.Listen(h, p)
 	if err != nil {
 		return nil, err
 	}
-	s := grpc.NewServer(grpc.ForceServerCodecV2(grpcCodec{}),
-		grpc.StaticStreamWindowSize(grpcCallWindow), grpc.StaticConnWindowSize(grpcConnWindow),
-		grpc.MaxRecvMsgSize(grpcMessage))
-	s.RegisterService(&grpcService, nil)
+	s := grpc.NewServer(append(opts, grpc.StaticStreamWindowSize(grpcCallWindow), grpc.StaticConnWindowSize(grpcConnWindow),
+		grpc.MaxRecvMsgSize(grpcMessage))...)
+	s.RegisterService(service, nil)
 	go func() { _ = s.Serve(l) }()
 	return s.Stop, nil
 }
 
 func dialGRPC(from host.Host, to peer.ID) (*grpc.ClientConn, error) {
+	return dialGRPCAs(from, to, grpcProtocol, grpc.ForceCodecV2(grpcCodec{}))
+}
+
+// dialGRPCAs reaches what serveGRPCAs serves.
+func dialGRPCAs(from host.Host, to peer.ID, p protocolid.ID, opts ...grpc.CallOption) (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///"+to.String(),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return gostream.Dial(ctx, from, to, grpcProtocol)
+			return gostream.Dial(ctx, from, to, p)
 		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStaticStreamWindowSize(grpcCallWindow), grpc.WithStaticConnWindowSize(grpcConnWindow),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(grpcCodec{}), grpc.MaxCallRecvMsgSize(grpcMessage)))
+		grpc.WithDefaultCallOptions(append(opts, grpc.MaxCallRecvMsgSize(grpcMessage))...))
 }
 
 func newGRPC(_ context.Context, from host.Host, to peer.ID) (system, error) {

@@ -20,7 +20,7 @@ var raised = rpc.Limits{CallsPerPeer: 1 << 20, Calls: 1 << 20}
 func serveAll(h host.Host) (*serving, error) {
 	s := &serving{}
 	serveRaw(h)
-	for _, serve := range []func(host.Host) (func(), error){serveRPC, serveGRPC, serveDRPC, serveNetRPC} {
+	for _, serve := range []func(host.Host) (func(), error){serveRPC, serveGRPC, serveSpansGRPC, serveDRPC, serveNetRPC} {
 		done, err := serve(h)
 		if err != nil {
 			s.close()

@@ -113,36 +113,50 @@ func (b *bench) latency(ctx context.Context, name, addr string) error {
 			return out
 		})
 	}
-	alone := make([][]time.Duration, len(all))
-	beside := make([][]time.Duration, len(all))
-	moved := make([]float64, len(all)) // bytes of large replies
-	spent := make([]time.Duration, len(all))
+	measured := make([]besideResult, len(all))
 	for round := range b.rounds {
 		for _, i := range order(round, len(all)) {
-			trips, _, _, err := callBeside(ctx, all[i], b.time/2, false)
-			if err != nil {
+			if err := measured[i].add(ctx, all[i], b.time); err != nil {
 				return fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			alone[i] = append(alone[i], trips...)
-			trips, large, took, err := callBeside(ctx, all[i], b.time, true)
-			if err != nil {
-				return fmt.Errorf("%s: %w", all[i].name, err)
-			}
-			beside[i] = append(beside[i], trips...)
-			moved[i] += float64(large * len(largeReply))
-			spent[i] += took
 		}
 	}
 	b.table(name, "Calls of 64 B, one after the other, alone and beside replies of 4 MiB, one after the other, of the same client.",
 		"", "alone, median", "p99", "beside, median", "p99", "longest", "replies, MB/s")
 	for i, t := range all {
-		slices.Sort(alone[i])
-		slices.Sort(beside[i])
-		r := latencyResult{t.name, quantile(alone[i], 50), quantile(alone[i], 99), quantile(beside[i], 50), quantile(beside[i], 99), quantile(beside[i], 100)}
+		m := &measured[i]
+		slices.Sort(m.alone)
+		slices.Sort(m.beside)
+		r := latencyResult{t.name, quantile(m.alone, 50), quantile(m.alone, 99), quantile(m.beside, 50), quantile(m.beside, 99), quantile(m.beside, 100)}
 		b.row(t.name, durationText(r.alone), durationText(r.alone99), durationText(r.beside), durationText(r.beside99), durationText(r.longest),
-			fmt.Sprintf("%.0f", moved[i]/spent[i].Seconds()/1e6))
+			fmt.Sprintf("%.0f", m.moved/m.spent.Seconds()/1e6))
 		b.latencies[name] = append(b.latencies[name], r)
 	}
+	return nil
+}
+
+// besideResult is how long one system's small calls took, alone and beside large
+// replies.
+type besideResult struct {
+	alone, beside []time.Duration
+	moved         float64 // bytes of large replies
+	spent         time.Duration
+}
+
+// add measures a round.
+func (r *besideResult) add(ctx context.Context, t traffic, d time.Duration) error {
+	trips, _, _, err := callBeside(ctx, t, d/2, false)
+	if err != nil {
+		return err
+	}
+	r.alone = append(r.alone, trips...)
+	trips, large, took, err := callBeside(ctx, t, d, true)
+	if err != nil {
+		return err
+	}
+	r.beside = append(r.beside, trips...)
+	r.moved += float64(large * len(largeReply))
+	r.spent += took
 	return nil
 }
 

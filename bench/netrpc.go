@@ -7,6 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/gostream"
+
+	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
 
 // net/rpc runs on one libp2p stream, with gob, which it uses unless told
@@ -19,6 +21,12 @@ type NetEcho struct{}
 // Bytes replies with what it was sent.
 func (NetEcho) Bytes(in []byte, out *[]byte) error {
 	*out = answer(in)
+	return nil
+}
+
+// Spans replies with what it was sent.
+func (NetEcho) Spans(in []rig.Span, out *[]rig.Span) error {
+	*out = in
 	return nil
 }
 

@@ -144,3 +144,9 @@ func handleTyped(s *rpc.Server) error {
 		typedRecords.Handle(s, rig.EchoItems[Record]),
 	)
 }
+
+// Spans replies with what it was sent.
+func (Echo) Spans(_ context.Context, in []rig.Span, out *[]rig.Span) error {
+	*out = in
+	return nil
+}

@@ -27,6 +27,34 @@ const (
 	itemDRPC      = "DRPC, stream both ways"
 )
 
+// streamer has n items echoed, and hands each reply to check.
+type streamer func(ctx context.Context, n int, check func([]byte) error) error
+
+// contestant is the streamer as one of a cell's, whose replies are to equal item.
+func (s streamer) contestant(name string, floor bool, item []byte) contestant {
+	return contestant{
+		name: name, floor: floor,
+		run: func(ctx context.Context, n int) error {
+			return s(ctx, n, func(reply []byte) error {
+				if len(reply) != len(item) || reply[0] != item[0] || reply[len(reply)-1] != item[len(item)-1] {
+					return fmt.Errorf("a wrong item of %d bytes", len(reply))
+				}
+				return nil
+			})
+		},
+		verify: func(ctx context.Context) error {
+			right := 0
+			err := s(ctx, 3, func(reply []byte) error {
+				if bytes.Equal(reply, item) {
+					right++
+				}
+				return nil
+			})
+			return errors.Join(err, rig.Complete(right, 3))
+		},
+	}
+}
+
 // streaming compares the items of one streaming call, echoed, with raw bytes
 // echoed on one stream, and with flushing each item.
 func streaming(ctx context.Context) ([]cell, func(), error) {
@@ -45,29 +73,8 @@ func streaming(ctx context.Context) ([]cell, func(), error) {
 	for _, size := range []int{64, 64 << 10} {
 		m := newMessage(size)
 		item := m.body()
-		type streamer func(ctx context.Context, n int, check func([]byte) error) error
 		add := func(c *cell, name string, floor bool, run streamer) {
-			c.contestants = append(c.contestants, contestant{
-				name: name, floor: floor,
-				run: func(ctx context.Context, n int) error {
-					return run(ctx, n, func(reply []byte) error {
-						if len(reply) != len(item) || reply[0] != item[0] || reply[len(reply)-1] != item[len(item)-1] {
-							return fmt.Errorf("a wrong item of %d bytes", len(reply))
-						}
-						return nil
-					})
-				},
-				verify: func(ctx context.Context) error {
-					right := 0
-					err := run(ctx, 3, func(reply []byte) error {
-						if bytes.Equal(reply, item) {
-							right++
-						}
-						return nil
-					})
-					return errors.Join(err, rig.Complete(right, 3))
-				},
-			})
+			c.contestants = append(c.contestants, run.contestant(name, floor, item))
 		}
 		c := cell{name: "items of " + bytesText(size), bytes: size}
 		add(&c, itemWrites, true, func(ctx context.Context, n int, check func([]byte) error) error {

@@ -11,6 +11,7 @@ const (
 	unaryTCP     = "Unary calls over TCP"
 	unaryQUIC    = "Unary calls over QUIC"
 	streamingTCP = "Streaming over TCP"
+	spansTCP     = "Unary calls with batches of structs over TCP"
 )
 
 func groups(cfg config) []group {
@@ -18,6 +19,7 @@ func groups(cfg config) []group {
 		{localCalls, "Ratios are of the first row's time.", local},
 		{unaryTCP, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverTCP) }},
 		{unaryQUIC, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverQUIC) }},
+		{spansTCP, "A struct has 9 fields, and 5 attributes of two strings. Ratios are of the first row's time.", spans},
 		{streamingTCP, aboutFloors, streaming},
 		{streamingRecords, "Ratios are of the first row's time.", records},
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -37,7 +39,7 @@ type Call struct {
 	// Reply is a unary call's reply, not the pointer to it, when it is done.
 	Reply any
 	// Err is the error of a call that is done: the method's own; an [rpc.Error]
-	// with [rpc.CodeInternal] if it panicked; or why the call was refused.
+	// with [codes.Internal] if it panicked; or why the call was refused.
 	Err error
 
 	itemized bool // Items are all that the method was given
@@ -107,7 +109,7 @@ func (s *Server) recorded(next rpc.Handler) rpc.Handler {
 				s.end(rec, nil, errors.New("the method ended its goroutine"))
 				return
 			}
-			s.end(rec, nil, &rpc.Error{Code: rpc.CodeInternal, Message: fmt.Sprint("panic: ", r)})
+			s.end(rec, nil, &rpc.Error{Code: codes.Internal, Message: fmt.Sprint("panic: ", r)})
 			panic(r)
 		}()
 		err := next(context.WithValue(ctx, recordKey{}, rec), call)
@@ -121,7 +123,7 @@ func (s *Server) recorded(next rpc.Handler) rpc.Handler {
 func (s *Server) refused(_ context.Context, call *rpc.CallInfo, err error) {
 	s.end(s.begin(call), nil, err)
 	what := fmt.Sprintf("cannot be served: %v", err)
-	if rpc.CodeOf(err) == rpc.CodeUnimplemented {
+	if rpc.CodeOf(err) == codes.Unimplemented {
 		what = s.missing(call, err)
 	}
 	s.report.errorf("rpctest: unexpected call of %v, %s\n\tfrom: %s\n\targument: %s",

@@ -11,7 +11,7 @@
 //			},
 //		})
 //		pin := server.Method("Connector", "Pin")
-//		pin.Fail(1, &rpc.Error{Code: rpc.CodeUnavailable, Message: "cut off"})
+//		pin.Fail(1, &rpc.Error{Code: codes.Unavailable, Message: "cut off"})
 //
 //		tracker := NewTracker(client)
 //		tracker.Track("cid")

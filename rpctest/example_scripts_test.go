@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -19,7 +20,7 @@ func ExampleMethod_Fail() {
 			"Pin":  rpctest.Reply[string]("disk 1"),
 		})
 		pin := server.Method("Connector", "Pin")
-		pin.Fail(1, &rpc.Error{Code: rpc.CodeUnavailable, Message: "cut off"})
+		pin.Fail(1, &rpc.Error{Code: codes.Unavailable, Message: "cut off"})
 
 		fmt.Println((&Tracker{client}).Track(context.Background(), "cid"))
 		fmt.Println(pin.Calls()[0])

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -27,7 +28,7 @@ func (t *Tracker) Track(ctx context.Context, cid string) (where string, err erro
 	// One that is cut off is made again, once.
 	for range 2 {
 		err = t.Client.CallContext(ctx, "", "Connector", "Pin", cid, &where)
-		if rpc.CodeOf(err) != rpc.CodeUnavailable {
+		if rpc.CodeOf(err) != codes.Unavailable {
 			break
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -68,7 +69,7 @@ func TestAHostCanBeAddedAndGo(t *testing.T) {
 			s.Mock("Echo", rpctest.Methods{"Echo": echo})
 			client := rpctest.NewServer(t, hosts[0], "/test").Client()
 			var got []byte
-			if err := client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{1}, &got); rpc.CodeOf(err) != rpc.CodeUnavailable {
+			if err := client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{1}, &got); rpc.CodeOf(err) != codes.Unavailable {
 				t.Errorf("before it is connected: %v", err)
 			}
 			rpctest.Connect(t, hosts[0], late)
@@ -82,7 +83,7 @@ func TestAHostCanBeAddedAndGo(t *testing.T) {
 			}
 			var err error
 			for range 2 {
-				if err = client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{2}, &got); rpc.CodeOf(err) != rpc.CodeUnavailable {
+				if err = client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{2}, &got); rpc.CodeOf(err) != codes.Unavailable {
 					break
 				}
 			}
@@ -90,7 +91,7 @@ func TestAHostCanBeAddedAndGo(t *testing.T) {
 				t.Errorf("connected again: %v, %v", got, err)
 			}
 			_ = late.Close()
-			if err := client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{3}, &got); rpc.CodeOf(err) != rpc.CodeUnavailable {
+			if err := client.CallContext(testContext(t), late.ID(), "Echo", "Echo", []byte{3}, &got); rpc.CodeOf(err) != codes.Unavailable {
 				t.Errorf("after it was closed: %v", err)
 			}
 		})

@@ -4,8 +4,12 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -93,5 +97,33 @@ func TestCheckLeaksExplainsAnArgumentsChannelThatWasLeftOpen(t *testing.T) {
 			}
 			says(t, ft.output(), "1 of them", "arguments channel", "Stream", "not closed", "close it", "close the client")
 		}
+	})
+}
+
+func TestCheckLeaksExplainsAWriteThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := rpc.NewServer(nil, "/test")
+		defer server.Close()
+		client := rpc.NewClientWithServer(nil, "/test", server) // which the fake test forgets to close
+		defer client.Close()
+		put := rpc.NewMethod[int, int]("Store", "Put", rpc.CallTimeout(time.Hour))
+		if err := put.Handle(server, func(ctx context.Context, _ int) (int, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		ft := runFake(func(ft testing.TB) {
+			rpctest.CheckLeaks(ft)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			if got, err := put.CollectAll(ctx, client, []peer.ID{""}, 1, fan.WriteQuorum(1), fan.Detached(true)); err == nil || len(got.Going) != 1 {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+		if !ft.failed || len(ft.errors) != 1 {
+			t.Errorf("failed %t: %q", ft.failed, ft.errors)
+		}
+		says(t, ft.output(), "1 of them", "WriteQuorum", "Results.Rest", "close the client")
 	})
 }

@@ -57,7 +57,7 @@ func (m *Method) Fail(n int, err error) {
 }
 
 // Panic makes the next n calls panic with v, instead of reaching the method.
-// Their callers get an error with [rpc.CodeInternal].
+// Their callers get an error with [codes.Internal].
 func (m *Method) Panic(n int, v any) {
 	m.server.t.Helper()
 	m.then(n, func(context.Context, func() error) error { panic(v) })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -31,7 +32,7 @@ func TestScriptsAreCarriedOutInOrder(t *testing.T) {
 		for range 6 {
 			var where string
 			err := client.CallContext(testContext(t), server.ID(), "Connector", "Pin", Pin{}, &where)
-			if rpc.CodeOf(err) == rpc.CodeInternal {
+			if rpc.CodeOf(err) == codes.Internal {
 				err = errors.New("internal")
 			}
 			got = append(got, fmt.Sprint(err))
@@ -42,7 +43,7 @@ func TestScriptsAreCarriedOutInOrder(t *testing.T) {
 		if ran != 2 {
 			t.Errorf("the function ran %d times", ran)
 		}
-		if calls := pin.Calls(); len(calls) != 6 || rpc.CodeOf(calls[2].Err) != rpc.CodeInternal || !calls[2].Done {
+		if calls := pin.Calls(); len(calls) != 6 || rpc.CodeOf(calls[2].Err) != codes.Internal || !calls[2].Done {
 			t.Errorf("recorded %v", calls)
 		}
 		pin.Fail(rpctest.Every, errDisk)
@@ -88,7 +89,7 @@ func TestScriptsOfStreams(t *testing.T) {
 			t.Errorf("scripted to fail: %v", err)
 		}
 		blocks.Panic(1, "scripted")
-		if err := stream(ctx); rpc.CodeOf(err) != rpc.CodeInternal {
+		if err := stream(ctx); rpc.CodeOf(err) != codes.Internal {
 			t.Errorf("scripted to panic: %v", err)
 		}
 		blocks.Block(1)

@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -102,24 +106,24 @@ func TestUnexpectedCallsFailTheTest(t *testing.T) {
 		for _, c := range []struct {
 			what string
 			call func(*rpc.Client, *rpctest.Server) error
-			code rpc.Code
+			code codes.Code
 			says []string
 		}{
 			{"another method", func(c *rpc.Client, s *rpctest.Server) error {
 				return c.Call(s.ID(), "Connector", "Unpin", Pin{"the cid", 7}, &n)
-			}, rpc.CodeUnimplemented, []string{"unexpected call of Connector.Unpin", "Connector has Blocks, Pin", "Cid:the cid", "Depth:7"}},
+			}, codes.Unimplemented, []string{"unexpected call of Connector.Unpin", "Connector has Blocks, Pin", "Cid:the cid", "Depth:7"}},
 			{"another service", func(c *rpc.Client, s *rpctest.Server) error {
 				return c.Call(s.ID(), "Conector", "Pin", []Pin{{"the cid", 7}}, &n)
-			}, rpc.CodeUnimplemented, []string{"unexpected call of Conector.Pin", "there are Connector, Other", "Cid:the cid", "Depth:7"}},
+			}, codes.Unimplemented, []string{"unexpected call of Conector.Pin", "there are Connector, Other", "Cid:the cid", "Depth:7"}},
 			{"a streaming call", func(c *rpc.Client, s *rpctest.Server) error {
 				return c.Stream(testContext(t), s.ID(), "Other", "Stream", make(chan int), make(chan int))
-			}, rpc.CodeUnimplemented, []string{"unexpected call of Other.Stream", "Other has Name", "a stream"}},
+			}, codes.Unimplemented, []string{"unexpected call of Other.Stream", "Other has Name", "a stream"}},
 			{"the other kind", func(c *rpc.Client, s *rpctest.Server) error {
 				return c.Stream(testContext(t), s.ID(), "Connector", "Pin", make(chan int), make(chan int))
-			}, rpc.CodeUnimplemented, []string{"unexpected call of Connector.Pin", "the method is unary"}},
+			}, codes.Unimplemented, []string{"unexpected call of Connector.Pin", "the method is unary"}},
 			{"another argument", func(c *rpc.Client, s *rpctest.Server) error {
 				return c.Call(s.ID(), "Connector", "Pin", []int{7}, &n)
-			}, rpc.CodeInvalidArgument, []string{"unexpected call of Connector.Pin", "takes rpctest_test.Pin"}},
+			}, codes.InvalidArgument, []string{"unexpected call of Connector.Pin", "takes rpctest_test.Pin"}},
 		} {
 			var err error
 			var calls []rpctest.Call
@@ -184,7 +188,7 @@ func TestACallAfterTheTestsEndIsNoPanic(t *testing.T) {
 		server.Method("Connector", "Pin").Wait(1)
 	})
 	close(release)
-	if err := <-result; rpc.CodeOf(err) != rpc.CodeInternal {
+	if err := <-result; rpc.CodeOf(err) != codes.Internal {
 		t.Errorf("the late call: %v", err)
 	}
 	var n int
@@ -250,7 +254,7 @@ func TestPanicOfAMockedFunctionFailsTheTest(t *testing.T) {
 		says(t, ft.errors[0], "Connector.Pin panicked: in Pin", "server_test.go")
 		says(t, ft.errors[1], "Connector.Blocks panicked: in Blocks", "server_test.go")
 		for _, err := range []error{unary, streaming, calls[0].Err, calls[1].Err} {
-			if rpc.CodeOf(err) != rpc.CodeInternal {
+			if rpc.CodeOf(err) != codes.Internal {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -317,5 +321,25 @@ func TestCallsThatAreNotAllowedAreNotUnexpected(t *testing.T) {
 	}
 	if calls := server.Calls(); len(calls) != 0 {
 		t.Errorf("recorded %v", calls)
+	}
+}
+
+// A quorum that is reached cancels the calls that are left. A mock that such a call
+// reaches half sent has seen nothing unexpected.
+func TestCallsThatAQuorumCancelsFailNoTest(t *testing.T) {
+	t.Parallel()
+	read := rpc.NewMethod[string, int]("Store", "Read")
+	hosts := rpctest.MemoryHosts(t, 6)
+	var ids []peer.ID
+	for _, h := range hosts[1:] {
+		rpctest.HandleReply(rpctest.NewServer(t, h, "/p"), read, 1)
+		ids = append(ids, h.ID())
+	}
+	client := rpc.NewClient(hosts[0], "/p")
+	t.Cleanup(func() { _ = client.Close() })
+	for range 300 {
+		if _, err := read.CollectAll(t.Context(), client, ids, "x", fan.Quorum(2)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
 )
 
@@ -132,7 +133,7 @@ func TestTypedMethodsThatAreNotMockedFailTheTest(t *testing.T) {
 		says(t, ft.errors[0], "unexpected call of Typed.Triple", "Typed has Name", "argument: 2")
 		says(t, ft.errors[1], "unexpected call of Typed.Count", "Typed has Name")
 		for _, err := range []error{unary, streaming} {
-			if rpc.CodeOf(err) != rpc.CodeUnimplemented {
+			if rpc.CodeOf(err) != codes.Unimplemented {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -157,7 +158,7 @@ func TestPanicOfATypedFunctionFailsTheTest(t *testing.T) {
 		says(t, ft.errors[0], "Typed.Triple panicked: in Triple", "typed_test.go")
 		says(t, ft.errors[1], "Typed.Count panicked: in Count", "typed_test.go")
 		for _, err := range []error{unary, streaming} {
-			if rpc.CodeOf(err) != rpc.CodeInternal {
+			if rpc.CodeOf(err) != codes.Internal {
 				t.Errorf("got %v", err)
 			}
 		}

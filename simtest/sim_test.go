@@ -21,6 +21,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"go.uber.org/goleak"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -186,7 +188,7 @@ func TestFrozenNetworkEndsCalls(t *testing.T) {
 				var done bool
 				err := c.CallContext(ctx, w.hosts[1].ID(), "Echo", "Slow", time.Hour, &done)
 				took := time.Since(start)
-				if i == 0 && !errors.Is(err, context.DeadlineExceeded) || i > 0 && rpc.CodeOf(err) != rpc.CodeUnavailable || took > 15*time.Second {
+				if i == 0 && !errors.Is(err, context.DeadlineExceeded) || i > 0 && rpc.CodeOf(err) != codes.Unavailable || took > 15*time.Second {
 					t.Errorf("call %d, after %v: %v", i, took, err)
 				}
 			})
@@ -246,7 +248,7 @@ func TestDeadDestinationsDoNotHoldUpLiveOnes(t *testing.T) {
 				took := time.Since(start)
 				if live := i%(all/alive) == 0; live && (err != nil || took > time.Second) {
 					t.Errorf("a live destination, after %v: %v", took, err)
-				} else if !live && (took > 3*time.Second || !errors.Is(err, context.DeadlineExceeded) && rpc.CodeOf(err) != rpc.CodeUnavailable) {
+				} else if !live && (took > 3*time.Second || !errors.Is(err, context.DeadlineExceeded) && rpc.CodeOf(err) != codes.Unavailable) {
 					t.Errorf("a dead destination, after %v: %v", took, err)
 				}
 			})

@@ -32,7 +32,8 @@ type RPCTagInfo struct {
 	FullMethodName string
 }
 
-// RPCStats is one event: a [*Begin], [*InPayload], [*OutPayload] or [*End].
+// RPCStats is one event: a [*Begin], [*InPayload], [*OutPayload] or [*End]. Programs
+// cannot implement it.
 type RPCStats interface {
 	isRPCStats()
 	// IsClient reports whether the event is the caller's.

@@ -6,5 +6,6 @@ func groups() []group {
 	for _, over := range []struct{ name, addr string }{{"TCP", OverTCP}, {"QUIC", OverQUIC}} {
 		all = append(all, unaryGroup(over.name, over.addr), streamGroup(over.name, over.addr))
 	}
+	all = append(all, spanGroup("TCP", OverTCP))
 	return append(all, fanGroup(10), fanGroup(100))
 }

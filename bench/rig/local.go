@@ -3,6 +3,7 @@ package rig
 import (
 	"context"
 	"fmt"
+	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
@@ -50,29 +51,41 @@ func isProduct(product int, err error) error {
 // cancellable is the name of a call with a context that can be cancelled.
 func cancellable(name string) string { return name + ", cancellable" }
 
-// localGroup is local calls, with a context that cannot be cancelled and with one
-// that can.
+// heeded is the name of a call, with a deadline, of a method that heeds it.
+func heeded(name string) string { return name + ", with a deadline, heeding" }
+
+// localGroup is local calls, with a context that cannot be cancelled, with one
+// that can, and with a deadline of methods that heed it.
 func localGroup() group {
 	var names []string
 	for _, c := range localCalls(nil) {
-		names = append(names, c.name, cancellable(c.name))
+		names = append(names, c.name, cancellable(c.name), heeded(c.name))
 	}
 	return group{names: names, open: func(ctx context.Context) ([]cell, func(), error) {
 		server, err := serve(nil)
 		if err != nil {
 			return nil, nil, err
 		}
-		client := rpc.NewClientWithServer(nil, protocol, server)
+		heeds, err := serve(nil, heeding()...)
+		if err != nil {
+			closing(nil, server)
+			return nil, nil, err
+		}
+		client, heeding := rpc.NewClientWithServer(nil, protocol, server), rpc.NewClientWithServer(nil, protocol, heeds)
 		ctx, cancel := context.WithCancel(ctx)
+		late, done := context.WithTimeout(ctx, time.Hour)
 		var cells []cell
-		for _, c := range localCalls(client) {
+		for i, c := range localCalls(client) {
+			h := localCalls(heeding)[i]
 			cells = append(cells,
 				cell{name: c.name, run: Repeat(func(context.Context) error { return c.call(context.Background()) })},
-				cell{name: cancellable(c.name), run: Repeat(func(context.Context) error { return c.call(ctx) })})
+				cell{name: cancellable(c.name), run: Repeat(func(context.Context) error { return c.call(ctx) })},
+				cell{name: heeded(c.name), run: Repeat(func(context.Context) error { return h.call(late) })})
 		}
 		return cells, func() {
+			done()
 			cancel()
-			closing([]*rpc.Client{client}, server)
+			closing([]*rpc.Client{client, heeding}, server, heeds)
 		}, nil
 	}}
 }

@@ -52,7 +52,7 @@ func TestEveryCellIsMeasured(t *testing.T) {
 	s := serve(t)
 	cells := s.ask(rig.Request{}).Cells
 	for _, want := range []string{
-		"local, pointer to a struct, typed", "local, 64 B, by name, cancellable",
+		"local, pointer to a struct, typed", "local, 64 B, by name, cancellable", "local, 64 B, typed, with a deadline, heeding",
 		"TCP, unary, session, 64 B, callers: 1", "QUIC, unary, wire, 256 KiB, callers: 64",
 		"TCP, stream, channels, items of 64 B", "QUIC, stream, typed, items of 64 KiB", "TCP, stream, typed, structs",
 		"fan-out to 10, MultiCall, wire", "fan-out to 100, typed, session",

@@ -59,8 +59,8 @@ func EchoChannels[T any](in <-chan T, out chan<- T) error {
 }
 
 // serve serves Echo, by name and typed. The host may be nil.
-func serve(h host.Host) (*rpc.Server, error) {
-	s := rpc.NewServer(h, protocol)
+func serve(h host.Host, opts ...rpc.ServerOption) (*rpc.Server, error) {
+	s := rpc.NewServer(h, protocol, opts...)
 	if err := errors.Join(s.Register(Echo{}), handleTyped(s)); err != nil {
 		closing(nil, s)
 		return nil, err

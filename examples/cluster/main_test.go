@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 )
 
 // asProgram in the environment makes the test binary the program itself: what
@@ -37,6 +38,11 @@ func TestMain(m *testing.M) {
 func TestStory(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
+	t.Cleanup(func() {
+		if n := codec.Fallbacks(); n > 0 {
+			t.Errorf("%d values went to the codec library: a plan encodes all that the peers say", n)
+		}
+	})
 	if err := run(t.Context(), nil, &out, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}

@@ -7,8 +7,9 @@ import (
 	"log"
 
 	"github.com/libp2p/go-libp2p"
-	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
 type Args struct{ A, B int }

@@ -1,5 +1,5 @@
-// Ping measures round trips of RPC calls: to a component of the same peer, and
-// to another peer.
+// Ping measures round trips of RPC calls: to a component of the same peer, in a
+// goroutine of its own and in the caller's, and to another peer.
 //
 //	ping                      a server and a client in one process
 //	ping -serve               a server, until it is interrupted
@@ -147,9 +147,21 @@ func pingBoth(ctx context.Context, out io.Writer, n, size int) error {
 	remote := rpc.NewClient(clientHost, protocol)
 	defer local.Close()
 	defer remote.Close()
+	// The methods of this server are declared to heed their contexts.
+	heedingServer := rpc.NewServer(nil, protocol, rpc.WithMethodConfig(rpc.ServiceID{}, rpc.MethodConfig{HeedsContext: true}))
+	if err := heedingServer.Register(Ping{}); err != nil {
+		return err
+	}
+	defer heedingServer.Close()
+	heeding := rpc.NewClientWithServer(nil, protocol, heedingServer)
+	defer heeding.Close()
 	// The same call with the same destination: for the client on the server's
 	// own host it stays in the process.
 	localTrips, err := ping(ctx, local, serverHost.ID(), n, size)
+	if err != nil {
+		return err
+	}
+	heedingTrips, err := ping(ctx, heeding, "", n, size)
 	if err != nil {
 		return err
 	}
@@ -158,7 +170,8 @@ func pingBoth(ctx context.Context, out io.Writer, n, size int) error {
 		return err
 	}
 	fmt.Fprintf(out, "%d bytes there and back, to a component of the same peer and to another peer\n\n", size)
-	table{{"local", localTrips}, {"remote", remoteTrips}}.print(out)
+	fmt.Fprintf(out, "heeding: local, and the method is declared to heed its context (rpc.MethodConfig)\n\n")
+	table{{"local", localTrips}, {"heeding", heedingTrips}, {"remote", remoteTrips}}.print(out)
 	return nil
 }
 

@@ -26,11 +26,11 @@ func runFor(t *testing.T, args ...string) string {
 func TestBothInOneProcess(t *testing.T) {
 	out := runFor(t, "-n", "5")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 2+1+5+3 {
+	if len(lines) != 4+1+5+3 {
 		t.Fatalf("five round trips, a head and three figures, not\n%s", out)
 	}
 	for i, first := range []string{"local", "1", "2", "3", "4", "5", "min", "median", "p99"} {
-		if fields := strings.Fields(lines[2+i]); fields[0] != first {
+		if fields := strings.Fields(lines[4+i]); fields[0] != first {
 			t.Errorf("line %q starts with something else than %q", lines[2+i], first)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -40,7 +41,7 @@ func TestNotesOfStrangersAreRefused(t *testing.T) {
 	names.Clear()
 	var n int
 	err = alice.client.CallContext(t.Context(), "", "Notes", "Write", "hello", &n)
-	if rpc.CodeOf(err) != rpc.CodeNotFound {
+	if rpc.CodeOf(err) != codes.NotFound {
 		t.Fatal(err)
 	}
 }

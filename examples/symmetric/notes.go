@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // Notes is the service of each peer.
@@ -30,7 +31,7 @@ func (n *Notes) Write(ctx context.Context, text string, count *int) error {
 	}
 	name, known := n.names.Load(sender)
 	if !known {
-		return &rpc.Error{Code: rpc.CodeNotFound, Message: "who is " + sender.String() + "?"}
+		return &rpc.Error{Code: codes.NotFound, Message: "who is " + sender.String() + "?"}
 	}
 	author := name.(string)
 	n.mu.Lock()

@@ -39,7 +39,6 @@ type Account struct {
 	turn bool
 
 	// Under the mutex of Peers.
-	waited  bool // and was woken
 	stopped bool
 }
 
@@ -67,12 +66,12 @@ func (a *Account) Grow(n, whole int) error { return a.take(n, whole, true) }
 
 // GrowOrWait is Grow, and waits for another message of the peer if that can help.
 func (a *Account) GrowOrWait(n, whole int) error {
-	for {
+	for woken := false; ; woken = true {
 		err := a.Grow(n, whole)
 		if !a.share.waits || !IsPassing(err) || a.turn {
 			return err
 		}
-		if !a.share.peers.wait(a) {
+		if !a.share.peers.wait(a, woken) {
 			return ErrStopped
 		}
 	}

@@ -3,6 +3,7 @@ package account_test
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -225,4 +226,45 @@ func TestTurnEndsWithItsMessage(t *testing.T) {
 		t.Errorf("the next: %v", err)
 	}
 	all[1].Close()
+}
+
+// A stream that has waited for one message waits behind the others for its next.
+func TestTurnsGoInTheOrderInWhichMessagesWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all, _ := accounts(t, message, 4, true)
+		holder, first, second := all[1], all[2], all[3]
+		hold := func() {
+			if err := holder.Grow(lent+message, message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var order []string
+		wait := func(a *account.Account, name string) {
+			go func() {
+				if err := a.GrowOrWait(message, message); err != nil {
+					t.Error(err)
+				}
+				order = append(order, name)
+				a.Close()
+			}()
+			synctest.Wait()
+		}
+		if err := all[0].Grow(message, message); err != nil {
+			t.Fatal(err)
+		}
+		hold()
+		wait(first, "first")
+		holder.Close()
+		synctest.Wait()
+		hold()
+		wait(second, "second")
+		wait(first, "first again")
+		holder.Close()
+		synctest.Wait()
+		if want := []string{"first", "second", "first again"}; !slices.Equal(order, want) {
+			t.Errorf("the order was %q", order)
+		}
+		all[0].Close()
+	})
 }

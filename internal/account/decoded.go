@@ -38,8 +38,22 @@ type Holding struct {
 // Of returns the holding of one call of a peer, whose ID is the key.
 func (a *Decoded) Of(peer string) Holding { return Holding{account: a, peer: peer} }
 
-// Most is how much a peer may hold.
-func (h *Holding) Most() uint64 { return h.account.most }
+var holdings = sync.Pool{New: func() any { return new(Holding) }}
+
+// Borrow is Of for as long as one message is decoded. Return must follow.
+func (a *Decoded) Borrow(peer string) *Holding {
+	h := holdings.Get().(*Holding)
+	h.account, h.peer = a, peer
+	return h
+}
+
+// Return gives everything back, and the holding itself, which nobody may use any
+// more.
+func (h *Holding) Return() {
+	h.Release()
+	h.account, h.peer = nil, ""
+	holdings.Put(h)
+}
 
 // Take adds n bytes if the peer then has no more than most of the account.
 func (h *Holding) Take(n, most uint64) error {
@@ -61,6 +75,19 @@ func (h *Holding) TakeLarge(n uint64) error {
 		return nil
 	}
 	return h.Take(n, h.account.most)
+}
+
+// More takes what is missing from have bytes, which one message of the call holds,
+// to want. Small messages are not accounted for.
+func (h *Holding) More(have, want uint64) error {
+	if want <= Unaccounted {
+		return nil
+	}
+	err := h.Take(want-have, h.account.most)
+	if e, ok := err.(*DecodedError); ok {
+		e.need, e.held = want, e.held-have
+	}
+	return err
 }
 
 // Free gives n bytes back, unless release has.

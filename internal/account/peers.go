@@ -147,8 +147,9 @@ func (d *peer) wake() *Account {
 	return w.account
 }
 
-// wait returns true when a should try again, and false when it was stopped.
-func (p *Peers) wait(a *Account) bool {
+// wait returns true when a should try again, and false when it was stopped. One that
+// was woken in vain keeps its place before all others.
+func (p *Peers) wait(a *Account, woken bool) bool {
 	p.mu.Lock()
 	d := p.of(a)
 	if a.stopped || d.turn == nil {
@@ -160,12 +161,11 @@ func (p *Peers) wait(a *Account) bool {
 		return !a.stopped
 	}
 	w := &waiter{a, make(chan struct{})}
-	if a.waited { // it was woken, and there was not enough
+	if woken {
 		d.waiting = slices.Insert(d.waiting, 0, w)
 	} else {
 		d.waiting = append(d.waiting, w)
 	}
-	a.waited = true
 	p.waits.Add(1)
 	p.mu.Unlock()
 	<-w.ready

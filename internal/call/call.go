@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
@@ -21,13 +22,17 @@ type Call struct {
 	Peer     peer.ID
 	Kind     wire.Kind
 	Metadata map[string]string
+	Back     *Back         // has what the method sends back; nil: nobody asks
 	Observer flow.Observer // nil: nobody
+	Dial     Dialing
+	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
-	Args  any            // what the caller passed, for the observer
-	NoArg bool           // the argument is nil
-	Body  *codec.Encoded // the argument, encoded
-	Reply any            // points to the caller's reply
+	Args    any           // what the caller passed, for the observer
+	Encoded *Encoded      // Args, if they are encoded already
+	NoArg   bool          // the argument is nil
+	Body    codec.Encoded // the argument, encoded
+	Reply   any           // points to the caller's reply
 
 	// Of a streaming call.
 	In       flow.Source      // the arguments
@@ -40,6 +45,23 @@ type Call struct {
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
+}
+
+// Dialing says how a call gets its connection.
+type Dialing uint8
+
+// The ways.
+const (
+	DialOnce    Dialing = iota
+	DialWaiting         // again and again, until there is one
+	DialNever           // there is one, or the call fails
+)
+
+// Encoded is an argument that is encoded once for many destinations.
+type Encoded struct {
+	Value any
+	Bytes []byte
+	Err   error
 }
 
 // ErrPending is no error: a call's Done is told of its end.
@@ -77,17 +99,30 @@ type Refusal struct{ wire.Response }
 
 func (r *Refusal) Error() string { return r.Response.Error }
 
-// ReadRefusal returns the refusal that a response's header tells, if any; err is
-// of a header that is none.
-func ReadRefusal(b []byte) (refusal, err error) {
+// ReadResponse reads a response's header. It returns the refusal that it tells, if
+// any, and which metadata of the method it has; err is of a header that is none, or
+// has too much of that.
+func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer bool, err error) {
 	resp, err := wire.ParseResponse(b)
-	switch {
-	case err != nil:
-		return nil, Fail(OfClient, Internal, "bad response: %w", err)
-	case resp.Error == "":
-		return nil, nil
+	if err != nil {
+		return nil, false, false, Fail(OfClient, codes.Internal, "bad response: %w", err)
 	}
-	return &Refusal{resp}, nil
+	for _, md := range [...]map[string]string{resp.Header, resp.Trailer} {
+		if size := msgpack.StringMapSize(md); size > l.MetadataSize {
+			return nil, false, false, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
+				LimitedBy("Limits.MetadataSize", "client")
+		}
+	}
+	if resp.Header != nil {
+		c.Back.PutHeader(resp.Header)
+	}
+	if resp.Trailer != nil {
+		c.Back.PutTrailer(resp.Trailer)
+	}
+	if resp.Error != "" {
+		refusal = &Refusal{resp}
+	}
+	return refusal, resp.Header != nil, resp.Trailer != nil, nil
 }
 
 // Replies decodes what a client is answered.
@@ -107,12 +142,17 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	case err != nil:
 		return r.Limits.Fault(err, OfClient, "the reply")
 	}
-	h := r.Decoded.Of(string(c.Peer))
-	defer h.Release() // it is the caller's
-	if err := codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), &h); err == nil {
+	h := r.Decoded.Borrow(string(c.Peer))
+	defer h.Return() // the reply is the caller's
+	err = codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	switch {
+	case err == nil:
 		c.Answered = true
-	} else if refusal == nil {
-		return Undecodable(m.B, reflect.TypeOf(c.Reply), err)
+	case refusal == nil:
+		return r.Limits.Undecodable(m.B, reflect.TypeOf(c.Reply), err)
+	case errors.As(err, new(*codec.MalformedError)):
+		c.NoReply()
+		return refusal
 	}
 	if c.Observer != nil {
 		c.Observer.In(reflect.ValueOf(c.Reply), m.B)
@@ -122,18 +162,24 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 
 // Undecodable is the fault of a reply that does not decode into what a pointer of
 // the type points to.
-func Undecodable(b []byte, into reflect.Type, err error) *Fault {
+func (l *Limits) Undecodable(b []byte, into reflect.Type, err error) *Fault {
 	var part *codec.PartError
 	var field *codec.MisfitError
+	var bad *codec.MalformedError
 	switch {
+	case errors.As(err, &bad):
+		if f := FaultOf(l.Fault(bad.Cause, OfClient, "the reply")); f != nil {
+			return f
+		}
+		return Fail(OfClient, codes.Internal, "bad response: %w", err)
 	case errors.Is(err, codec.ErrExpands):
-		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
+		return Fail(OfClient, codes.ResourceExhausted, "the reply: %w", err).Over("Limits.MessageSize")
 	case errors.As(err, new(*account.DecodedError)):
-		return Fail(OfClient, ResourceExhausted, "the reply: %w", err).Over("Limits.DecodedPerPeer")
+		return Fail(OfClient, codes.ResourceExhausted, "the reply: %w", err).Over("Limits.DecodedPerPeer")
 	case errors.As(err, &part):
-		return Fail(OfClient, InvalidArgument, "the reply's %w", err)
+		return Fail(OfClient, codes.InvalidArgument, "the reply's %w", err)
 	case errors.As(err, &field) && field.Field != "":
-		return Fail(OfClient, InvalidArgument, "the reply does not decode into a %v: %w", into, err)
+		return Fail(OfClient, codes.InvalidArgument, "the reply does not decode into a %v: %w", into, err)
 	}
 	return WrongReply(msgpack.Describe(b), into).Because(err)
 }
@@ -141,7 +187,7 @@ func Undecodable(b []byte, into reflect.Type, err error) *Fault {
 // WrongReply is the fault of a method whose reply does not fit the caller's
 // pointer.
 func WrongReply(replies string, into reflect.Type) *Fault {
-	f := Fail(OfClient, InvalidArgument, "the method replies with %s", replies)
+	f := Fail(OfClient, codes.InvalidArgument, "the method replies with %s", replies)
 	f.Advice, f.Into = PassPointer, into.String()
 	return f
 }

@@ -1,12 +1,15 @@
 package call
 
 import (
+	"context"
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // This file has the faults that more than one carrier makes.
@@ -15,22 +18,30 @@ import (
 var ErrClientClosed = errors.New("the client was closed")
 
 // Closed is the fault of a call whose client was closed.
-func Closed() *Fault { return Fail(OfClient, Unavailable, "%w", ErrClientClosed) }
+func Closed() *Fault { return Fail(OfClient, codes.Unavailable, "%w", ErrClientClosed) }
+
+// CallerGone is the fault of a call whose caller gave it up before all of it had
+// arrived.
+func CallerGone(what string, err error) *Fault {
+	f := Fail(OfServer, codes.Canceled, "%s has not arrived: %w", what, err)
+	f.Ended = context.Canceled
+	return f
+}
 
 // Silent is the fault of a call whose peer is silent.
 func (l *Limits) Silent(p peer.ID) *Fault {
-	return Fail(OfClient, Unavailable, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
+	return Fail(OfClient, codes.Unavailable, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",
 		p, l.SilenceTimeout).Named().Of(Transport)
 }
 
 // NoStream is the fault of a stream that libp2p's resource manager refuses here.
 func NoStream(err error) *Fault {
-	return Fail(OfClient, ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).Over(Libp2p).NotSent(true)
+	return Fail(OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).Over(Libp2p).NotSent(true)
 }
 
 // TurnedAway is the fault of a stream for which the peer has no room.
 func TurnedAway(p peer.ID, err error) *Fault {
-	return Fail(OfClient, ResourceExhausted, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).
+	return Fail(OfClient, codes.ResourceExhausted, "peer %v takes no more streams: its libp2p resource manager refuses this one: %w", p, err).
 		Named().Over(Libp2p).NotSent(true)
 }
 

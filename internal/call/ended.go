@@ -7,20 +7,22 @@ import (
 	"reflect"
 	"runtime"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // Grace is how far the two sides' clocks are trusted to differ over one deadline.
 const Grace = time.Second
 
 // CodeOfContext returns the code of a context's error.
-func CodeOfContext(err error) Code {
+func CodeOfContext(err error) codes.Code {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return DeadlineExceeded
+		return codes.DeadlineExceeded
 	case errors.Is(err, context.Canceled):
-		return Canceled
+		return codes.Canceled
 	}
-	return Unknown
+	return codes.Unknown
 }
 
 // Ended is the fault of a call whose context has ended.

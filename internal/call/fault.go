@@ -7,6 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
 // ID names a method.
@@ -31,24 +35,6 @@ const (
 	OfServer
 	OfClient
 	OfAuthorization
-)
-
-// Code is one of gRPC's canonical codes.
-type Code uint32
-
-// The codes that the library uses itself.
-const (
-	OK                 Code = 0
-	Canceled           Code = 1
-	Unknown            Code = 2
-	InvalidArgument    Code = 3
-	DeadlineExceeded   Code = 4
-	PermissionDenied   Code = 7
-	ResourceExhausted  Code = 8
-	FailedPrecondition Code = 9
-	Unimplemented      Code = 12
-	Internal           Code = 13
-	Unavailable        Code = 14
 )
 
 // Class is the kind of cause that a program can ask a fault for.
@@ -79,7 +65,7 @@ const (
 // methods return copies.
 type Fault struct {
 	Origin Origin
-	Code   Code
+	Code   codes.Code
 	What   string // the sentence, without names, limit and advice
 	Naming bool   // What names the peer already
 	Words  string // v0.6's words for it, in place of What
@@ -93,6 +79,7 @@ type Fault struct {
 	Takes  string // the type that the method takes, if the argument does not fit
 	Misfit string // why it does not decode, if it does not
 
+	Wait   time.Duration // how long to wait before the call is made again
 	Class  Class
 	Unsent bool  // the request has certainly not reached the method
 	Cause  error // what errors.Is and errors.As may find
@@ -103,7 +90,7 @@ type Fault struct {
 const Libp2p = "libp2p"
 
 // Fail makes a fault. The text is formatted as by fmt.Errorf, %w included.
-func Fail(o Origin, c Code, format string, args ...any) *Fault {
+func Fail(o Origin, c codes.Code, format string, args ...any) *Fault {
 	err := fmt.Errorf(format, args...)
 	f := &Fault{Origin: o, Code: c, What: err.Error()}
 	if cause := errors.Unwrap(err); cause != nil {
@@ -125,8 +112,8 @@ func (f *Fault) Unwrap() error { return f.Cause }
 
 // Is makes errors.Is find the context errors that the code stands for.
 func (f *Fault) Is(target error) bool {
-	return f.Code == Canceled && target == context.Canceled ||
-		f.Code == DeadlineExceeded && f.Limit == "" && target == context.DeadlineExceeded
+	return f.Code == codes.Canceled && target == context.Canceled ||
+		f.Code == codes.DeadlineExceeded && f.Limit == "" && target == context.DeadlineExceeded
 }
 
 // Limited says which option sets the limit, and names it in the text.
@@ -200,15 +187,21 @@ func (f *Fault) Because(err error) *Fault {
 
 // FaultOf returns the fault in err's chain, or nil.
 func FaultOf(err error) *Fault {
-	var f *Fault
-	if err == nil || !errors.As(err, &f) {
-		return nil
+	if err == nil {
+		return nil // without the allocation
 	}
+	return faultOf(err)
+}
+
+func faultOf(err error) *Fault {
+	var f *Fault
+	errors.As(err, &f)
 	return f
 }
 
 // IsFault reports whether the caller is to be told err, rather than that a stream
-// or a channel has stopped: it is a fault, or an answer of the server.
+// or a channel has stopped: it is a fault, an answer of the server, or the error of
+// an interceptor that has seen an item.
 func IsFault(err error) bool {
-	return FaultOf(err) != nil || err != nil && errors.As(err, new(*Refusal))
+	return FaultOf(err) != nil || err != nil && (errors.As(err, new(*Refusal)) || errors.As(err, new(*flow.ItemError)))
 }

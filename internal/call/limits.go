@@ -3,19 +3,28 @@ package call
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// Limits are the root's, in force: every field is set.
+// Limits are those in force, of a program or of one of a server's methods.
 type Limits struct {
+	Set
+	OfMethod int // the method's own MessageSize, if it has one
+}
+
+// Set are the root's Limits: every field is set.
+type Set struct {
 	MessageSize     int
 	MessageValues   int
 	MessageDepth    int
@@ -29,13 +38,69 @@ type Limits struct {
 	DecodedPerPeer  int
 }
 
+// WithDefaults returns the limits that are in force where l is set.
+func (l Set) WithDefaults() Set {
+	l.MessageSize = limitOr(l.MessageSize, 16<<20)
+	l.MessageValues = limitOr(l.MessageValues, 1<<18)
+	l.MessageDepth = min(limitOr(l.MessageDepth, 64), codec.MaxDepth)
+	if l.MetadataSize == 0 {
+		l.MetadataSize = 8 << 10
+	}
+	l.MetadataSize = min(max(l.MetadataSize, 0), maxMetadata)
+	l.HeaderTimeout = timeoutOr(l.HeaderTimeout, 10*time.Second)
+	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
+	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
+	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
+	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
+	l.Calls = limitOr(l.Calls, 1<<14)
+	if l.DecodedPerPeer == 0 {
+		in := Limits{Set: l}
+		l.DecodedPerPeer = max(128<<20, int(min(in.MostDecoded(), math.MaxInt)))
+	} else if l.DecodedPerPeer < 0 {
+		l.DecodedPerPeer = math.MaxInt
+	}
+	return l
+}
+
+// maxMetadata leaves room for the rest of a header where 32 bits count.
+const maxMetadata = math.MaxInt32 - 1<<20
+
+// limitOr applies the rule of the fields; a lifted limit is what 32 bits
+// can count, and so is a larger one.
+func limitOr(n, def int) int {
+	switch {
+	case n == 0:
+		return def
+	case n < 0:
+		return math.MaxInt32
+	}
+	return min(n, math.MaxInt32)
+}
+
+// timeoutOr is limitOr for times; 0 is never, once the limit is lifted.
+func timeoutOr(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
 // MostDecoded is how many bytes one decoded message may take. Maps take far more
 // than their bytes, so a small limit of messages does not bound what they hold.
 func (l *Limits) MostDecoded() uint64 { return max(4*uint64(l.MessageSize), 1<<20) }
 
+// MostBytes is how long one argument or reply may be, and the option that sets it.
+func (l *Limits) MostBytes() (n int, option string) {
+	if l.OfMethod > 0 {
+		return l.OfMethod, "MethodConfig.MessageSize"
+	}
+	return l.MessageSize, "Limits.MessageSize"
+}
+
 // Message is what one argument or reply is scanned against.
 func (l *Limits) Message() msgpack.Limits {
-	return msgpack.Limits{Bytes: l.MessageSize, Values: l.MessageValues, Depth: l.MessageDepth}
+	n, _ := l.MostBytes()
+	return msgpack.Limits{Bytes: n, Values: l.MessageValues, Depth: l.MessageDepth}
 }
 
 // Header is what a request's header is scanned against: v0.6's two names, and
@@ -44,9 +109,12 @@ func (l *Limits) Header() msgpack.Limits {
 	return msgpack.Limits{Bytes: MaxIDLength + 128 + l.MetadataSize, Values: 16 + l.MetadataSize, Depth: 4}
 }
 
-// ResponseLimits are what a reply's header is scanned against: an error's text and
-// details, of which MaxErrorText is sent by this library.
-var ResponseLimits = msgpack.Limits{Bytes: 1 << 20, Values: 1 << 16, Depth: 16}
+// Response is what a reply's header is scanned against: an error's text and details,
+// of which MaxErrorText is sent by this library, and metadata.
+func (l *Limits) Response() msgpack.Limits {
+	md := min(l.MetadataSize, 1<<28)
+	return msgpack.Limits{Bytes: max(1<<20, 3*MaxErrorText+2*md), Values: 1<<16 + 2*md, Depth: 16}
+}
 
 // MaxErrorText is how much of an error's message and of its details travels.
 const MaxErrorText = 256 << 10
@@ -57,16 +125,17 @@ func (l *Limits) Fault(err error, o Origin, what string) error {
 	var over *msgpack.LimitError
 	switch {
 	case errors.As(err, &over):
-		name := [...]string{"MessageSize", "MessageValues", "MessageDepth"}[over.Limit]
-		return Fail(o, ResourceExhausted, "%s is over the limit: %w", what, err).Limited("Limits." + name)
+		_, size := l.MostBytes()
+		option := [...]string{size, "Limits.MessageValues", "Limits.MessageDepth"}[over.Limit]
+		return Fail(o, codes.ResourceExhausted, "%s is over the limit: %w", what, err).Limited(option)
 	case errors.Is(err, wire.ErrStalled):
-		return Fail(o, DeadlineExceeded, "%s: no progress for %v", what, l.ProgressTimeout).Limited("Limits.ProgressTimeout")
+		return Fail(o, codes.DeadlineExceeded, "%s: no progress for %v", what, l.ProgressTimeout).Limited("Limits.ProgressTimeout")
 	case RefusedMemory(err):
-		return Fail(o, ResourceExhausted, "%s: %w by libp2p's resource manager", what, err).LimitedByLibp2p(LimitOfScope(err.Error()))
+		return Fail(o, codes.ResourceExhausted, "%s: %w by libp2p's resource manager", what, err).LimitedByLibp2p(LimitOfScope(err.Error()))
 	case errors.Is(err, msgpack.ErrInvalid):
-		code := Internal // a server that writes no msgpack
+		code := codes.Internal // a server that writes no msgpack
 		if o == OfServer {
-			code = InvalidArgument
+			code = codes.InvalidArgument
 		}
 		return Fail(o, code, "%s: %w", what, err)
 	}
@@ -81,17 +150,17 @@ func RefusedMemory(err error) bool {
 
 // BadHeader is the fault of a request whose header is refused. Nothing of it is
 // echoed.
-func BadHeader(c Code, format string, args ...any) *Fault {
+func BadHeader(c codes.Code, format string, args ...any) *Fault {
 	return Fail(OfServer, c, "%s", fmt.Sprintf(format, args...))
 }
 
 // HeaderFault is the fault of a header that is none, or too large.
 func (l *Limits) HeaderFault(err error) *Fault {
 	if errors.As(err, new(*msgpack.LimitError)) {
-		return BadHeader(ResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata",
+		return BadHeader(codes.ResourceExhausted, "bad request header: %v; a header has at most %d bytes of names and %d of metadata",
 			err, MaxIDLength, l.MetadataSize).Limited("Limits.MetadataSize")
 	}
-	return BadHeader(InvalidArgument, "bad request header: %v", err)
+	return BadHeader(codes.InvalidArgument, "bad request header: %v", err)
 }
 
 // ParseHeader reads a request's header. What is refused is not echoed.
@@ -101,9 +170,9 @@ func (l *Limits) ParseHeader(b []byte) (h wire.Header, err error) {
 	case err != nil:
 		return wire.Header{}, l.HeaderFault(err)
 	case n > MaxIDLength:
-		return wire.Header{}, BadHeader(InvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxIDLength)
+		return wire.Header{}, BadHeader(codes.InvalidArgument, "the method's name is %d bytes long, and %d may be", n, MaxIDLength)
 	case len(h.Metadata) > 0 && msgpack.StringMapSize(h.Metadata) > l.MetadataSize:
-		return wire.Header{}, BadHeader(ResourceExhausted, "metadata of %d bytes, and %d may be",
+		return wire.Header{}, BadHeader(codes.ResourceExhausted, "metadata of %d bytes, and %d may be",
 			msgpack.StringMapSize(h.Metadata), l.MetadataSize).Limited("Limits.MetadataSize")
 	}
 	return h, nil

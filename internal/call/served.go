@@ -15,16 +15,12 @@ import (
 
 // Server is what carriers hand the calls of other peers to.
 type Server interface {
-	// Take takes one of the places that a peer has for its calls, and Free gives it
-	// back.
-	Take(peer.ID) bool
-	Free(peer.ID)
 	// Serve serves a call whose header has been read, and has told the caller when it
 	// returns nil. stream is nil for a carrier of unary calls only.
 	Serve(ctx context.Context, h *wire.Header, s Served, stream Stream) error
 	// Refuse tells the caller of an error that came before Serve, or from it.
 	Refuse(s Served, err error)
-	// Full is the error of a call for which Take had no place.
+	// Full is the error of a call for which its peer had no place.
 	Full() error
 }
 
@@ -32,15 +28,19 @@ type Server interface {
 type Served interface {
 	// Peer is the caller.
 	Peer() peer.ID
-	// Argument waits for the argument of a unary call. With keep its bytes may stay the
-	// receiver's, as the message says; else they are valid until Taken. The errors
-	// are faults, ErrNilArgument and ErrNoArgument.
-	Argument(ctx context.Context, keep bool) (codec.Message, error)
+	// Argument waits for the argument of a unary call, which meets the limits l. With
+	// keep its bytes may stay the receiver's, as the message says; else they are valid
+	// until Taken. The errors are faults, ErrNilArgument and ErrNoArgument.
+	Argument(ctx context.Context, l *Limits, keep bool) (codec.Message, error)
 	// Taken says that the argument is decoded.
 	Taken()
+	// Form is how the reply is written.
+	Form() codec.Form
 	// Buffer returns the buffer that an answer is appended to, and gives to Send. Items
 	// may be in it already.
 	Buffer() []byte
+	// Returns reports whether the metadata that a method sends back reaches the caller.
+	Returns() bool
 	// OK returns the header of a reply without an error; named is the one that
 	// names the method.
 	OK(named []byte) []byte
@@ -52,6 +52,10 @@ type Served interface {
 	Watch(ctx context.Context) context.Context
 	// Watched is Watch that begins nothing.
 	Watched(ctx context.Context) context.Context
+	// Cancel ends the method's context, a wait for the argument, and the sending of a
+	// stream's replies, because of cause.
+	// It may be called at any time, and by anybody.
+	Cancel(cause error)
 }
 
 // Stream is a carrier's side of a streaming call that is served. Watching for the
@@ -77,13 +81,18 @@ type Stream interface {
 	// AwaitDeadline waits for the deadline of ctx, if err says that the caller has
 	// gone because of the same deadline.
 	AwaitDeadline(ctx context.Context, err error)
-	// Finish ends the replies of a call that has no error.
-	Finish() error
+	// Header sends a response's header that stands alone, now or with the first reply.
+	// Nothing else is sent meanwhile.
+	Header(response []byte, now bool) error
+	// Finish ends the replies of a call that has no error, with a response's header
+	// that stands alone, if there is one.
+	Finish(response []byte) error
 }
 
 // Items is what a stream has to know of a method, to decode its arguments and to
 // send its replies.
 type Items struct {
+	Limits      *Limits                    // of the method
 	Fresh       func() flow.Item           // makes what an argument is decoded into
 	Undecodable func([]byte, error) *Fault // the fault of an argument that does not decode
 	Holds       *account.Holding           // of what arguments take, decoded

@@ -1,145 +1,137 @@
-// Package codec turns Go values into bytes and bytes into Go values: the msgpack
-// that go-libp2p-gorpc v0.6 writes and reads. It alone imports the codec library,
-// and keeps from it what the library would misread, recurse into without end, or
-// take too much memory for.
+// Package codec turns Go values into bytes and bytes into Go values: msgpack in
+// the form that go-libp2p-gorpc v0.6 writes and reads, and in today's form.
+//
+//	Append -> planOf(type) -> plan.enc, of each part   (encoder.go)
+//	Decode -> planOf(type) -> plan.dec, of each part   (decoder.go)
+//
+// A plan is made once for a type: plan.go has the kinds of types, and the other
+// plan files what they do. Decoding checks as it goes: depth, number of values,
+// lengths, and the memory that the result takes. Only what a plan does not know
+// goes through the codec library, which this package alone imports: fallback.go.
 package codec
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
 
-	ugorji "github.com/ugorji/go/codec"
-
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 )
 
-// The codec is v1.3.2, the newest release with which the recorded conversations
-// of v0.6 and the hostile inputs pass. They pass with v1.2.12 too, v0.6's, and
-// what was found in either is not met here:
-//
-//   - 1.3 encodes a reflect.Value as an empty map: values are what is encoded.
-//     Its decoder of a reader wraps io.EOF, and may keep all that it has read;
-//     that of 1.2 takes quadratic time for a long string. Here only whole slices
-//     of bytes are decoded.
-//   - Both skip unknown fields by recursion without a bound, and make what a
-//     length or nested arrays declare. The scanner has counted, and bounded, all
-//     of that before; see decodesize.go.
+// Form is how values are written.
+type Form uint8
 
-// handle is v0.6's: msgpack with no option set for the bytes, and two that
-// bound decoding a second time, after the scanner has.
-var handle = newHandle()
+// Plain is v0.6's form, from before msgpack told strings from bytes. Modern is
+// today's: strings, bytes and times tell what they are.
+const (
+	Plain Form = iota
+	Modern
+)
 
-func newHandle() *ugorji.MsgpackHandle {
-	h := new(ugorji.MsgpackHandle)
-	h.MaxDepth = MaxDepth + 1
-	h.MaxInitLen = 1 << 10
-	h.CheckCircularRef = true // recursion without end is no error that can be recovered
-	return h
-}
+// MaxDepth is the deepest nesting of a value that is encoded or decoded, because
+// plans recurse.
+const MaxDepth = 1000
 
-type encoder struct {
-	*ugorji.Encoder
-	out []byte
-}
-
-var encoders = sync.Pool{New: func() any {
-	e := new(encoder)
-	e.Encoder = ugorji.NewEncoderBytes(&e.out, handle)
-	return e
-}}
+var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // Append appends the encoding of v to b, a buffer of the pool, and returns the
 // buffer that takes its place. A panic of v's own methods is an error.
-func Append(b []byte, v any) (out []byte, err error) {
-	if out, ok := appendRaw(b, v); ok {
+func Append(b []byte, v any, form Form) (out []byte, err error) {
+	if out, ok := appendRaw(b, v, form); ok {
 		return out, nil
 	}
+	if v == nil {
+		return append(b, msgpack.Nil), nil
+	}
 	defer func() {
-		// A MarshalBinary of the user's, or the codec itself, may panic: the
-		// encoder is not used again.
+		// A MarshalBinary of the user's may panic: the encoder is not used again.
 		if r := recover(); r != nil {
 			out, err = b, fmt.Errorf("cannot encode %T: %v", v, r)
 		}
 	}()
-	if v == nil {
-		return b, errors.New("nil cannot be encoded")
-	}
-	t := typeInfoOf(reflect.TypeOf(v))
-	sent := v
-	if t.misread {
-		sent = pointerTo(v)
-	}
-	if t.walked {
-		misread, err := checkValue(v)
-		if err != nil {
-			return b, err
-		}
-		if misread {
-			sent = withPointers(v)
-		}
-	}
-	b = account.GrowBuffer(b, int(t.size.Load()))
+	start := len(b)
+	p := planOf(reflect.TypeOf(v))
+	b = account.GrowBuffer(b, int(p.size.Load()))
 	e := encoders.Get().(*encoder)
-	tail := b[len(b):cap(b)]
-	e.out = tail
-	e.ResetBytes(&e.out)
-	if err := e.Encode(sent); err != nil {
+	*e = encoder{form: form, left: maxEncoded, words: e.words[:0]}
+	out = e.dynamic(b, v)
+	err = e.err
+	encoders.Put(e)
+	if err != nil {
+		if part, ok := err.(*PartError); ok && part.Of == reflect.TypeOf(v) {
+			return b, err // which names the type
+		}
 		return b, fmt.Errorf("cannot encode %T: %w", v, err)
 	}
-	n := len(e.out)
-	if n <= cap(tail) {
-		b = b[:len(b)+n] // it was written in place
-	} else {
-		b = append(account.GrowBuffer(b, n), e.out...)
+	if n := int32(min(len(out)-start, maxSizeHint)); n != p.size.Load() {
+		p.size.Store(n)
 	}
-	t.size.Store(int32(min(n, maxSizeHint)))
-	e.out = nil
-	encoders.Put(e)
-	return b, nil
+	return out, nil
 }
 
-// Message is a received message, which the scanner has found to be one value
-// within the limits.
+// maxSizeHint bounds the room that is made for a value because the last of its
+// type was large.
+const maxSizeHint = 1 << 20
+
+// sizeHint is the length of the last encoding: how much room the next may need.
+type sizeHint struct{ atomic.Int32 }
+
+// Message is a received message, which is to be one value within the limits.
 type Message struct {
 	B      []byte
-	Values int  // the number of values in it
+	Form   Form
+	Limits msgpack.Limits
 	Kept   bool // the receiver of the decoded value may keep B
 }
 
-// Decode decodes m into the variable that into points to. It refuses a message
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// Decode decodes m into the new variable that into points to. It refuses a message
 // that takes more than most bytes of memory (ErrExpands), and takes the memory
 // from the account h: size bytes, if they are more than account.Unaccounted. It
 // keeps none of m.B, unless m.Kept. Other errors: *MisfitError, *PartError,
-// *account.DecodedError.
+// *MalformedError, *account.DecodedError.
 func Decode(m Message, into any, most uint64, h *account.Holding) (size uint64, err error) {
 	if s, ok := onlyRaw(m.B, into); ok {
+		if len(m.B) > m.Limits.Bytes {
+			return 0, &MalformedError{&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: m.Limits.Bytes}}
+		}
 		if err := h.TakeLarge(uint64(len(s))); err != nil {
 			return 0, err
 		}
 		decodeRaw(s, into, m.Kept)
 		return uint64(len(s)), nil
 	}
-	b := m.B
-	if size, err = decodedSize(m, reflect.TypeOf(into), most, h); err != nil {
-		return 0, err
-	}
+	d := decoders.Get().(*decoder)
+	d.init(m, most, h)
 	defer func() {
 		if r := recover(); r != nil {
+			d.giveBack()
 			err = fmt.Errorf("cannot decode into %T: %v", into, r)
 		}
 	}()
-	pool := &decoders.Load().pool
-	d := pool.Get().(*ugorji.Decoder)
-	d.ResetBytes(b)
-	if err := d.Decode(into); err != nil {
-		return size, misfit(b, reflect.TypeOf(into), d.NumBytesRead(), err)
+	v := reflect.ValueOf(into)
+	p := planOf(v.Type().Elem())
+	ok := d.add(uint64(p.typ.Size())+uint64(len(m.B))) && p.dec(d, v.UnsafePointer())
+	if ok && d.pos != len(d.b) {
+		d.malformed(fmt.Errorf("msgpack: %d bytes after the value", len(d.b)-d.pos))
+		ok = false
 	}
-	d.ResetBytes(nil)
-	pool.Put(d)
-	return size, nil
+	if ok {
+		ok = d.settle()
+	}
+	if !ok {
+		err = d.failure(v.Type())
+		d.giveBack()
+	} else {
+		size = d.used
+	}
+	*d = decoder{path: d.path[:0]}
+	decoders.Put(d)
+	return size, err
 }
 
 // DecodeReply is Decode into a new value, which then replaces the caller's: it
@@ -162,39 +154,23 @@ func DecodeReply(m Message, into any, most uint64, h *account.Holding) error {
 	return nil
 }
 
-// typeInfo is what is known of a type that travels.
-type typeInfo struct {
-	partly  error        // names the field that cannot travel, if there is one; see travels.Obstacle
-	largest uint64       // see largestValue
-	signed  bool         // see holdsSigned
-	walked  bool         // its values are looked at before they are encoded; see checkValue
-	misread bool         // see isMisread
-	size    atomic.Int32 // of the last encoding: how much room the next may need
-}
+// exact is the greatest integer up to which all are exact in a float64 and in what
+// programs in other languages use for both.
+const exact = 1 << 53
 
-// maxSizeHint bounds the room that is made for a value because the last of its
-// type was large.
-const maxSizeHint = 1 << 20
-
-var typeInfos sync.Map // reflect.Type to *typeInfo
-
-func typeInfoOf(t reflect.Type) *typeInfo {
-	info, ok := typeInfos.Load(t)
-	if !ok {
-		decodeOwnForms(t)
-		n := nestingOf(t)
-		info, _ = typeInfos.LoadOrStore(t, &typeInfo{
-			partly: travelsPartly(t), walked: n.walked, misread: n.misread,
-			largest: largestValue(t, make(map[reflect.Type]bool)), signed: holdsSigned(t, make(map[reflect.Type]bool)),
-		})
+// isExact reports whether all integers up to n are exact in a float of so many
+// bits.
+func isExact(n uint64, bits int) bool {
+	if bits == 32 {
+		return n <= 1<<24
 	}
-	return info.(*typeInfo)
+	return n <= exact
 }
 
-// Partly returns an error that names the first part of t that travels only while
-// it is nil or zero, and nil if there is none.
-func Partly(t reflect.Type) error { return typeInfoOf(t).partly }
-
-// MaxDepth is the deepest nesting of a value that is encoded or decoded, because
-// the codec library recurses.
-const MaxDepth = 1000
+// wholeFloat returns the integer that f is, if it is one that is exact.
+func wholeFloat(f float64) (n int64, ok bool) {
+	if f != math.Trunc(f) || math.Abs(f) > exact {
+		return 0, false
+	}
+	return int64(f), true
+}

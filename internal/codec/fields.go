@@ -2,59 +2,26 @@ package codec
 
 import (
 	"reflect"
-	"strings"
-	"sync"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
-// Fields are the types of a struct's fields, as the codec finds them.
-type Fields struct {
-	ByName map[string]reflect.Type
-	Order  []reflect.Type
-	Names  []string // in the same order
-
-	embedded uint64 // what the pointers among embedded structs allocate
+// step leads through memory to an embedded struct, which is behind a pointer.
+type step struct {
+	offset uintptr
+	ptr    reflect.Type // the pointer's target
 }
 
-func isStruct(t reflect.Type) bool {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t.Kind() == reflect.Struct
-}
-
-var fieldCache sync.Map // reflect.Type to *Fields
-
-// FieldsOf returns the fields of a struct type.
-func FieldsOf(t reflect.Type) *Fields {
-	if f, ok := fieldCache.Load(t); ok {
-		return f.(*Fields)
-	}
-	f := &Fields{ByName: make(map[string]reflect.Type)}
-	for _, field := range reflect.VisibleFields(t) {
-		name := field.Name
-		tag := field.Tag.Get("codec")
-		if tag == "" {
-			tag = field.Tag.Get("json")
+// memory turns the way to a field into the steps through embedded pointers, and the
+// offset in what the last of them points to.
+func memory(path []travels.Step[reflect.Type]) (steps []step, offset uintptr) {
+	for i, s := range path {
+		f := s.Struct.Field(s.Index)
+		offset += f.Offset
+		if i < len(path)-1 && f.Type.Kind() == reflect.Pointer {
+			steps = append(steps, step{offset, f.Type.Elem()})
+			offset = 0
 		}
-		if !field.IsExported() || tag == "-" {
-			continue
-		}
-		if own, _, _ := strings.Cut(tag, ","); own != "" {
-			name = own
-		} else if field.Anonymous && isStruct(field.Type) {
-			f.embedded += allocates(field.Type)
-			continue // its fields are visible themselves
-		}
-		f.ByName[name] = field.Type
-		f.Order, f.Names = append(f.Order, field.Type), append(f.Names, name)
 	}
-	stored, _ := fieldCache.LoadOrStore(t, f)
-	return stored.(*Fields)
-}
-
-// WrittenAsArray reports whether a struct is written as the library's toarray
-// says.
-func WrittenAsArray(t reflect.Type) bool {
-	of, ok := t.FieldByName("_struct")
-	return ok && strings.Contains(of.Tag.Get("codec"), ",toarray")
+	return steps, offset
 }

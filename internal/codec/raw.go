@@ -30,10 +30,28 @@ type Encoded struct {
 	Head   []byte
 	User   []byte // the user's own memory, which follows Head
 	pooled bool   // Head is a buffer of the pool
+	plain  bool   // in v0.6's form
 }
 
 // Len is the number of bytes.
 func (e *Encoded) Len() int { return len(e.Head) + len(e.User) }
+
+// ToPlain turns what was encoded in today's form into v0.6's, byte for byte what that
+// writes of the value. The value is not looked at again: a method of this process
+// may be using it by now.
+func (e *Encoded) ToPlain() {
+	if e.plain {
+		return
+	}
+	e.plain = true
+	if e.User != nil {
+		e.Head = msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(e.User))
+		return
+	}
+	plain := msgpack.AppendPlain(account.NewBuffer(len(e.Head))[:0], e.Head)
+	e.Done()
+	e.Head, e.pooled = plain, true
+}
 
 // Done gives the buffer back to the pool.
 func (e *Encoded) Done() {
@@ -43,25 +61,28 @@ func (e *Encoded) Done() {
 }
 
 // Encode encodes v; with whole all of it is in Head.
-func Encode(v any, whole bool) (e Encoded, err error) {
+func Encode(v any, form Form, whole bool) (e Encoded, err error) {
 	if !whole {
 		if data, ok := Raw(v); ok {
-			return Encoded{Head: msgpack.AppendStringHead(make([]byte, 0, msgpack.MaxHead), len(data)), User: data}, nil
+			return Encoded{Head: form.appendBytesHead(make([]byte, 0, msgpack.MaxHead), len(data)), User: data}, nil
 		}
 	}
-	e.Head, err = Append(account.NewBuffer(FirstEncoding)[:0], v)
+	e.Head, err = Append(account.NewBuffer(FirstEncoding)[:0], v, form)
 	e.pooled = true
 	return e, err
 }
+
+// AppendRawHead appends what comes before the bytes that Raw returned.
+func AppendRawHead(b []byte, n int, form Form) []byte { return form.appendBytesHead(b, n) }
 
 // FirstEncoding is the room that a buffer for one encoded value begins with.
 const FirstEncoding = 128
 
 // appendRaw is Append for bytes and strings.
-func appendRaw(b []byte, v any) ([]byte, bool) {
+func appendRaw(b []byte, v any, form Form) ([]byte, bool) {
 	if data, ok := Raw(v); ok {
 		b = account.GrowBuffer(b, len(data)+msgpack.MaxHead)
-		return append(msgpack.AppendStringHead(b, len(data)), data...), true
+		return append(form.appendBytesHead(b, len(data)), data...), true
 	}
 	var s string
 	switch v := v.(type) {
@@ -75,7 +96,7 @@ func appendRaw(b []byte, v any) ([]byte, bool) {
 	default:
 		return b, false
 	}
-	return msgpack.AppendString(account.GrowBuffer(b, len(s)+msgpack.MaxHead), s), true
+	return form.appendString(account.GrowBuffer(b, len(s)+msgpack.MaxHead), s), true
 }
 
 var bytesType = reflect.TypeFor[[]byte]()

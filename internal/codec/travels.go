@@ -5,8 +5,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
-
-	ugorji "github.com/ugorji/go/codec"
+	"unsafe"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
@@ -40,77 +39,56 @@ func (e *PartError) within(part string) {
 	}
 }
 
-// Types reads types for the rules that say what is lost of them.
-var Types travels.Reader[reflect.Type] = travels.ForReflect(reflect.TypeFor[ugorji.Selfer]())
-
-// travelsPartly returns an error that names the first part of t that travels
-// only while it is nil or zero, if there is one.
-func travelsPartly(t reflect.Type) error {
-	steps, why := travels.Obstacle(Types, t)
+// Partly returns an error that names the first part of t that travels only while it
+// is nil or zero, if there is one.
+func Partly(t reflect.Type) error {
+	path, why := travels.Obstacle(Types, t)
 	if why == "" {
 		return nil
 	}
-	var path []string
-	for _, step := range steps {
-		path = append(path, step.Name)
+	return fmt.Errorf("type %v cannot travel whole: %s; only nil or zero travels", t, travels.Describe(travels.Names(path), why))
+}
+
+// guardsOf returns the parts of a struct that are lost unless they are zero.
+func guardsOf(t reflect.Type) (guards []guard) {
+	if t.Kind() != reflect.Struct {
+		return nil
 	}
-	return fmt.Errorf("type %v cannot travel whole: %s; only nil or zero travels", t, travels.Describe(path, why))
-}
-
-// IsSelfer reports whether t itself writes and reads its encoding, by methods of
-// the codec library's interface.
-func IsSelfer(t reflect.Type) bool { return Types.Implements(t, travels.Selfer) }
-
-// cannotTravel says why values of t itself cannot travel, but for nil and zero
-// ones.
-func cannotTravel(t reflect.Type) (why string) {
-	return travels.Lost(Types, t)
-}
-
-// Marshals reports whether t's own methods say how it travels.
-func Marshals(t reflect.Type) bool {
-	return travels.Marshals(Types, t)
-}
-
-// Running reads the types of the running program, for descriptions of them.
-type Running struct{}
-
-func (Running) Rules() travels.Reader[reflect.Type] { return Types }
-func (Running) Bits(t reflect.Type) int             { return t.Bits() }
-func (Running) Len(t reflect.Type) int              { return t.Len() }
-func (Running) Array(t reflect.Type) bool           { return WrittenAsArray(t) }
-
-func (Running) Fields(t reflect.Type) (names []string, of []reflect.Type) {
-	fields := FieldsOf(t)
-	return fields.Names, fields.Order
-}
-
-// loses reports whether encoding loses v itself, of a type that cannotTravel
-// tells of.
-func loses(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Chan, reflect.Func:
-		return !v.IsNil()
-	case reflect.UnsafePointer: // the codec takes none, not even nil
-		return true
-	case reflect.Struct:
-		return !v.IsZero() && !sameText(v)
+	for _, l := range travels.Losses(Types, t) {
+		g := guard{typ: l.Type, why: l.Why}
+		if n := len(l.Path); n > 0 {
+			g.name = l.Path[n-1].Name
+			g.within, g.offset = memory(l.Path)
+		}
+		guards = append(guards, g)
 	}
-	return false
+	return guards
 }
 
-// sameText reports whether the text of v is that of a zero value: a big.Int that
-// has become 0 is not zero in memory.
+// holds reports whether nothing is lost of the struct that p points to.
+func (g *guard) holds(p unsafe.Pointer) bool {
+	for _, s := range g.within {
+		if p = *(*unsafe.Pointer)(unsafe.Add(p, s.offset)); p == nil {
+			return true
+		}
+	}
+	v := reflect.NewAt(g.typ, unsafe.Add(p, g.offset)).Elem()
+	return v.IsZero() || v.Kind() == reflect.Struct && sameText(v)
+}
+
+// sameText reports whether v has a text that is that of a zero value: a big.Int
+// that has become 0 is not zero in memory.
 func sameText(v reflect.Value) bool {
-	if !v.CanInterface() {
+	p := reflect.New(v.Type())
+	zero, ok := p.Interface().(encoding.TextMarshaler)
+	if !ok {
 		return false
 	}
-	p := reflect.New(v.Type())
-	zero, err := p.Interface().(encoding.TextMarshaler).MarshalText()
+	want, err := zero.MarshalText()
 	if err != nil {
 		return false
 	}
 	p.Elem().Set(v)
 	text, err := p.Interface().(encoding.TextMarshaler).MarshalText()
-	return err == nil && bytes.Equal(text, zero)
+	return err == nil && bytes.Equal(text, want)
 }

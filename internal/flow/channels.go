@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -284,6 +285,29 @@ func (c *reflectChannel) discard(last <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// Channels panics unless the two are channels that a streaming call can use, of the
+// method that is named: the program is wrong, and its own stack says where.
+func Channels(method string, args, replies any) (a, r reflect.Value) {
+	return channelOf(method, "arguments", args, reflect.RecvDir), channelOf(method, "replies", replies, reflect.SendDir)
+}
+
+func channelOf(method, what string, ch any, dir reflect.ChanDir) reflect.Value {
+	v := reflect.ValueOf(ch)
+	form := "<-chan T"
+	if dir == reflect.SendDir {
+		form = "chan<- T"
+	}
+	switch {
+	case ch == nil:
+		panic(fmt.Sprintf("rpc: %s: the %s must be a chan T or %s, not nil", method, what, form))
+	case v.Kind() != reflect.Chan, v.Type().ChanDir()&dir == 0:
+		panic(fmt.Sprintf("rpc: %s: the %s must be a chan T or %s, not %v", method, what, form, v.Type()))
+	case v.IsNil():
+		panic(fmt.Sprintf("rpc: %s: the channel of %s is nil", method, what))
+	}
+	return v
 }
 
 // MakeChan returns a new channel of elem with room for size items.

@@ -124,7 +124,11 @@ type Failure func(ctx context.Context) error
 // Pump moves items until the source ends or either side fails. It flushes
 // when the source has nothing ready, not after each item; whoever fills the
 // source gets the chance to go on before that.
-func Pump(src Source, dst Sink) error {
+func Pump(src Source, dst Sink) error { return PumpAfter(src, dst, nil) }
+
+// PumpAfter is Pump that calls before, if it is not nil, with whether there is an item,
+// when there is one or src has ended. It leaves dst alone until then.
+func PumpAfter(src Source, dst Sink, before func(item bool) error) error {
 	for {
 		it, st, err := src.Next(false)
 		for try := 0; try < 2 && st == Idle && err == nil; try++ {
@@ -132,10 +136,15 @@ func Pump(src Source, dst Sink) error {
 			it, st, err = src.Next(false)
 		}
 		if st == Idle && err == nil {
-			if err = dst.Flush(); err != nil {
-				return err
+			if before == nil {
+				if err = dst.Flush(); err != nil {
+					return err
+				}
 			}
 			it, st, err = src.Next(true)
+		}
+		if err == nil && before != nil {
+			err, before = before(st == HasItem), nil
 		}
 		switch {
 		case err != nil:

@@ -2,18 +2,16 @@ package msgpack_test
 
 import (
 	"bytes"
-	"encoding/hex"
-	"encoding/json"
-	"os"
-	"slices"
-	"strings"
-	"testing"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/test/corpus"
 )
 
-// production is what the library sets unless told otherwise.
-var production = msgpack.Limits{Bytes: 16 << 20, Values: 262144, Depth: 64}
+var (
+	production = corpus.Production
+	unhex      = corpus.Unhex
+	hostile    = corpus.Hostile
+	recorded   = corpus.Recorded
+)
 
 // sample is one whole value with what it takes of each limit.
 type sample struct {
@@ -22,15 +20,6 @@ type sample struct {
 	kind   string // as Describe says it
 	values int
 	depth  int
-}
-
-// unhex joins hex digits and spaces; what follows them is appended as it is.
-func unhex(digits string, tail ...[]byte) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
-	if err != nil {
-		panic(err)
-	}
-	return slices.Concat(append([][]byte{b}, tail...)...)
 }
 
 func fill(c byte, n int) []byte { return bytes.Repeat([]byte{c}, n) }
@@ -99,68 +88,4 @@ func samples() []sample {
 		{"empty innermost", unhex("91 91 90"), array, 3, 2},
 		{"map of maps", unhex("82 a161 81 a162 c0 a163 92 cb", payload(8), unhex("d8 05", payload(16))), dict, 9, 2},
 	}
-}
-
-// hostileInput is what no scanner may be impressed by.
-type hostileInput struct {
-	name  string
-	b     []byte
-	limit msgpack.Limit // of production, that it exceeds
-	shows int           // how many of its bytes show that; -1 is all
-}
-
-func hostile() []hostileInput {
-	const all = -1
-	return []hostileInput{
-		{"bin32 of 2 GiB", unhex("c6 7fffffff"), msgpack.LimitBytes, all},
-		{"bin32 of 4 GiB", unhex("c6 ffffffff"), msgpack.LimitBytes, all},
-		{"raw32 of 2 GiB", unhex("db 80000000"), msgpack.LimitBytes, all},
-		{"ext32 of 4 GiB", unhex("c9 ffffffff 05"), msgpack.LimitBytes, 5},
-		{"array32 of 2 Gi", unhex("dd 7fffffff"), msgpack.LimitValues, all},
-		{"array32 of 4 Gi", unhex("dd ffffffff"), msgpack.LimitValues, all},
-		{"map32 of 2 Gi", unhex("df 80000000"), msgpack.LimitValues, all},
-		{"map32 of 4 Gi", unhex("df ffffffff"), msgpack.LimitValues, all},
-		{"a name of 2 GiB", unhex("82 a44e616d65 db7fffffff"), msgpack.LimitBytes, all},
-		{"a string of 2 GiB in a struct", unhex("81 a153 c6 7fffffff"), msgpack.LimitBytes, all},
-		{"3 KB of array16, full", bytes.Repeat(unhex("dc ffff"), 1000), msgpack.LimitValues, 15},
-		{"3 KB of array16, one each", bytes.Repeat(unhex("dc 0001"), 1000), msgpack.LimitDepth, 65 * 3},
-		{"2 MB of arrays", fill(0x91, 2<<20), msgpack.LimitDepth, 65},
-		{"2 MB of maps", fill(0x81, 2<<20), msgpack.LimitDepth, 65},
-		{"2 MB of map values", bytes.Repeat(unhex("81 c0"), 1<<20), msgpack.LimitDepth, 64*2 + 1},
-		{"nesting in an unknown field", unhex("81 a178", fill(0x91, 2<<20)), msgpack.LimitDepth, 3 + 64},
-		{"array32 of a value too many", unhex("dd 00040000", fill(0xc0, 1<<18)), msgpack.LimitValues, 5},
-		{"a value too many, late", unhex("92 dc fffe", fill(0xc0, 0xfffe), unhex("dd 00030000"), fill(0xc0, 0x30000)),
-			msgpack.LimitValues, 1 + 3 + 0xfffe + 5},
-		{"16 MiB and a byte", unhex("c6 00fffffc", fill(0, 16<<20-4)), msgpack.LimitBytes, 5},
-	}
-}
-
-// recorded returns what v0.6 said, direction by direction.
-func recorded(tb testing.TB) (all [][]byte) {
-	raw, err := os.ReadFile("../../test/compat/testdata/transcripts.json")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var file struct {
-		Cases []struct{ Events []struct{ Hex string } }
-	}
-	if err := json.Unmarshal(raw, &file); err != nil {
-		tb.Fatal(err)
-	}
-	for _, c := range file.Cases {
-		for _, e := range c.Events {
-			if e.Hex == "" {
-				continue
-			}
-			b, err := hex.DecodeString(e.Hex)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			all = append(all, b)
-		}
-	}
-	if len(all) < 100 {
-		tb.Fatalf("only %d recordings", len(all))
-	}
-	return all
 }

@@ -16,7 +16,7 @@ func FuzzScanner(f *testing.F) {
 		f.Add(sm.b)
 	}
 	for _, h := range hostile() {
-		f.Add(h.b[:min(len(h.b), 4<<10)])
+		f.Add(h.B[:min(len(h.B), 4<<10)])
 	}
 	for _, b := range recorded(f) {
 		f.Add(b[:min(len(b), 4<<10)])

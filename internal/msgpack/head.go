@@ -2,81 +2,85 @@ package msgpack
 
 import "encoding/binary"
 
-type kind uint8
+// Kind is what a value is.
+type Kind uint8
 
+// The kinds of values.
 const (
-	kindInvalid kind = iota
-	kindNil
-	kindBool
-	kindInt
-	kindFloat
-	kindString // raw, str or bin: v0.6 writes strings and byte slices alike
-	kindArray
-	kindMap
-	kindExt
+	KindInvalid Kind = iota
+	KindNil
+	KindBool
+	KindInt
+	KindFloat
+	KindString // raw, str or bin: v0.6 writes strings and byte slices alike
+	KindArray
+	KindMap
+	KindExt
 )
 
 // kindNames are what a person reads in an error.
 var kindNames = [...]string{
-	kindInvalid: "an invalid byte", kindNil: "msgpack nil", kindBool: "a msgpack boolean",
-	kindInt: "a msgpack integer", kindFloat: "a msgpack float", kindString: "a msgpack string",
-	kindArray: "a msgpack array", kindMap: "a msgpack map", kindExt: "a msgpack extension",
+	KindInvalid: "an invalid byte", KindNil: "msgpack nil", KindBool: "a msgpack boolean",
+	KindInt: "a msgpack integer", KindFloat: "a msgpack float", KindString: "a msgpack string",
+	KindArray: "a msgpack array", KindMap: "a msgpack map", KindExt: "a msgpack extension",
 }
 
-// head is the first part of a value: its kind and lengths, without payload.
-type head struct {
-	kind     kind
-	size     uint8  // bytes of the head itself, a number's value among them
-	payload  uint64 // bytes that follow the head
-	children uint64 // values that follow the head
-	num      uint64 // an integer's bits, a boolean's 1; sign extended
-	negative bool
+// Head is the first part of a value: its kind and lengths, without payload.
+type Head struct {
+	Kind     Kind
+	Size     uint8  // bytes of the head itself, a number's value among them
+	Payload  uint64 // bytes that follow the head
+	Children uint64 // values that follow the head
+	Num      uint64 // the bits of a number, a boolean's 1; integers are sign extended
+	Negative bool
 }
 
-// parse reads the head at the start of b; ok is false when b is too short.
-func parse(b []byte) (h head, ok bool) {
+// Parse reads the head at the start of b; ok is false when b is too short.
+func Parse(b []byte) (h Head, ok bool) {
 	if len(b) == 0 {
 		return h, false
 	}
 	c := b[0]
 	switch {
 	case c < 0x80:
-		return head{kind: kindInt, size: 1, num: uint64(c)}, true
+		return Head{Kind: KindInt, Size: 1, Num: uint64(c)}, true
 	case c < 0x90:
-		return head{kind: kindMap, size: 1, children: 2 * uint64(c&0x0f)}, true
+		return Head{Kind: KindMap, Size: 1, Children: 2 * uint64(c&0x0f)}, true
 	case c < 0xa0:
-		return head{kind: kindArray, size: 1, children: uint64(c & 0x0f)}, true
+		return Head{Kind: KindArray, Size: 1, Children: uint64(c & 0x0f)}, true
 	case c < 0xc0:
-		return head{kind: kindString, size: 1, payload: uint64(c & 0x1f)}, true
+		return Head{Kind: KindString, Size: 1, Payload: uint64(c & 0x1f)}, true
 	case c >= 0xe0:
-		return head{kind: kindInt, size: 1, num: uint64(int64(int8(c))), negative: true}, true
+		return Head{Kind: KindInt, Size: 1, Num: uint64(int64(int8(c))), Negative: true}, true
 	}
 	f := fixed[c-0xc0]
 	if len(b) < 1+int(f.length) {
 		return h, false
 	}
 	n := bigEndian(b[1 : 1+f.length])
-	h = head{kind: f.kind, size: 1 + f.length}
+	h = Head{Kind: f.kind, Size: 1 + f.length}
 	switch f.kind {
-	case kindBool:
-		h.num = uint64(c & 1)
-	case kindInt:
-		h.num = n
+	case KindBool:
+		h.Num = uint64(c & 1)
+	case KindFloat:
+		h.Num = n
+	case KindInt:
+		h.Num = n
 		if c >= 0xd0 { // signed: extend
 			shift := 64 - 8*uint(f.length)
-			h.num = uint64(int64(n<<shift) >> shift)
-			h.negative = int64(h.num) < 0
+			h.Num = uint64(int64(n<<shift) >> shift)
+			h.Negative = int64(h.Num) < 0
 		}
-	case kindString:
-		h.payload = n
-	case kindArray:
-		h.children = n
-	case kindMap:
-		h.children = 2 * n
-	case kindExt:
-		h.payload = n + 1 // the type byte
+	case KindString:
+		h.Payload = n
+	case KindArray:
+		h.Children = n
+	case KindMap:
+		h.Children = 2 * n
+	case KindExt:
+		h.Payload = n + 1 // the type byte
 		if f.length == 0 {
-			h.payload = 1 + 1<<(c-0xd4)
+			h.Payload = 1 + 1<<(c-0xd4)
 		}
 	}
 	return h, true
@@ -85,19 +89,32 @@ func parse(b []byte) (h head, ok bool) {
 // fixed says of each byte from 0xc0 to 0xdf what it starts and how many bytes
 // of number or length follow it.
 var fixed = [32]struct {
-	kind   kind
+	kind   Kind
 	length uint8
 }{
-	{kindNil, 0}, {kindInvalid, 0}, {kindBool, 0}, {kindBool, 0}, // c0..c3
-	{kindString, 1}, {kindString, 2}, {kindString, 4}, // c4 bin8..32
-	{kindExt, 1}, {kindExt, 2}, {kindExt, 4}, // c7 ext8..32
-	{kindFloat, 4}, {kindFloat, 8}, // ca
-	{kindInt, 1}, {kindInt, 2}, {kindInt, 4}, {kindInt, 8}, // cc uint8..64
-	{kindInt, 1}, {kindInt, 2}, {kindInt, 4}, {kindInt, 8}, // d0 int8..64
-	{kindExt, 0}, {kindExt, 0}, {kindExt, 0}, {kindExt, 0}, {kindExt, 0}, // d4 fixext
-	{kindString, 1}, {kindString, 2}, {kindString, 4}, // d9 str8, da, db
-	{kindArray, 2}, {kindArray, 4}, {kindMap, 2}, {kindMap, 4}, // dc..df
+	{KindNil, 0}, {KindInvalid, 0}, {KindBool, 0}, {KindBool, 0}, // c0..c3
+	{KindString, 1}, {KindString, 2}, {KindString, 4}, // c4 bin8..32
+	{KindExt, 1}, {KindExt, 2}, {KindExt, 4}, // c7 ext8..32
+	{KindFloat, 4}, {KindFloat, 8}, // ca
+	{KindInt, 1}, {KindInt, 2}, {KindInt, 4}, {KindInt, 8}, // cc uint8..64
+	{KindInt, 1}, {KindInt, 2}, {KindInt, 4}, {KindInt, 8}, // d0 int8..64
+	{KindExt, 0}, {KindExt, 0}, {KindExt, 0}, {KindExt, 0}, {KindExt, 0}, // d4 fixext
+	{KindString, 1}, {KindString, 2}, {KindString, 4}, // d9 str8, da, db
+	{KindArray, 2}, {KindArray, 4}, {KindMap, 2}, {KindMap, 4}, // dc..df
 }
+
+// fixedSize is how long a value is that begins with a byte, if the byte alone says
+// so and the value has no parts; else 0.
+var fixedSize = func() (sizes [256]uint8) {
+	for c := range sizes {
+		h, ok := Parse([]byte{byte(c), 0, 0, 0, 0, 0, 0, 0, 0, 0})
+		lengths := c >= 0xc4 && c <= 0xc9 || c >= 0xd9 && c <= 0xdf
+		if ok && h.Kind != KindInvalid && h.Children == 0 && !lengths {
+			sizes[c] = h.Size + uint8(h.Payload)
+		}
+	}
+	return sizes
+}()
 
 func bigEndian(b []byte) uint64 {
 	switch len(b) {

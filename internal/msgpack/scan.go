@@ -57,13 +57,14 @@ type Scanner struct {
 	limits Limits
 	pos    uint64    // where the next value starts, possibly past the buffer's end
 	values uint64    // values seen or promised by a container
-	open   []uint64  // values still missing from each open container
+	left   uint64    // values still missing from the innermost container, or the whole value
+	open   []uint64  // and from those around it
 	first  [8]uint64 // what open starts with: few values nest deeper
 }
 
 // Reset prepares s for a new value.
 func (s *Scanner) Reset(l Limits) {
-	s.limits, s.pos, s.values = l, 0, 1
+	s.limits, s.pos, s.values, s.left = l, 0, 1, 1
 	if s.open == nil {
 		s.open = s.first[:]
 	}
@@ -73,7 +74,10 @@ func (s *Scanner) Reset(l Limits) {
 // Need is the least length the whole value can have, as far as it is known. It
 // comes from the sender: a hint for how to grow, never a size to allocate.
 func (s *Scanner) Need() int {
-	need := s.pos
+	if s.pos == 0 { // nothing is known
+		return 0
+	}
+	need := s.pos + s.left
 	for _, n := range s.open {
 		need += n
 	}
@@ -83,76 +87,88 @@ func (s *Scanner) Need() int {
 // Scan continues over buf, which holds the value from its first byte and all
 // that has arrived after it. When done, the value is buf[:end].
 func (s *Scanner) Scan(buf []byte) (end int, done bool, err error) {
+	pos, left := s.pos, s.left
 	for {
-		if s.pos > uint64(s.limits.Bytes) {
-			return 0, false, &LimitError{LimitBytes, s.limits.Bytes}
-		}
-		if s.pos >= uint64(len(buf)) {
-			// A payload that ends exactly here may complete the value.
-			if s.pos == uint64(len(buf)) && s.complete() {
-				return int(s.pos), true, nil
+		for left == 0 {
+			n := len(s.open)
+			if n == 0 {
+				s.pos, s.left = pos, 0
+				return s.ends(len(buf))
 			}
-			return 0, false, nil
+			left, s.open = s.open[n-1], s.open[:n-1]
 		}
-		if s.complete() {
-			return int(s.pos), true, nil
+		if pos >= uint64(len(buf)) {
+			break
 		}
-		h, ok := parse(buf[s.pos:])
+		c := buf[pos]
+		if n := fixedSize[c]; n > 0 { // most values have no parts, and say how long they are
+			pos += uint64(n)
+			left--
+			continue
+		}
+		if (c == 0xd9 || c == 0xc4) && pos+1 < uint64(len(buf)) { // or in a second byte
+			pos += 2 + uint64(buf[pos+1])
+			left--
+			continue
+		}
+		h, ok := Parse(buf[pos:])
 		if !ok {
-			return 0, false, nil // the head itself is not whole yet
+			break // the head itself is not whole yet
 		}
-		if h.kind == kindInvalid {
+		if h.Kind == KindInvalid {
 			return 0, false, ErrInvalid
 		}
-		if err := s.take(h); err != nil {
+		pos += uint64(h.Size) + h.Payload
+		left--
+		if h.Children == 0 {
+			continue
+		}
+		if err := s.opens(h.Children); err != nil {
 			return 0, false, err
 		}
+		s.open = append(s.open, left)
+		left = h.Children
 	}
+	s.pos, s.left = pos, left
+	if pos > uint64(s.limits.Bytes) {
+		return 0, false, &LimitError{LimitBytes, s.limits.Bytes}
+	}
+	return 0, false, nil
 }
 
-// complete reports whether every promised value has been seen.
-func (s *Scanner) complete() bool { return len(s.open) == 0 && s.pos > 0 }
+// ends reports the end of the value, which may lie beyond what has arrived.
+func (s *Scanner) ends(arrived int) (end int, done bool, err error) {
+	switch {
+	case s.pos > uint64(s.limits.Bytes):
+		return 0, false, &LimitError{LimitBytes, s.limits.Bytes}
+	case s.pos > uint64(arrived):
+		return 0, false, nil
+	}
+	return int(s.pos), true, nil
+}
 
-// take accounts for the value whose head is h.
-func (s *Scanner) take(h head) error {
-	s.pos += uint64(h.size) + h.payload
-	if n := len(s.open); n > 0 {
-		s.open[n-1]--
+// opens accounts for the children of a container.
+func (s *Scanner) opens(children uint64) error {
+	s.values += children
+	if s.values > uint64(s.limits.Values) {
+		return &LimitError{LimitValues, s.limits.Values}
 	}
-	if h.children > 0 {
-		s.values += h.children
-		if s.values > uint64(s.limits.Values) {
-			return &LimitError{LimitValues, s.limits.Values}
-		}
-		if len(s.open) >= s.limits.Depth {
-			return &LimitError{LimitDepth, s.limits.Depth}
-		}
-		s.open = append(s.open, h.children)
-	}
-	for n := len(s.open); n > 0 && s.open[n-1] == 0; n-- {
-		s.open = s.open[:n-1]
+	if len(s.open) >= s.limits.Depth {
+		return &LimitError{LimitDepth, s.limits.Depth}
 	}
 	return nil
 }
 
 var scanners = sync.Pool{New: func() any { return new(Scanner) }}
 
-// Values is how many values there are in what was scanned, itself included.
-func (s *Scanner) Values() int { return int(s.values) }
-
 // First returns the length of the value that b starts with; an error if there
 // is none within the limits.
 func First(b []byte, l Limits) (int, error) {
-	n, _, err := first(b, l)
-	return n, err
-}
-
-func first(b []byte, l Limits) (n, values int, err error) {
-	if h, ok := parse(b); ok && h.children == 0 && h.kind != kindInvalid && h.payload <= uint64(len(b)-int(h.size)) {
-		if n := int(h.size) + int(h.payload); n <= l.Bytes {
-			return n, 1, nil
+	if h, ok := Parse(b); ok && h.Children == 0 && h.Kind != KindInvalid && h.Payload <= uint64(len(b)-int(h.Size)) {
+		if n := int(h.Size) + int(h.Payload); n <= l.Bytes {
+			return n, nil
 		}
-		return 0, 0, &LimitError{LimitBytes, l.Bytes}
+		return 0, &LimitError{LimitBytes, l.Bytes}
 	}
 	s := scanners.Get().(*Scanner)
 	defer scanners.Put(s)
@@ -160,26 +176,18 @@ func first(b []byte, l Limits) (n, values int, err error) {
 	n, done, err := s.Scan(b)
 	switch {
 	case err != nil:
-		return 0, 0, err
+		return 0, err
 	case !done:
-		return 0, 0, errShort
-	case n > l.Bytes:
-		return 0, 0, &LimitError{LimitBytes, l.Bytes}
+		return 0, ErrShort
 	}
-	return n, s.Values(), nil
+	return n, nil
 }
 
 // Check reports whether b is exactly one value within the limits.
 func Check(b []byte, l Limits) error {
-	_, err := Count(b, l)
-	return err
-}
-
-// Count is Check, and returns how many values there are in b, itself included.
-func Count(b []byte, l Limits) (values int, err error) {
-	end, values, err := first(b, l)
+	end, err := First(b, l)
 	if err == nil && end != len(b) {
 		err = fmt.Errorf("msgpack: %d bytes after the value", len(b)-end)
 	}
-	return values, err
+	return err
 }

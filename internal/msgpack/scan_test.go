@@ -194,24 +194,24 @@ func TestLimitErrorSaysWhich(t *testing.T) {
 func TestScanRefusesHostile(t *testing.T) {
 	t.Parallel()
 	for _, h := range hostile() {
-		t.Run(h.name, func(t *testing.T) {
+		t.Run(h.Name, func(t *testing.T) {
 			t.Parallel()
-			shows := h.shows
+			shows := h.Shows
 			if shows < 0 {
-				shows = len(h.b)
+				shows = len(h.B)
 			}
 			var s msgpack.Scanner
 			s.Reset(production)
-			if _, done, err := s.Scan(h.b[: shows-1 : shows-1]); done || err != nil {
+			if _, done, err := s.Scan(h.B[: shows-1 : shows-1]); done || err != nil {
 				t.Fatalf("too early, after %d bytes: %v, %v", shows-1, done, err)
 			}
-			_, done, err := s.Scan(h.b[:shows:shows])
+			_, done, err := s.Scan(h.B[:shows:shows])
 			var e *msgpack.LimitError
-			if done || !errors.As(err, &e) || e.Limit != h.limit {
-				t.Fatalf("after %d bytes: %v, %v; want limit %d exceeded", shows, done, err, h.limit)
+			if done || !errors.As(err, &e) || e.Limit != h.Limit {
+				t.Fatalf("after %d bytes: %v, %v; want limit %d exceeded", shows, done, err, h.Limit)
 			}
-			if err := msgpack.Check(h.b, production); !errors.As(err, &e) || e.Limit != h.limit {
-				t.Fatalf("Check: %v; want limit %d exceeded", err, h.limit)
+			if err := msgpack.Check(h.B, production); !errors.As(err, &e) || e.Limit != h.Limit {
+				t.Fatalf("Check: %v; want limit %d exceeded", err, h.Limit)
 			}
 		})
 	}
@@ -223,17 +223,17 @@ func TestScanHostileTakesNoMemory(t *testing.T) {
 	for _, h := range inputs {
 		var s msgpack.Scanner
 		// The first run makes the stack; then only the error is new.
-		if n := testing.AllocsPerRun(10, func() { s.Reset(production); _, _, _ = s.Scan(h.b) }); n > 1 {
-			t.Errorf("%s: %v allocations", h.name, n)
+		if n := testing.AllocsPerRun(10, func() { s.Reset(production); _, _, _ = s.Scan(h.B) }); n > 1 {
+			t.Errorf("%s: %v allocations", h.Name, n)
 		}
-		if n := testing.AllocsPerRun(1, func() { _, _ = msgpack.Skip(h.b) }); n > 0 {
-			t.Errorf("%s: Skip makes %v allocations", h.name, n)
+		if n := testing.AllocsPerRun(1, func() { _, _ = msgpack.Skip(h.B) }); n > 0 {
+			t.Errorf("%s: Skip makes %v allocations", h.Name, n)
 		}
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, h := range inputs {
-		_ = msgpack.Check(h.b, production)
+		_ = msgpack.Check(h.B, production)
 	}
 	runtime.ReadMemStats(&after)
 	if n := (after.TotalAlloc - before.TotalAlloc) / uint64(len(inputs)); n > 16<<10 {
@@ -244,12 +244,12 @@ func TestScanHostileTakesNoMemory(t *testing.T) {
 // Skip has no limits of its own, but no stack either to overflow.
 func TestSkipHostile(t *testing.T) {
 	t.Parallel()
-	for _, b := range [][]byte{fill(0x91, 2<<20), slices.Concat(fill(0x91, 2<<20), []byte{0x81})} {
+	for _, b := range [][]byte{fill(0x91, 2000), slices.Concat(fill(0x91, 2000), []byte{0x81})} {
 		if _, err := msgpack.Skip(b); err == nil {
 			t.Error("an unfinished value is no error")
 		}
 	}
-	if rest, err := msgpack.Skip(slices.Concat(fill(0x91, 2<<20), []byte{0xc0, 7})); err != nil || len(rest) != 1 {
+	if rest, err := msgpack.Skip(slices.Concat(fill(0x91, 2000), []byte{0xc0, 7})); err != nil || len(rest) != 1 {
 		t.Errorf("%d bytes left, %v", len(rest), err)
 	}
 	for _, b := range [][]byte{unhex("dd ffffffff"), unhex("df ffffffff df ffffffff"), unhex("c6 ffffffff"), unhex("c9 ffffffff 00"), {}} {
@@ -320,9 +320,9 @@ func TestNeed(t *testing.T) {
 		for _, most := range []int{1, 100, math.MaxInt} {
 			var s msgpack.Scanner
 			s.Reset(msgpack.Limits{Bytes: most, Values: math.MaxInt, Depth: 1 << 10})
-			_, _, _ = s.Scan(h.b)
+			_, _, _ = s.Scan(h.B)
 			if need := s.Need(); need < 0 || need > most {
-				t.Errorf("%s needs %d, and has %d at most", h.name, need, most)
+				t.Errorf("%s needs %d, and has %d at most", h.Name, need, most)
 			}
 		}
 	}

@@ -244,12 +244,17 @@ func newTestServer(st Stream, lim Limits, serve func(*Incoming)) *testServer {
 }
 
 func (s *testServer) start(st Stream, lim Limits, serve func(*Incoming)) {
-	s.Server = NewServer(st, &s.mem, lim, func(in *Incoming) {
-		s.served.Add(1)
-		s.running.Add(1)
-		defer s.running.Done()
-		serve(in)
-	}, func(*Incoming) { s.overed.Add(1) }, s.fate.ended)
+	s.Server = NewServer(st, &s.mem, lim, Handler{
+		New: func() *Incoming { return new(Incoming) },
+		Serve: func(in *Incoming) {
+			s.served.Add(1)
+			s.running.Add(1)
+			defer s.running.Done()
+			serve(in)
+		},
+		Over:  func(*Incoming) { s.overed.Add(1) },
+		Ended: s.fate.ended,
+	})
 }
 
 // check checks that a session that is over has left nothing.

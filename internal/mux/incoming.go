@@ -9,6 +9,7 @@ import (
 
 // Incoming is a call at the server.
 type Incoming struct {
+	Own      any // the call of who serves it
 	s        *Server
 	id       uint64
 	in       inbound
@@ -28,6 +29,9 @@ type Incoming struct {
 // First is the beginning of the request: FirstPiece bytes of it, or all, from a
 // Client. It is valid until Release.
 func (in *Incoming) First() []byte { return in.first }
+
+// Size is how long the request is, of which some may still be to come.
+func (in *Incoming) Size() int { return in.in.total }
 
 // Whole waits for all of the request, or until ctx ends. What it returns is
 // valid until Release, unless kept is true: then it is the caller's, who wanted

@@ -12,9 +12,7 @@ import (
 // concurrent use.
 type Server struct {
 	conn
-	serve   func(*Incoming)
-	over    func(*Incoming)
-	ended   func(error)
+	handler Handler
 	last    uint64               // the last request's ID
 	open    map[uint64]*Incoming // from its request to the end of its reply
 	skipped map[uint64]*inbound  // requests that are over before all of them has come
@@ -24,14 +22,25 @@ type Server struct {
 	linger  *time.Timer // runs while the client is to close
 }
 
-// NewServer begins a session. serve is called for every request, in a goroutine
-// of its own, when its first piece has come. over is called once for each of
-// them, when the call is over for the client or else when serve has returned:
-// with the session locked, so it must neither wait nor call it. ended is as by
-// NewClient.
-func NewServer(st Stream, mem account.Memory, lim Limits, serve, over func(*Incoming), ended func(error)) *Server {
+// Handler is who serves the calls of a session.
+type Handler struct {
+	// New returns a new Incoming, which may be a part of the handler's own call.
+	New func() *Incoming
+	// Serve is called for every request, in a goroutine of its own, when its first
+	// piece has come.
+	Serve func(*Incoming)
+	// Over is called once for each of them, when the call is over for the client or
+	// else when Serve has returned: with the session locked, so it must neither wait
+	// nor call it.
+	Over func(*Incoming)
+	// Ended is as by NewClient.
+	Ended func(error)
+}
+
+// NewServer begins a session.
+func NewServer(st Stream, mem account.Memory, lim Limits, h Handler) *Server {
 	s := &Server{
-		serve: serve, over: over, ended: ended, turns: make(chan bool, maxParked),
+		handler: h, turns: make(chan bool, maxParked),
 		open: make(map[uint64]*Incoming), skipped: make(map[uint64]*inbound),
 	}
 	s.init(st, mem, lim, s)
@@ -132,7 +141,7 @@ func (s *Server) run(in *Incoming) {
 		s.dropOrSkip(in)
 		s.closeIfDone()
 	}()
-	s.serve(in)
+	s.handler.Serve(in)
 }
 
 // close says that the call is over for the client.
@@ -145,7 +154,7 @@ func (s *Server) close(in *Incoming) {
 func (s *Server) isOver(in *Incoming) {
 	if !in.over {
 		in.over = true
-		s.over(in)
+		s.handler.Over(in)
 	}
 }
 
@@ -251,7 +260,7 @@ func (s *Server) ending(err error) func() {
 		for _, in := range all {
 			in.tell()
 		}
-		s.ended(err)
+		s.handler.Ended(err)
 	}
 }
 

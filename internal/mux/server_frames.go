@@ -107,7 +107,8 @@ func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 	if len(s.open) >= most || len(s.skipped) >= most {
 		return nil, fmt.Errorf("%w: more than %d calls at once", ErrProtocol, most)
 	}
-	in := &Incoming{s: s, id: f.id}
+	in := s.handler.New()
+	in.s, in.id = s, f.id
 	if len(s.open) >= s.lim.Calls {
 		in.in.total, in.in.got = int(f.num), f.size
 		return nil, s.refuseUnseen(in, refusedForNow, "too many calls at once")

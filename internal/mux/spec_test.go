@@ -27,6 +27,7 @@ func rows(t *testing.T) map[string]string {
 const (
 	exampleRequest = "\x83\xa4Name\xa5Arith\xa6Method\xa8Multiply\xa4Kind\x01\x82\xa1A\x02\xa1B\x03"
 	exampleReply   = "\xc0\x06"
+	exampleBack    = "\x82\xa6Header\x81\xa1n\xa11\xa7Trailer\x81\xa1m\xa12\x06"
 )
 
 func TestExamplesOfTheSpecification(t *testing.T) {
@@ -37,7 +38,8 @@ func TestExamplesOfTheSpecification(t *testing.T) {
 			"settings of a server: 1,024 calls, messages of 17 MiB": settingsFrame(settingCalls, 1024, settingMessage, 17<<20),
 			"request 1: `Arith.Multiply` of {A: 2, B: 3}":           wholeRequest(1, exampleRequest),
 			"reply 1: 6": wholeReply(1, exampleReply),
-			"request 2: 100,000 bytes, of which these are the first": requestFrame(2, 100_000, "first"),
+			"reply 1: 6, with the header {n: 1} and the trailer {m: 2}": wholeReply(1, exampleBack),
+			"request 2: 100,000 bytes, of which these are the first":    requestFrame(2, 100_000, "first"),
 			"data of call 2": dataFrame(2, "more"),
 			"cancel of call 2, its deadline has passed":      cancelFrame(2, 4),
 			"cancel of call 2: no more of the request comes": cancelFrame(2, noMore),

@@ -128,8 +128,12 @@ func (c *comparison) compare(path string, w, r *Type) {
 		c.push(path+"[]", w.Elem, r.Elem)
 		fallthrough
 	case w.Kind == kindRaw:
-		if w.Len != r.Len && r.Len != 0 {
-			c.note(path, "%s sends %s, and %s takes %s: their lengths differ", c.Writer, w.words(), c.Reader, r.words())
+		switch {
+		case w.Len == r.Len || r.Len == 0:
+		case w.Len != 0:
+			c.mismatch(path, w, r)
+		default:
+			c.note(path, "%s sends %s, and %s takes %s: another length fails", c.Writer, w.words(), c.Reader, r.words())
 		}
 	}
 }

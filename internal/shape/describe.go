@@ -10,6 +10,15 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
+// Service is the name of the service whose method Describe is asked.
+const Service = "rpc.Descriptions"
+
+// MaxDescribed is how many methods one request may be about.
+const MaxDescribed = 1 << 10
+
+// Request asks about methods, by their IDs.
+type Request[ID any] struct{ Methods []ID }
+
 // What travels. Types are numbers of the Description's Types, so that a type may
 // hold itself, and nothing nests.
 type (
@@ -74,25 +83,16 @@ const (
 )
 
 // Describer makes a Description of types of one representation, T.
-type Describer[T comparable, S Source[T]] struct {
+type Describer[T comparable] struct {
 	Description
-	Source S
+	Rules  travels.Reader[T]
 	known  map[T]int
 	fields int
 	over   bool
 }
 
-// Source reads types of one representation, T.
-type Source[T any] interface {
-	Rules() travels.Reader[T]
-	Bits(T) int                        // of a number
-	Len(T) int                         // of an array
-	Fields(T) (names []string, of []T) // of a struct, as they are written
-	Array(T) bool                      // a struct is written as an array
-}
-
 // Method describes a method; kind is the caller's own number for its form.
-func (d *Describer[T, S]) Method(kind uint8, arg, reply T) Method {
+func (d *Describer[T]) Method(kind uint8, arg, reply T) Method {
 	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
@@ -101,8 +101,8 @@ func (d *Describer[T, S]) Method(kind uint8, arg, reply T) Method {
 }
 
 // add returns the number of the type.
-func (d *Describer[T, S]) add(t T) int {
-	rules := d.Source.Rules()
+func (d *Describer[T]) add(t T) int {
+	rules := d.Rules
 	for range maxDepth {
 		if rules.Kind(t) != reflect.Pointer || rules.Implements(t, travels.Selfer) {
 			break
@@ -127,8 +127,8 @@ func (d *Describer[T, S]) add(t T) int {
 	return n
 }
 
-func (d *Describer[T, S]) describe(t T) Type {
-	rules := d.Source.Rules()
+func (d *Describer[T]) describe(t T) Type {
+	rules := d.Rules
 	if travels.Marshals(rules, t) && rules.Kind(t) != reflect.Interface {
 		return Type{Kind: kindOwn}
 	}
@@ -136,11 +136,11 @@ func (d *Describer[T, S]) describe(t T) Type {
 	case reflect.Bool:
 		return Type{Kind: kindBool}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return Type{Kind: kindInt, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindInt, Bits: rules.Bits(t)}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return Type{Kind: kindUint, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindUint, Bits: rules.Bits(t)}
 	case reflect.Float32, reflect.Float64:
-		return Type{Kind: kindFloat, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindFloat, Bits: rules.Bits(t)}
 	case reflect.Interface:
 		return Type{Kind: kindAny}
 	case reflect.String:
@@ -148,7 +148,7 @@ func (d *Describer[T, S]) describe(t T) Type {
 	case reflect.Slice, reflect.Array:
 		length := 0
 		if k == reflect.Array {
-			length = d.Source.Len(t)
+			length = rules.Len(t)
 		}
 		if rules.Kind(rules.Elem(t)) == reflect.Uint8 {
 			return Type{Kind: kindRaw, Len: length}
@@ -162,21 +162,19 @@ func (d *Describer[T, S]) describe(t T) Type {
 	return Type{Kind: kindOther}
 }
 
-func (d *Describer[T, S]) describeStruct(t T) Type {
-	names, types := d.Source.Fields(t)
-	if d.fields += len(types); d.fields > maxFields {
+func (d *Describer[T]) describeStruct(t T) Type {
+	of := travels.StructOf(d.Rules, t)
+	if d.fields += len(of.Fields); d.fields > maxFields {
 		d.over = true
 		return Type{}
 	}
-	s := Type{Kind: kindStruct, Fields: make([]Field, len(types))}
-	for i, f := range types {
-		name := names[i]
-		if len(name) > maxName {
+	s := Type{Kind: kindStruct, Fields: make([]Field, len(of.Fields)), Array: of.Array}
+	for i, f := range of.Fields {
+		if len(f.Name) > maxName {
 			d.over = true // a name that is cut is another one
 		}
-		s.Fields[i] = Field{name, d.add(f)}
+		s.Fields[i] = Field{f.Name, d.add(f.Type)}
 	}
-	s.Array = d.Source.Array(t)
 	return s
 }
 

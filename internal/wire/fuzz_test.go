@@ -71,6 +71,12 @@ func FuzzParseHeader(f *testing.F) {
 
 func FuzzParseResponse(f *testing.F) {
 	addSeeds(f, "server->client")
+	for _, md := range []map[string]string{nil, {"a": "1"}, {"": "", "b": "\xff"}} {
+		f.Add(wire.AppendResponse(nil, &wire.Response{Code: -1, Header: md}))
+		f.Add(wire.AppendResponse(nil, &wire.Response{Error: "no", Code: 5, Details: md, Header: md, Trailer: md}))
+	}
+	f.Add(unhex("82", pair("Header", unhex("80")), pair("Trailer", unhex("c0"))))
+	f.Add(unhex("81", pair("Trailer", unhex("81 a161 01"))))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if msgpack.Check(b, headerLimits) != nil {
 			_, _ = wire.ParseResponse(b) // must not panic even so

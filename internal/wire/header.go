@@ -105,14 +105,17 @@ type Response struct {
 	ErrType int
 	Code    int // see docs/wire.md; written when not negative
 	Details map[string]string
+
+	// Metadata that the method sends back: before the first reply, and with the end.
+	Header, Trailer map[string]string
 }
 
-// AppendResponse appends r's encoding: v0.6's, unless there is a code or there
-// are details.
+// AppendResponse appends r's encoding: v0.6's, unless there is a code, or there
+// are details or metadata.
 func AppendResponse(b []byte, r *Response) []byte {
 	named := r.Service != "" || r.Method != ""
 	n := 0
-	for _, has := range [...]bool{named, r.Error != "", r.ErrType != 0, r.Code >= 0, len(r.Details) > 0} {
+	for _, has := range [...]bool{named, r.Error != "", r.ErrType != 0, r.Code >= 0, len(r.Details) > 0, len(r.Header) > 0, len(r.Trailer) > 0} {
 		if has {
 			n++
 		}
@@ -133,6 +136,12 @@ func AppendResponse(b []byte, r *Response) []byte {
 	}
 	if len(r.Details) > 0 {
 		b = msgpack.AppendStringMap(msgpack.AppendString(b, "Details"), r.Details)
+	}
+	if len(r.Header) > 0 {
+		b = msgpack.AppendStringMap(msgpack.AppendString(b, "Header"), r.Header)
+	}
+	if len(r.Trailer) > 0 {
+		b = msgpack.AppendStringMap(msgpack.AppendString(b, "Trailer"), r.Trailer)
 	}
 	return b
 }
@@ -156,6 +165,10 @@ func ParseResponse(b []byte) (Response, error) {
 			r.Code = int(min(n, 1<<16))
 		case "Details":
 			r.Details, rest, err = msgpack.ReadStringMap(b)
+		case "Header":
+			r.Header, rest, err = msgpack.ReadStringMap(b)
+		case "Trailer":
+			r.Trailer, rest, err = msgpack.ReadStringMap(b)
 		default:
 			rest, err = msgpack.Skip(b)
 		}

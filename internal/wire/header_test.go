@@ -132,6 +132,9 @@ func TestExactBytes(t *testing.T) {
 		{wire.AppendResponse(nil, &wire.Response{Code: 0}), "\x81\xa4Code\x00"},
 		{wire.AppendResponse([]byte("kept"), &wire.Response{Service: "S", Method: "M", Error: "e", ErrType: 3, Code: 7, Details: map[string]string{"k": "v"}}),
 			"kept\x85\xa7Service\x82\xa4Name\xa1S\xa6Method\xa1M\xa5Error\xa1e\xa7ErrType\x03\xa4Code\x07\xa7Details\x81\xa1k\xa1v"},
+		{wire.AppendResponse(nil, &wire.Response{Code: -1, Header: map[string]string{"h": "1"}, Trailer: map[string]string{"t": "2"}}),
+			"\x82\xa6Header\x81\xa1h\xa11\xa7Trailer\x81\xa1t\xa12"},
+		{wire.AppendResponse(nil, &wire.Response{Code: -1, Header: map[string]string{}, Trailer: map[string]string{}}), "\x80"},
 	} {
 		if string(tt.got) != tt.want {
 			t.Errorf("%q; want %q", tt.got, tt.want)
@@ -139,12 +142,17 @@ func TestExactBytes(t *testing.T) {
 	}
 }
 
-func TestHeaderRoundTrip(t *testing.T) {
-	t.Parallel()
+func manyPairs() map[string]string {
 	many := make(map[string]string)
 	for i := range 100 {
 		many[fmt.Sprint(i)] = strings.Repeat("v", i)
 	}
+	return many
+}
+
+func TestHeaderRoundTrip(t *testing.T) {
+	t.Parallel()
+	many := manyPairs()
 	for _, h := range []wire.Header{
 		{},
 		{Service: "S", Method: "M"},
@@ -169,6 +177,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 
 func TestResponseRoundTrip(t *testing.T) {
 	t.Parallel()
+	many := manyPairs()
 	for _, r := range []wire.Response{
 		{Code: -1},
 		{},
@@ -176,6 +185,9 @@ func TestResponseRoundTrip(t *testing.T) {
 		{Error: strings.Repeat("e", 1<<16), ErrType: 3, Code: 16},
 		{ErrType: 1, Code: -1, Details: map[string]string{"k": "v", "": ""}},
 		{Code: 1 << 16, ErrType: 1 << 16},
+		{Code: -1, Header: map[string]string{"": ""}},
+		{Code: -1, Trailer: many},
+		{Error: "e", Code: 5, Details: map[string]string{"k": "v"}, Header: many, Trailer: map[string]string{"k": "\xff\x00\xc1"}},
 	} {
 		b := wire.AppendResponse(nil, &r)
 		if err := msgpack.Check(b, production); err != nil {
@@ -253,6 +265,8 @@ func TestWrongTypesNameTheKey(t *testing.T) {
 		{"ErrType", "a msgpack integer", response, wire.Response{Code: -1}},
 		{"Code", "a msgpack integer", response, wire.Response{}},
 		{"Details", "a msgpack map", response, wire.Response{Code: -1}},
+		{"Header", "a msgpack map", response, wire.Response{Code: -1}},
+		{"Trailer", "a msgpack map", response, wire.Response{Code: -1}},
 	} {
 		for kind, value := range anything {
 			got, err := tt.parse(unhex("82", pair("Unknown", unhex("01")), pair(tt.key, value)))
@@ -360,7 +374,7 @@ func TestTruncatedHeaders(t *testing.T) {
 			t.Errorf("the first %d bytes of %x are %+v", cut, b, h)
 		}
 	}
-	b = wire.AppendResponse(nil, &wire.Response{Service: "Svc", Method: "M", Error: "e", ErrType: 1, Code: 200, Details: map[string]string{"k": "v"}})
+	b = wire.AppendResponse(nil, &wire.Response{Service: "Svc", Method: "M", Error: "e", ErrType: 1, Code: 200, Details: map[string]string{"k": "v"}, Header: map[string]string{"k": "v"}, Trailer: map[string]string{"k": "v"}})
 	for cut := range len(b) {
 		if r, err := wire.ParseResponse(b[:cut:cut]); err == nil {
 			t.Errorf("the first %d bytes of %x are %+v", cut, b, r)

@@ -174,9 +174,6 @@ func (r *Reader) Buffered(l msgpack.Limits) (v []byte, ok bool, err error) {
 	return r.take(l)
 }
 
-// Values is how many values are in the one that was returned last.
-func (r *Reader) Values() int { return r.scan.Values() }
-
 // Skip passes over v, a whole value, if it is the next and has arrived: that need
 // not be looked at.
 func (r *Reader) Skip(v []byte) bool {

@@ -162,7 +162,7 @@ func TestReaderRefuses(t *testing.T) {
 		{unhex("aa", fill('x', 10)), &msgpack.LimitError{Limit: msgpack.LimitBytes, Max: 10}},
 		{unhex("94 01 01 01 01"), &msgpack.LimitError{Limit: msgpack.LimitValues, Max: 4}},
 		{unhex("dd 7fffffff"), &msgpack.LimitError{Limit: msgpack.LimitValues, Max: 4}},
-		{fill(0x91, 1<<20), &msgpack.LimitError{Limit: msgpack.LimitDepth, Max: 2}},
+		{fill(0x91, 3), &msgpack.LimitError{Limit: msgpack.LimitDepth, Max: 2}},
 	} {
 		for _, size := range []int{1, 1 << 20} {
 			src := &chunks{b: slices.Concat(unhex("07"), tt.b, fill(0, 100)), size: size}

@@ -112,7 +112,7 @@ func TestMethodsContextEndsWithTheCall(t *testing.T) {
 	for name, call := range callsOfAll {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+			forEachWay(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 				svc := derives{make(chan (<-chan struct{}), len(fromMethods))}
 				s := with(svc, rig.Options{})
 				forEachContext(t, func(t *testing.T, ctx context.Context) {
@@ -137,7 +137,7 @@ func TestMethodsContextThatIsKeptStaysEnded(t *testing.T) {
 	for name, call := range callsOfAll {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+			forEachWay(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 				svc := keeper{make(chan context.Context, 1)}
 				s := with(svc, rig.Options{})
 				local := s.Dest == s.Sender
@@ -194,7 +194,7 @@ func TestMethodsContextHasTheErrorOfTheCallersFirst(t *testing.T) {
 	for name, call := range callsOfAll {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+			forEachWay(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 				kept := make(chan context.Context, 1)
 				s := with(waitsAndKeeps{kept}, rig.Options{})
 				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
@@ -228,7 +228,7 @@ func (w waitsAndKeeps) Many(ctx context.Context, _ <-chan int, _ chan<- int) err
 func TestMethodsContextEndsThoughTheMethodPanicsOrExits(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"panics", "exits"} {
-		rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
+		forEachWay(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 			ended := make(chan struct{})
 			s := with(breaks{func(ctx context.Context) {
 				context.AfterFunc(ctx, func() { close(ended) })

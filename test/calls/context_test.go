@@ -8,6 +8,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -82,7 +83,7 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	svc := &timed{make(chan struct{}, 100), make(chan error, 10)}
-	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallTimeout(500 * time.Millisecond)}}, func(t *testing.T, s rig.Setup) {
+	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(500 * time.Millisecond))}}, func(t *testing.T, s rig.Setup) {
 		cancellable, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for _, ctx := range []context.Context{context.Background(), cancellable} {
@@ -90,7 +91,7 @@ func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 				return s.Client.CallContext(ctx, s.Dest, "Svc", "Wait", struct{}{}, new(int))
 			}))
 			// The method has the same deadline, and its error may come first.
-			if !errors.Is(err, context.DeadlineExceeded) || rpc.CodeOf(err) != rpc.CodeDeadlineExceeded {
+			if !errors.Is(err, context.DeadlineExceeded) || rpc.CodeOf(err) != codes.DeadlineExceeded {
 				t.Errorf("got %v", err)
 			}
 			rig.Take(t, "the method ends", svc.ended)

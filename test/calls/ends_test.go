@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -59,7 +60,7 @@ type endings struct {
 
 	mu     sync.Mutex
 	begun  int
-	ended  []rpc.Code
+	ended  []codes.Code
 	change chan struct{}
 }
 
@@ -92,14 +93,14 @@ func (e *endings) HandleRPC(_ context.Context, event stats.RPCStats) {
 }
 
 // check waits for the end of n calls, and expects them to have that code.
-func (e *endings) check(t *testing.T, where string, n int, code rpc.Code) {
+func (e *endings) check(t *testing.T, where string, n int, code codes.Code) {
 	t.Helper()
 	for range n {
 		rig.Take(t, "an end at the "+where, e.change)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if want := slices.Repeat([]rpc.Code{code}, n); e.begun != n || !slices.Equal(e.ended, want) {
+	if want := slices.Repeat([]codes.Code{code}, n); e.begun != n || !slices.Equal(e.ended, want) {
 		t.Errorf("%d beginnings at the %s, and the ends %v, not %v", e.begun, where, e.ended, want)
 	}
 }
@@ -158,14 +159,14 @@ func TestEveryBeginHasItsEnd(t *testing.T) {
 						}()
 						err, returned := takeEither(t, result)
 						switch {
-						case returned && (rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsRPCError(err)):
+						case returned && (rpc.CodeOf(err) != codes.Internal || !rpc.IsRPCError(err)):
 							t.Errorf("the call ended with %v", err)
 						case !returned && (kind == "Go" || !b.exits):
 							t.Error("the caller's goroutine was ended")
 						}
-						client.check(t, "client", 1, rpc.CodeInternal)
+						client.check(t, "client", 1, codes.Internal)
 						if b.serves {
-							server.check(t, "server", 1, rpc.CodeInternal)
+							server.check(t, "server", 1, codes.Internal)
 						}
 					})
 				})
@@ -203,8 +204,8 @@ func TestPanicOfAStatsHandlerChangesNothing(t *testing.T) {
 							t.Errorf("the call ended with %v", err)
 						}
 					}
-					client.check(t, "client", 2, rpc.CodeOK)
-					server.check(t, "server", 2, rpc.CodeOK)
+					client.check(t, "client", 2, codes.OK)
+					server.check(t, "server", 2, codes.OK)
 					if unary := kind != "stream by name" && kind != "typed stream"; (unary || !strings.HasSuffix(event, "Payload")) && !strings.Contains(log.String(), "a stats handler panicked") {
 						t.Errorf("the log has only %q", log)
 					}

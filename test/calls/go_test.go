@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -43,14 +44,14 @@ func TestGoDeliversEachCallOnce(t *testing.T) {
 				method string
 				args   any
 				reply  any
-				code   rpc.Code
+				code   codes.Code
 			}{
-				{rig.Context(t), "Quick", 1, new(int), rpc.CodeOK},
-				{context.Background(), "Quick", 1, new(int), rpc.CodeOK},
-				{rig.Context(t), "Divide", rig.Args{A: 1, B: 0}, new(rig.Quotient), rpc.CodeUnknown},
-				{rig.Context(t), "Missing", 1, new(int), rpc.CodeUnimplemented},
-				{over, "Quick", 1, new(int), rpc.CodeCanceled},
-				{running, "Linger", struct{}{}, new([]int), rpc.CodeCanceled},
+				{rig.Context(t), "Quick", 1, new(int), codes.OK},
+				{context.Background(), "Quick", 1, new(int), codes.OK},
+				{rig.Context(t), "Divide", rig.Args{A: 1, B: 0}, new(rig.Quotient), codes.Unknown},
+				{rig.Context(t), "Missing", 1, new(int), codes.Unimplemented},
+				{over, "Quick", 1, new(int), codes.Canceled},
+				{running, "Linger", struct{}{}, new([]int), codes.Canceled},
 			} {
 				call := next(c.ctx, c.method, c.args, c.reply)
 				if call.SvcID.Method != c.method || call.Reply != c.reply || call.Args != c.args || call.Dest != s.Dest || rpc.CodeOf(call.Error) != c.code {

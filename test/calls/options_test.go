@@ -15,6 +15,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -25,18 +26,17 @@ func TestNearestTimeoutCounts(t *testing.T) {
 	for _, tr := range rig.Transports {
 		for name, c := range map[string]struct {
 			client  rpc.ClientOption
-			method  []rpc.MethodOption
+			method  []rpc.CallOption
 			context int
 			call    []rpc.CallOption
 			want    int
 		}{
 			"client":                    {client: rpc.WithCallOptions(hours(3)), want: 3},
-			"client, by the old name":   {client: rpc.WithCallTimeout(3 * time.Hour), want: 3},
-			"method over client":        {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(9)}, want: 9},
-			"none at method":            {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(0)}, want: 0},
-			"context over both":         {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, context: 9, want: 9},
+			"method over client":        {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(9)}, want: 9},
+			"none at method":            {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(0)}, want: 0},
+			"context over both":         {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(4)}, context: 9, want: 9},
 			"call over client":          {client: rpc.WithCallOptions(hours(3)), call: []rpc.CallOption{hours(9)}, want: 9},
-			"none at call":              {client: rpc.WithCallOptions(hours(3)), method: []rpc.MethodOption{hours(4)}, call: []rpc.CallOption{hours(0)}, want: 0},
+			"none at call":              {client: rpc.WithCallOptions(hours(3)), method: []rpc.CallOption{hours(4)}, call: []rpc.CallOption{hours(0)}, want: 0},
 			"call within context":       {context: 9, call: []rpc.CallOption{hours(3)}, want: 3},
 			"call no longer than that":  {context: 3, call: []rpc.CallOption{hours(9)}, want: 3},
 			"of several the last":       {call: []rpc.CallOption{hours(3), hours(9)}, want: 9},
@@ -131,10 +131,10 @@ func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 		ctx := rig.Context(t)
 
 		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7})
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", b.ID().String())
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Multiply", b.ID().String())
 		replies := make(chan rig.Quotient)
 		serr := c.Stream(ctx, b.ID(), "Svc", "Divides", make(chan rig.Args), replies)
-		rig.CheckErr(t, serr, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divides")
+		rig.CheckErr(t, serr, rpc.ClientErr, codes.Unavailable, "Svc.Divides")
 		for _, err := range []error{err, serr} {
 			if e := new(rpc.Error); !errors.Is(err, network.ErrNoConn) || !errors.As(err, &e) || !e.Unsent() {
 				t.Errorf("%v: not ErrNoConn, or not unsent", err)
@@ -229,7 +229,7 @@ func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
 			rig.Take(t, "they are tried", h.tried)
 		}
 
-		check := func(err error, code rpc.Code) {
+		check := func(err error, code codes.Code) {
 			t.Helper()
 			rig.CheckErr(t, err, rpc.ClientErr, code, "Svc.Multiply", "no addresses")
 			if e := new(rpc.Error); !errors.As(err, &e) || !e.Unsent() {
@@ -237,18 +237,18 @@ func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
 			}
 		}
 		err := rig.Take(t, "the timeout ends it", timed)
-		check(err, rpc.CodeDeadlineExceeded)
+		check(err, codes.DeadlineExceeded)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		cancel()
 		err = rig.Take(t, "cancelling ends it", cancelled)
-		check(err, rpc.CodeCanceled)
+		check(err, codes.Canceled)
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 		_ = c.Close()
-		check(rig.Take(t, "closing ends it", closed), rpc.CodeUnavailable)
+		check(rig.Take(t, "closing ends it", closed), codes.Unavailable)
 	})
 }
 
@@ -267,7 +267,7 @@ func TestCallAllowLimited(t *testing.T) {
 	}
 	for _, opts := range [][]rpc.CallOption{{rpc.CallAllowLimited(false)}, {rpc.CallAllowLimited(false), rpc.CallNoDial(true)}} {
 		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, opts...)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "relayed (limited)")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "relayed (limited)")
 	}
 }
 
@@ -291,7 +291,7 @@ func TestCallWaitThatEndsInADialTellsOfTheOneBefore(t *testing.T) {
 		h := stuckHost{rig.NewHost(t), new(atomic.Int32)}
 		c := tr.Client(t, h)
 		_, err := rig.MultiplyMethod.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &rig.Args{A: 6, B: 7}, rpc.CallWait(true), rpc.CallTimeout(time.Second))
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeDeadlineExceeded, "Svc.Multiply", "no addresses")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.DeadlineExceeded, "Svc.Multiply", "no addresses")
 		if !rig.Unsent(err) || h.tries.Load() != 2 {
 			t.Errorf("after %d tries: %v", h.tries.Load(), err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -17,14 +18,14 @@ func TestNoRetryOutlastsTheDeadline(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		s := with(rig.Arith{}, rig.Options{})
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		try := f.Method(t, s.Server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
 		err := rig.Promptly(t, func(context.Context) error {
 			_, err := try.Call(rig.Context(t), s.Client, s.Dest, 1)
 			return err
 		})
-		if rpc.CodeOf(err) != rpc.CodeUnavailable || f.Calls.Load() != 1 {
+		if rpc.CodeOf(err) != codes.Unavailable || f.Calls.Load() != 1 {
 			t.Errorf("%v after %d calls", err, f.Calls.Load())
 		}
 	})
@@ -36,7 +37,7 @@ func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
 		for _, closing := range []bool{false, true} {
 			failed := make(chan struct{}, 1)
 			seen := &attempts{after: func(_ int, err error) error { failed <- struct{}{}; return err }}
-			f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+			f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 			f.Times.Store(1)
 			s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(seen.intercept)}})
 			try := f.Method(t, s.Server, rpc.CallIdempotent(true), rpc.CallRetry(rpc.RetryPolicy{Backoff: 10 * time.Hour}))
@@ -47,9 +48,9 @@ func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
 				return err
 			})
 			rig.Take(t, "the first attempt fails", failed)
-			code := rpc.CodeCanceled
+			code := codes.Canceled
 			if closing {
-				code = rpc.CodeUnavailable
+				code = codes.Unavailable
 				_ = s.Client.Close()
 			} else {
 				cancel()
@@ -66,7 +67,7 @@ func TestPauseBetweenAttemptsEndsWithTheContextOrTheClient(t *testing.T) {
 func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
 	t.Parallel()
 	policy := rpc.RetryPolicy{Attempts: 6, Backoff: time.Second, MaxBackoff: 4 * time.Second}
-	for code, times := range map[rpc.Code]time.Duration{rpc.CodeUnavailable: 1, rpc.CodeResourceExhausted: 2} {
+	for code, times := range map[codes.Code]time.Duration{codes.Unavailable: 1, codes.ResourceExhausted: 2} {
 		synctest.Test(t, func(t *testing.T) {
 			c, s := rig.LocalOnly(t, rig.Options{})
 			var at []time.Time

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -23,27 +24,27 @@ func TestRetriesOfWhatHasReachedTheMethod(t *testing.T) {
 	idempotent, once := rpc.CallIdempotent(true), rpc.CallIdempotent(false)
 	for _, c := range []struct {
 		what  string
-		opts  []rpc.MethodOption
+		opts  []rpc.CallOption
 		own   []rpc.CallOption
-		code  rpc.Code
+		code  codes.Code
 		times int32 // that it fails
 		calls int32 // that it gets
 	}{
-		{"not asked for", nil, nil, rpc.CodeUnavailable, 1, 1},
-		{"not asked for, idempotent", []rpc.MethodOption{idempotent}, nil, rpc.CodeUnavailable, 1, 1},
-		{"not idempotent", []rpc.MethodOption{rig.Quickly(5)}, nil, rpc.CodeUnavailable, 1, 1},
-		{"succeeds", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnavailable, 4, 5},
-		{"gives up", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnavailable, many, 5},
-		{"aborted", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeAborted, 1, 2},
-		{"the method's deadline", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeDeadlineExceeded, 1, 2},
-		{"the method's quota", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeResourceExhausted, 1, 2},
-		{"its own error", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeUnknown, 1, 1},
-		{"internal", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeInternal, 1, 1},
-		{"canceled there", []rpc.MethodOption{rig.Quickly(5), idempotent}, nil, rpc.CodeCanceled, 1, 1},
-		{"as many as by default", []rpc.MethodOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, rpc.CodeUnavailable, many, 3},
-		{"by the call", nil, []rpc.CallOption{rig.Quickly(5), idempotent}, rpc.CodeUnavailable, 4, 5},
-		{"turned off by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{rig.Quickly(1)}, rpc.CodeUnavailable, 1, 1},
-		{"not idempotent by the call", []rpc.MethodOption{rig.Quickly(5), idempotent}, []rpc.CallOption{once}, rpc.CodeUnavailable, 1, 1},
+		{"not asked for", nil, nil, codes.Unavailable, 1, 1},
+		{"not asked for, idempotent", []rpc.CallOption{idempotent}, nil, codes.Unavailable, 1, 1},
+		{"not idempotent", []rpc.CallOption{rig.Quickly(5)}, nil, codes.Unavailable, 1, 1},
+		{"succeeds", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, 4, 5},
+		{"gives up", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unavailable, many, 5},
+		{"aborted", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Aborted, 1, 2},
+		{"the method's deadline", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.DeadlineExceeded, 1, 2},
+		{"the method's quota", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.ResourceExhausted, 1, 2},
+		{"its own error", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Unknown, 1, 1},
+		{"internal", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Internal, 1, 1},
+		{"canceled there", []rpc.CallOption{rig.Quickly(5), idempotent}, nil, codes.Canceled, 1, 1},
+		{"as many as by default", []rpc.CallOption{rpc.CallRetry(rpc.RetryPolicy{Backoff: 1}), idempotent}, nil, codes.Unavailable, many, 3},
+		{"by the call", nil, []rpc.CallOption{rig.Quickly(5), idempotent}, codes.Unavailable, 4, 5},
+		{"turned off by the call", []rpc.CallOption{rig.Quickly(5), idempotent}, []rpc.CallOption{rig.Quickly(1)}, codes.Unavailable, 1, 1},
+		{"not idempotent by the call", []rpc.CallOption{rig.Quickly(5), idempotent}, []rpc.CallOption{once}, codes.Unavailable, 1, 1},
 	} {
 		for _, tr := range rig.Transports {
 			t.Run(tr.Name+"/"+c.what, func(t *testing.T) {
@@ -97,7 +98,7 @@ func TestInterceptorsAndStatsSeeEachAttempt(t *testing.T) {
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		a, told := new(attempts), &beginsAndEnds{}
 		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(a.intercept), rpc.WithClientStatsHandler(told)}})
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(2)
 		if r, err := f.Method(t, s.Server, rig.Quickly(5), rpc.CallIdempotent(true)).Call(rig.Context(t), s.Client, s.Dest, 1); err != nil || r != 42 {
 			t.Fatalf("%d, %v", r, err)
@@ -162,7 +163,7 @@ func TestRefusedCallsAreRetried(t *testing.T) {
 			return err
 		})
 		for range 2 {
-			rig.CheckErr(t, rig.Take(t, "it is refused", refused), rpc.ServerErr, rpc.CodeResourceExhausted, "Limits.Calls")
+			rig.CheckErr(t, rig.Take(t, "it is refused", refused), rpc.ServerErr, codes.ResourceExhausted, "Limits.Calls")
 		}
 		svc.Release <- struct{}{}
 		if err := rig.Take(t, "the call ends", product); err != nil {
@@ -213,18 +214,18 @@ func TestStreamsThatHaveBegunAreNotRetried(t *testing.T) {
 		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rig.Quickly(5), rpc.CallIdempotent(true))}})
 		err := failStream.Handle(s.Server, func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
 			calls.Add(1)
-			return &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
+			return &rpc.Error{Code: codes.Unavailable, Message: "not now"}
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = rig.Stream(rig.Context(t), t, s, "Fails", make(chan int), 0)
-		if rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 1 {
+		if rpc.CodeOf(err) != codes.Unavailable || calls.Load() != 1 {
 			t.Errorf("%v after %d calls", err, calls.Load())
 		}
 		call := failStream.Open(rig.Context(t), s.Client, s.Dest)
 		defer call.Close()
-		if _, err := call.Receive(rig.Context(t)); rpc.CodeOf(err) != rpc.CodeUnavailable || calls.Load() != 2 {
+		if _, err := call.Receive(rig.Context(t)); rpc.CodeOf(err) != codes.Unavailable || calls.Load() != 2 {
 			t.Errorf("typed: %v after %d calls", err, calls.Load())
 		}
 	})
@@ -238,7 +239,7 @@ func TestNothingOfAFailedAttemptIsInTheReply(t *testing.T) {
 		note := rig.MustHandle(t, s.Server, rpc.NewMethod[int, map[string]int]("Svc", "Note"), func(context.Context, int) (map[string]int, error) {
 			n := calls.Add(1)
 			if n%2 == 1 {
-				return map[string]int{"failed": int(n)}, &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}
+				return map[string]int{"failed": int(n)}, &rpc.Error{Code: codes.Unavailable, Message: "not now"}
 			}
 			return map[string]int{"succeeded": int(n)}, nil
 		})
@@ -262,7 +263,7 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 		other := rig.NewHost(t)
 		rig.Connect(t, other, b)
 		s := rig.Serve(t, b, svc, rpc.WithServerLimits(rpc.Limits{Calls: 1}))
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		try := f.Method(t, s, rpc.CallIdempotent(true), rig.Quickly(2))
 
@@ -278,7 +279,7 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 		rig.Connect(t, a, b)
 		c := tr.Client(t, a, rpc.WithClientInterceptors(seen.intercept))
 		_, err := try.Call(rig.Context(t), c, b.ID(), 1)
-		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != rpc.CodeResourceExhausted || e.Unsent() || f.Calls.Load() != 1 {
+		if e := new(rpc.Error); !errors.As(err, &e) || e.Code != codes.ResourceExhausted || e.Unsent() || f.Calls.Load() != 1 {
 			t.Errorf("%v is unsent, after %d calls", err, f.Calls.Load())
 		}
 		svc.Release <- struct{}{}
@@ -292,7 +293,7 @@ func TestRetriesOfOneDestinationOfManyLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rig.Quickly(3), rpc.CallIdempotent(true))}})
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		f.Method(t, s.Server)
 		values, replies := rig.ReplyPointers[int](2)

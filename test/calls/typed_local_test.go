@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -46,15 +47,15 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 		t.Errorf("a pointer for a value: %v, %v", q, err)
 	}
 	_, err := byPointer.Call(ctx, c, "", nil)
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "nil", "rig.Args")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Receiver.Divide", "nil", "rig.Args")
 	_, err = rpc.NewMethod[string, rig.Quotient]("Receiver", "Divide").Call(ctx, c, "", "seven")
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Receiver.Divide", "string")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Receiver.Divide", "string")
 	_, err = rpc.NewMethod[rig.Args, string]("Receiver", "Divide").Call(ctx, c, "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Receiver.Divide", "the string that is expected here")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Receiver.Divide", "the string that is expected here")
 	_, err = rpc.NewMethod[rig.Args, int]("Receiver", "Divides").Call(ctx, c, "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Receiver.Divides", "streaming")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "Receiver.Divides", "streaming")
 	_, err = rpc.NewMethod[rig.Args, int]("Receiver", "Missing").Call(ctx, c, "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Missing")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "Missing")
 	beside := rpc.NewMethod[int, int]("Receiver", "ReplyAndError")
 	if n, err := beside.Call(ctx, c, "", 1); err == nil || n != 42 {
 		t.Errorf("a reply beside an error: %d, %v", n, err)
@@ -67,7 +68,7 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 	}
 	same := rpc.NewMethod[*rig.Args, int](service, "Same")
 	_, err = same.Call(ctx, c, "", &rig.Args{A: 6, B: 7})
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, service)
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, service)
 	given := &rig.Args{A: 6, B: 7}
 	err = same.Handle(s, func(ctx context.Context, a *rig.Args) (int, error) {
 		if a != given {
@@ -87,7 +88,7 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 		t.Errorf("beside an error: %d, %v", n, err)
 	}
 	_, err = same.Call(ctx, c, "", nil)
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "*rig.Args", "nil")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "*rig.Args", "nil")
 
 	bad := rpc.NewMethod[string, int](service, "Bad")
 	err = bad.Handle(s, func(ctx context.Context, how string) (int, error) {
@@ -107,13 +108,13 @@ func checkLocalTyped(t *testing.T, ctx context.Context, c *rpc.Client, s *rpc.Se
 		t.Errorf("a nil *Error: %d, %v", n, err)
 	}
 	n, err := bad.Call(ctx, c, "", "panic")
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "panicked")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, service+".Bad", "panicked")
 	if n != 0 {
 		t.Errorf("a reply beside a panic: %d", n)
 	}
 	if ctx.Done() != nil {
 		_, err = bad.Call(ctx, c, "", "goexit")
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, service+".Bad", "ended its goroutine")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, service+".Bad", "ended its goroutine")
 	}
 }
 
@@ -165,12 +166,12 @@ func TestLocalTypedCallAfterTheEnd(t *testing.T) {
 	}
 	_ = s.Close()
 	_, err := rig.DivideMethod.Call(context.Background(), c, "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Divide", "shutting down")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Unavailable, "Svc.Divide", "shutting down")
 	_ = c.Close()
 	_, err = rig.DivideMethod.Call(context.Background(), c, "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Divide", "closed")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Divide", "closed")
 	_, err = rig.DivideMethod.Call(context.Background(), rpc.NewClient(nil, ""), "", rig.Args{A: 7, B: 2})
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "NewClientWithServer")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "NewClientWithServer")
 }
 
 // One value may be used with several servers at once.

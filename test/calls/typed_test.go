@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -48,7 +49,7 @@ func TestTypedMethods(t *testing.T) {
 				}
 				var wrong string
 				err := s.Client.CallContext(ctx, s.Dest, "Svc", "Divide", rig.Args{A: 7, B: 2}, &wrong)
-				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Divide", "*string")
+				rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Divide", "*string")
 			})
 		}
 	}

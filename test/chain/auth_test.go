@@ -6,6 +6,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -34,7 +35,7 @@ func TestAuthorizationComesFirst(t *testing.T) {
 			client.CallContext(rig.Context(t), b.ID(), id.Name, id.Method, "of another type", new(int)),
 			client.Stream(rig.Context(t), b.ID(), id.Name, id.Method, args, replies),
 		} {
-			if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied || err.Error() != want {
+			if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != codes.PermissionDenied || err.Error() != want {
 				t.Errorf("%v, kind %d: got %v", id, i, err)
 			}
 			if q := <-asked; q != (question{a.ID(), id.Name, id.Method}) {

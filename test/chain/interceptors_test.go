@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -219,7 +220,7 @@ func onSides(t *testing.T, i rpc.Interceptor, f func(t *testing.T, s rig.Setup, 
 	})
 }
 
-var errRefused = &rpc.Error{Code: rpc.CodeFailedPrecondition, Message: "refused", Details: map[string]string{"why": "test"}}
+var errRefused = &rpc.Error{Code: codes.FailedPrecondition, Message: "refused", Details: map[string]string{"why": "test"}}
 
 func TestInterceptorMayRefuseACall(t *testing.T) {
 	t.Parallel()
@@ -353,7 +354,7 @@ func (f *flaky) Try(_ context.Context, base int, r *int) error {
 	n := f.calls.Add(1)
 	*r = base + int(n)
 	if n < 3 {
-		return &rpc.Error{Code: rpc.CodeUnavailable, Message: "not yet"}
+		return &rpc.Error{Code: codes.Unavailable, Message: "not yet"}
 	}
 	return nil
 }
@@ -363,7 +364,7 @@ func TestClientInterceptorMayCallAgain(t *testing.T) {
 	retry := func(next rpc.Handler) rpc.Handler {
 		return func(ctx context.Context, call *rpc.CallInfo) (err error) {
 			for range 5 {
-				if err = next(ctx, call); rpc.CodeOf(err) != rpc.CodeUnavailable {
+				if err = next(ctx, call); rpc.CodeOf(err) != codes.Unavailable {
 					return err
 				}
 			}
@@ -466,7 +467,7 @@ func TestPanicOfAServerInterceptorIsInternal(t *testing.T) {
 			t.Parallel()
 			rig.OverAll(t, noted{new(journal)}, rig.Options{Server: []rpc.ServerOption{rpc.WithServerInterceptors(i)}}, func(t *testing.T, s rig.Setup) {
 				doubling(t, s, func(t *testing.T, _ rpc.Kind, _ []int, err error) {
-					if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
+					if rpc.CodeOf(err) != codes.Internal || !rpc.IsServerError(err) {
 						t.Fatalf("got %v", err)
 					}
 					const text = ": panicked while serving the call; see the log of the server"

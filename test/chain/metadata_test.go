@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -214,7 +215,7 @@ func TestMetadataOverTheClientsLimitIsRefusedThere(t *testing.T) {
 						t.Fatal(err)
 					}
 					rig.Take(t, "the method has run", served)
-				} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize") {
+				} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize") {
 					t.Errorf("got %v", err)
 				}
 			}
@@ -251,7 +252,7 @@ func TestMetadataOverTheServersLimitIsRefusedByIt(t *testing.T) {
 			if ok && err != nil {
 				t.Errorf("%d bytes, kind %d: %v", size, kind, err)
 			}
-			if !ok && (!rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize")) {
+			if !ok && (!rpc.IsServerError(err) || rpc.CodeOf(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "Limits.MetadataSize")) {
 				t.Errorf("%d bytes, kind %d: got %v", size, kind, err)
 			}
 		}

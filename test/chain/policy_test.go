@@ -10,22 +10,24 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestPolicyRules(t *testing.T) {
 	t.Parallel()
 	friend, stranger := coretest.RandPeerIDFatal(t), coretest.RandPeerIDFatal(t)
-	p := rpc.Policy{
-		{Name: "Open"}:                  rpc.AllowEveryone(),
-		{Name: "Open", Method: "Close"}: rpc.AllowNobody(),
-		rig.MultiplyMethod.ID():         rpc.AllowPeers(friend),
-		{Name: "Some"}:                  rpc.AllowTrusted(func(p peer.ID) bool { return p == friend }),
-		{Name: "Some", Method: "All"}:   rpc.AllowEveryone(),
+	p := policy.Rules{
+		{Name: "Open"}:                  policy.Everyone(),
+		{Name: "Open", Method: "Close"}: policy.Nobody(),
+		rig.MultiplyMethod.ID():         policy.Peers(friend),
+		{Name: "Some"}:                  policy.Trusted(func(p peer.ID) bool { return p == friend }),
+		{Name: "Some", Method: "All"}:   policy.Everyone(),
 		{Name: "Zero"}:                  {},
-		{Name: "None"}:                  rpc.AllowPeers(),
-		{}:                              rpc.AllowEveryone(), // names nothing
-		{Method: "Anything"}:            rpc.AllowEveryone(), // the same
+		{Name: "None"}:                  policy.Peers(),
+		{}:                              policy.Everyone(), // names nothing
+		{Method: "Anything"}:            policy.Everyone(), // the same
 	}
 	for _, c := range []struct {
 		svc, method      string
@@ -53,23 +55,23 @@ func TestPolicyRules(t *testing.T) {
 			t.Errorf("%s.%s, the stranger: %v", c.svc, c.method, got)
 		}
 	}
-	if (rpc.Policy)(nil).Authorize(friend, "Open", "X") {
+	if (policy.Rules)(nil).Authorize(friend, "Open", "X") {
 		t.Error("no policy allows everything")
 	}
-	for rule, want := range map[string]rpc.Rule{
-		"everyone": rpc.AllowEveryone(), "nobody": rpc.AllowNobody(), friend.String(): rpc.AllowPeers(friend),
-		"trusted peers": rpc.AllowTrusted(func(peer.ID) bool { return true }),
+	for rule, want := range map[string]policy.Rule{
+		"everyone": policy.Everyone(), "nobody": policy.Nobody(), friend.String(): policy.Peers(friend),
+		"trusted peers": policy.Trusted(func(peer.ID) bool { return true }),
 	} {
 		if want.String() != rule {
 			t.Errorf("%q is described as %v", rule, want)
 		}
 	}
 	defer func() {
-		if r, _ := recover().(string); !strings.Contains(r, "AllowTrusted") {
+		if r, _ := recover().(string); !strings.Contains(r, "policy.Trusted") {
 			t.Errorf("a nil function: %v", r)
 		}
 	}()
-	rpc.AllowTrusted(nil)
+	policy.Trusted(nil)
 }
 
 // A server asks its policy of remote calls, of both kinds, and of no others.
@@ -77,12 +79,12 @@ func TestPolicyOfAServer(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var trusted atomic.Bool
-		p := rpc.Policy{
-			rig.MultiplyMethod.ID():          rpc.AllowTrusted(func(peer.ID) bool { return trusted.Load() }),
-			{Name: "Svc", Method: "Divides"}: rpc.AllowEveryone(),
+		p := policy.Rules{
+			rig.MultiplyMethod.ID():          policy.Trusted(func(peer.ID) bool { return trusted.Load() }),
+			{Name: "Svc", Method: "Divides"}: policy.Everyone(),
 		}
-		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{rpc.WithPolicy(p)}})
-		p[rig.DivideMethod.ID()] = rpc.AllowEveryone() // too late
+		s := with(rig.Arith{}, rig.Options{Server: []rpc.ServerOption{policy.With(p)}})
+		p[rig.DivideMethod.ID()] = policy.Everyone() // too late
 		local := s.Dest == s.Sender
 		check := func(method string, err error, allowed bool) {
 			t.Helper()
@@ -109,15 +111,15 @@ func TestPolicyOfAServer(t *testing.T) {
 func TestPolicyThatPanicsRefuses(t *testing.T) {
 	t.Parallel()
 	svc := new(rig.Counted)
-	o := rig.Options{Server: []rpc.ServerOption{rpc.WithPolicy(rpc.Policy{
-		{Name: "Svc"}: rpc.AllowTrusted(func(peer.ID) bool { panic("who knows") }),
+	o := rig.Options{Server: []rpc.ServerOption{policy.With(policy.Rules{
+		{Name: "Svc"}: policy.Trusted(func(peer.ID) bool { panic("who knows") }),
 	})}}
 	rig.OverAll(t, svc, o, func(t *testing.T, s rig.Setup) {
 		if s.Dest == s.Sender {
 			return
 		}
 		err := s.Client.CallContext(context.Background(), s.Dest, "Svc", "Unary", 1, new(any))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "Svc.Unary")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, "Svc.Unary")
 		if svc.Calls.Load() > 0 {
 			t.Error("the method ran")
 		}
@@ -130,12 +132,12 @@ func TestPolicyReport(t *testing.T) {
 	if err := s.RegisterName("Failing", rig.Failing{}); err != nil {
 		t.Fatal(err)
 	}
-	p := rpc.Policy{
-		{Name: "Failing"}:            rpc.AllowNobody(),
-		rig.MultiplyMethod.ID():      rpc.AllowEveryone(),
-		rig.DivideMethod.ID():        rpc.AllowEveryone(),
-		{Name: "Svc", Method: "Gon"}: rpc.AllowEveryone(),
-		{Name: "Old"}:                rpc.AllowNobody(),
+	p := policy.Rules{
+		{Name: "Failing"}:            policy.Nobody(),
+		rig.MultiplyMethod.ID():      policy.Everyone(),
+		rig.DivideMethod.ID():        policy.Everyone(),
+		{Name: "Svc", Method: "Gon"}: policy.Everyone(),
+		{Name: "Old"}:                policy.Nobody(),
 	}
 	r := p.Report(s)
 	want := `Failing.Streaming: nobody
@@ -156,9 +158,9 @@ Svc.ReplyAndError: nobody (not stated)
 	if n := strings.Count(err.Error(), "\n") + 1; n != 5 {
 		t.Errorf("%d things were forgotten: %v", n, err)
 	}
-	rig.CheckNames(t, err, "nothing of Svc.Block", "nothing of Svc.Divides", "nothing of Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
+	rig.CheckNames(t, err, "no rule names Svc.Block", "no rule names Svc.Divides", "no rule names Svc.ReplyAndError", "Svc.Gon, which", `service "Old"`)
 
-	full := rpc.Policy{{Name: "Failing"}: rpc.AllowNobody(), {Name: "Svc"}: rpc.AllowNobody()}
+	full := policy.Rules{{Name: "Failing"}: policy.Nobody(), {Name: "Svc"}: policy.Nobody()}
 	if err := full.Report(s).Err(); err != nil {
 		t.Errorf("nothing was forgotten, but %v", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -207,22 +208,22 @@ func TestStatsTellWhatHappens(t *testing.T) {
 		args      []int // of a stream: its arguments stay open unless it succeeds
 		client    string
 		server    string
-		code      rpc.Code
+		code      codes.Code
 	}{
-		{"Double", false, []int{1}, "begin, out 1, in 2, end", "begin, in 1, out 2, end", rpc.CodeOK},
-		{"Fail", false, []int{1}, "begin, out 1, in 2, end", "begin, in 1, out 2, end", rpc.CodeNotFound},
-		{"Missing", false, []int{1}, "begin, out 1, end", "begin, end", rpc.CodeUnimplemented},
-		{"Denied", false, []int{1}, "begin, out 1, end", "begin, end", rpc.CodePermissionDenied},
-		{"Panic", false, []int{1}, "begin, out 1, end", "begin, in 1, end", rpc.CodeInternal},
-		{"Block", false, []int{1}, "begin, out 1, end", "begin, in 1, end", rpc.CodeCanceled},
-		{"Doubles", true, []int{1, 2, 3}, "begin, out 1, out 2, out 3, in 2, in 4, in 6, end", "begin, out 2, out 4, out 6, in 1, in 2, in 3, end", rpc.CodeOK},
-		{"Doubles", true, nil, "begin, end", "begin, end", rpc.CodeOK},
-		{"Fails", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeNotFound},
-		{"Missing", true, nil, "begin, end", "begin, end", rpc.CodeUnimplemented},
-		{"Denied", true, nil, "begin, end", "begin, end", rpc.CodePermissionDenied},
-		{"Panics", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeInternal},
-		{"Blocks", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeCanceled},
-		{"Shrugs", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", rpc.CodeCanceled},
+		{"Double", false, []int{1}, "begin, out 1, in 2, end", "begin, in 1, out 2, end", codes.OK},
+		{"Fail", false, []int{1}, "begin, out 1, in 2, end", "begin, in 1, out 2, end", codes.NotFound},
+		{"Missing", false, []int{1}, "begin, out 1, end", "begin, end", codes.Unimplemented},
+		{"Denied", false, []int{1}, "begin, out 1, end", "begin, end", codes.PermissionDenied},
+		{"Panic", false, []int{1}, "begin, out 1, end", "begin, in 1, end", codes.Internal},
+		{"Block", false, []int{1}, "begin, out 1, end", "begin, in 1, end", codes.Canceled},
+		{"Doubles", true, []int{1, 2, 3}, "begin, out 1, out 2, out 3, in 2, in 4, in 6, end", "begin, out 2, out 4, out 6, in 1, in 2, in 3, end", codes.OK},
+		{"Doubles", true, nil, "begin, end", "begin, end", codes.OK},
+		{"Fails", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", codes.NotFound},
+		{"Missing", true, nil, "begin, end", "begin, end", codes.Unimplemented},
+		{"Denied", true, nil, "begin, end", "begin, end", codes.PermissionDenied},
+		{"Panics", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", codes.Internal},
+		{"Blocks", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", codes.Canceled},
+		{"Shrugs", true, []int{1}, "begin, out 1, in 2, end", "begin, out 2, in 1, end", codes.Canceled},
 	} {
 		for _, tr := range rig.Transports {
 			local := tr.Name == "local"
@@ -238,7 +239,7 @@ func TestStatsTellWhatHappens(t *testing.T) {
 				if c.streaming {
 					err = toldStream(ctx, cancel, s, svc, c.method, c.args, c.code)
 				} else {
-					if c.code == rpc.CodeCanceled {
+					if c.code == codes.Canceled {
 						go func() {
 							<-svc.started
 							cancel()
@@ -285,19 +286,19 @@ func TestStatsTellWhatHappens(t *testing.T) {
 
 // toldStream makes a streaming call. Where it is to be cancelled, that is
 // after the first reply.
-func toldStream(ctx context.Context, cancel func(), s rig.Setup, svc told, method string, items []int, code rpc.Code) error {
+func toldStream(ctx context.Context, cancel func(), s rig.Setup, svc told, method string, items []int, code codes.Code) error {
 	args, replies := make(chan int, len(items)), make(chan int)
 	for _, i := range items {
 		args <- i
 	}
-	if code == rpc.CodeOK {
+	if code == codes.OK {
 		close(args)
 	}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		for range replies {
-			if code == rpc.CodeCanceled {
+			if code == codes.Canceled {
 				<-svc.started
 				cancel()
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -32,7 +33,7 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 				if name == "multiply" {
 					reply := 77
 					err := c.Call(b.ID(), "Svc", "Multiply", &rig.Args{A: 2, B: 3}, &reply)
-					if rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) || reply != 77 {
+					if rpc.CodeOf(err) != codes.Unavailable || !rpc.IsClientError(err) || reply != 77 {
 						t.Errorf("%s: got %d, %v", what, reply, err)
 					}
 					return
@@ -40,7 +41,7 @@ func TestResponseCutAtEveryByteIsAnError(t *testing.T) {
 				got, err := streamOf[rig.Quotient](t, c, b.ID(), &tr, rig.Args{A: 2, B: 3}, rig.Args{A: 6, B: 2}, rig.Args{A: 9, B: 5})
 				// The end of v0.6's replies is that of the stream.
 				whole := at % (len(response) / items)
-				if fine := whole == 0 && !reset; (err == nil) != fine || !fine && rpc.CodeOf(err) != rpc.CodeUnavailable {
+				if fine := whole == 0 && !reset; (err == nil) != fine || !fine && rpc.CodeOf(err) != codes.Unavailable {
 					t.Errorf("%s: got %v, %v", what, got, err)
 				}
 				for i, q := range got {

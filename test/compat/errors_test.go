@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -20,7 +21,7 @@ func TestV06ClientSeesMessageAndKind(t *testing.T) {
 	svc := rig.Failing{Errs: map[string]func(context.Context) error{
 		"own":   rig.AlwaysErr(rig.ErrOwn),
 		"empty": rig.AlwaysErr(errors.New("")),
-		"none":  rig.AlwaysErr(&rpc.Error{Code: rpc.CodeAborted}),
+		"none":  rig.AlwaysErr(&rpc.Error{Code: codes.Aborted}),
 	}}
 	if err := s.RegisterName("Svc", svc); err != nil {
 		t.Fatal(err)
@@ -48,22 +49,22 @@ func TestErrorsOfAV06ServerGetCodes(t *testing.T) {
 	for _, c := range []struct {
 		text string
 		kind rpc.ErrorType
-		code rpc.Code
+		code codes.Code
 		want rpc.ErrorType
 		is   error
 	}{
-		{"context canceled", rpc.NonRPCErr, rpc.CodeCanceled, rpc.NonRPCErr, context.Canceled},
-		{"context deadline exceeded", rpc.NonRPCErr, rpc.CodeDeadlineExceeded, rpc.NonRPCErr, context.DeadlineExceeded},
-		{"context canceled", rpc.ClientErr, rpc.CodeCanceled, rpc.ClientErr, context.Canceled},
-		{"pin: context canceled", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
-		{"boom", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
-		{"rpc: can't find service X", rpc.NonRPCErr, rpc.CodeUnknown, rpc.NonRPCErr, nil},
-		{"rpc: can't find service X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
-		{"rpc: can't find method X", rpc.ServerErr, rpc.CodeUnimplemented, rpc.ServerErr, nil},
-		{"msgpack decode error [pos 1]: x", rpc.ServerErr, rpc.CodeInvalidArgument, rpc.ServerErr, nil},
-		{"boom", rpc.ServerErr, rpc.CodeInternal, rpc.ServerErr, nil},
-		{"boom", rpc.AuthorizationErr, rpc.CodePermissionDenied, rpc.AuthorizationErr, nil},
-		{"boom", 77, rpc.CodeUnknown, rpc.ServerErr, nil}, // of a later version
+		{"context canceled", rpc.NonRPCErr, codes.Canceled, rpc.NonRPCErr, context.Canceled},
+		{"context deadline exceeded", rpc.NonRPCErr, codes.DeadlineExceeded, rpc.NonRPCErr, context.DeadlineExceeded},
+		{"context canceled", rpc.ClientErr, codes.Canceled, rpc.ClientErr, context.Canceled},
+		{"pin: context canceled", rpc.NonRPCErr, codes.Unknown, rpc.NonRPCErr, nil},
+		{"boom", rpc.NonRPCErr, codes.Unknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.NonRPCErr, codes.Unknown, rpc.NonRPCErr, nil},
+		{"rpc: can't find service X", rpc.ServerErr, codes.Unimplemented, rpc.ServerErr, nil},
+		{"rpc: can't find method X", rpc.ServerErr, codes.Unimplemented, rpc.ServerErr, nil},
+		{"msgpack decode error [pos 1]: x", rpc.ServerErr, codes.InvalidArgument, rpc.ServerErr, nil},
+		{"boom", rpc.ServerErr, codes.Internal, rpc.ServerErr, nil},
+		{"boom", rpc.AuthorizationErr, codes.PermissionDenied, rpc.AuthorizationErr, nil},
+		{"boom", 77, codes.Unknown, rpc.ServerErr, nil}, // of a later version
 	} {
 		t.Run(fmt.Sprintf("%s/%d", c.text, c.kind), func(t *testing.T) {
 			t.Parallel()

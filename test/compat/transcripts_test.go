@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -91,19 +92,21 @@ var ownWords = map[string]string{
 func TestTranscriptsServer(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	s := rig.NewServer(t, b, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
-		return method != "Denied"
-	}))
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.RegisterName("Svc", recorded{}); err != nil {
-		t.Fatal(err)
-	}
+	serveRecorded(t, b)
+	talksToServer(t, func(t *testing.T) network.Stream {
+		st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	})
+}
+
+// talksToServer plays all recorded clients on streams of the server's.
+func talksToServer(t *testing.T, open func(*testing.T) network.Stream) {
 	for _, tr := range transcripts(t) {
 		t.Run(tr.Name, func(t *testing.T) {
-			st, err := a.NewStream(rig.Context(t), b.ID(), rig.Protocol)
-			if err != nil {
-				t.Fatal(err)
-			}
+			st := open(t)
 			defer st.Reset()
 			_ = st.SetDeadline(time.Now().Add(20 * time.Second))
 			if _, err := st.Write(tr.bytes(t, "client->server")); err != nil {
@@ -133,6 +136,17 @@ func TestTranscriptsServer(t *testing.T) {
 	}
 }
 
+// serveRecorded serves what the recorded clients call.
+func serveRecorded(t *testing.T, h host.Host) {
+	s := rig.NewServer(t, h, rpc.WithAuthorizeFunc(func(_ peer.ID, _, method string) bool {
+		return method != "Denied"
+	}))
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.RegisterName("Svc", recorded{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // checkOwnWords checks an answer whose text is not v0.6's: a server error and
 // a nil reply.
 func checkOwnWords(t *testing.T, got []byte, words string) {
@@ -149,7 +163,12 @@ func checkOwnWords(t *testing.T, got []byte, words string) {
 func TestTranscriptsClient(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
-	c := rig.Client(t, a)
+	talksToClient(t, rig.Client(t, a), b, func() {})
+}
+
+// talksToClient has b be all recorded servers, and calls them. before is called
+// before each.
+func talksToClient(t *testing.T, c *rpc.Client, b host.Host, before func()) {
 	for _, tr := range transcripts(t) {
 		t.Run(tr.Name, func(t *testing.T) {
 			sent := make(chan []byte, 1)
@@ -166,6 +185,7 @@ func TestTranscriptsClient(t *testing.T) {
 				}
 				_, _ = st.Write(tr.bytes(t, "server->client"))
 			})
+			before()
 			reply, err := replay(t, c, b.ID(), &tr)
 			if got := <-sent; !bytes.Equal(got, want) {
 				t.Fatalf("the client says\n%x, v0.6\n%x", got, want)

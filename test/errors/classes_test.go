@@ -12,6 +12,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -110,20 +111,20 @@ func TestClassesOfErrors(t *testing.T) {
 		name   string
 		err    func(c caller) error
 		kind   rpc.ErrorType
-		code   rpc.Code
+		code   codes.Code
 		class  string // DEST is the peer
 		unsent bool
 		remote bool // it cannot happen locally
 	}
 	cases := []want{
-		{"method", func(c caller) error { return c.fail("error") }, rpc.NonRPCErr, rpc.CodeUnknown, "", false, false},
+		{"method", func(c caller) error { return c.fail("error") }, rpc.NonRPCErr, codes.Unknown, "", false, false},
 		{"dial", func(c caller) error {
 			c.Dest = coretest.RandPeerIDFatal(c.t)
 			err := c.fail("ok")
 			if class := classOf(err); class != "dial "+c.Dest.String() {
 				c.t.Errorf("the type is %q: %v", class, err)
 			}
-			rig.CheckErr(c.t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.", c.Dest.String())
+			rig.CheckErr(c.t, err, rpc.ClientErr, codes.Unavailable, "Svc.", c.Dest.String())
 			if !rig.Unsent(err) {
 				c.t.Errorf("it may have been sent: %v", err)
 			}
@@ -133,33 +134,33 @@ func TestClassesOfErrors(t *testing.T) {
 			c.Client = rpc.NewClient(c.Host, "/rpc/none")
 			defer c.Client.Close()
 			return c.fail("ok")
-		}, rpc.ClientErr, rpc.CodeUnimplemented, "dial DEST", true, true},
+		}, rpc.ClientErr, codes.Unimplemented, "dial DEST", true, true},
 		{"transport", func(c caller) error {
 			return c.meanwhile(rig.Context(c.t), func() { _ = c.Host.Network().ClosePeer(c.Dest) })
-		}, rpc.ClientErr, rpc.CodeUnavailable, "transport DEST", false, true},
+		}, rpc.ClientErr, codes.Unavailable, "transport DEST", false, true},
 		{"limit of the argument", func(c caller) error { return c.fail(strings.Repeat("x", 1<<10+1)) },
-			rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
+			rpc.ClientErr, codes.ResourceExhausted, "limit Limits.MessageSize", false, true},
 		{"limit of the metadata", func(c caller) error {
 			ctx := rpc.ContextWithMetadata(rig.Context(c.t), rpc.Metadata{"k": strings.Repeat("v", 9<<10)})
 			return c.call(ctx, "Svc", "Unary", "Streaming", "ok")
-		}, rpc.ClientErr, rpc.CodeResourceExhausted, "limit Limits.MetadataSize", false, true},
+		}, rpc.ClientErr, codes.ResourceExhausted, "limit Limits.MetadataSize", false, true},
 		{"limit of the reply", func(c caller) error { return c.fail("large") },
-			rpc.ServerErr, rpc.CodeResourceExhausted, "limit Limits.MessageSize", false, true},
+			rpc.ServerErr, codes.ResourceExhausted, "limit Limits.MessageSize", false, true},
 		{"authorization", func(c caller) error { return c.call(rig.Context(c.t), "Denied", "Unary", "Streaming", "ok") },
-			rpc.AuthorizationErr, rpc.CodePermissionDenied, "", false, true},
+			rpc.AuthorizationErr, codes.PermissionDenied, "", false, true},
 		{"no such service", func(c caller) error { return c.call(rig.Context(c.t), "None", "Unary", "Streaming", "ok") },
-			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+			rpc.ServerErr, codes.Unimplemented, "", false, false},
 		{"no such method", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "None", "None", "ok") },
-			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+			rpc.ServerErr, codes.Unimplemented, "", false, false},
 		{"a method of the other kind", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "Streaming", "Unary", "ok") },
-			rpc.ServerErr, rpc.CodeUnimplemented, "", false, false},
+			rpc.ServerErr, codes.Unimplemented, "", false, false},
 		{"an argument of another type", func(c caller) error { return c.call(rig.Context(c.t), "Svc", "TakesBool", "TakeBools", "ok") },
-			rpc.ServerErr, rpc.CodeInvalidArgument, "", false, false},
-		{"panic", func(c caller) error { return c.fail("panic") }, rpc.ServerErr, rpc.CodeInternal, "", false, false},
+			rpc.ServerErr, codes.InvalidArgument, "", false, false},
+		{"panic", func(c caller) error { return c.fail("panic") }, rpc.ServerErr, codes.Internal, "", false, false},
 		{"the caller's context", func(c caller) error {
 			ctx, cancel := context.WithCancel(rig.Context(c.t))
 			return c.meanwhile(ctx, cancel)
-		}, rpc.NonRPCErr, rpc.CodeCanceled, "", false, false},
+		}, rpc.NonRPCErr, codes.Canceled, "", false, false},
 	}
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		for _, streaming := range []bool{false, true} {
@@ -189,7 +190,7 @@ func TestClassesOfErrors(t *testing.T) {
 					if rig.Unsent(err) != w.unsent {
 						t.Errorf("unsent is %v: %v", rig.Unsent(err), err)
 					}
-					if w.code == rpc.CodeCanceled {
+					if w.code == codes.Canceled {
 						rig.CheckEnded(t, err, context.Canceled, "peer "+s.Dest.String(), "Svc.")
 						return
 					}
@@ -268,7 +269,7 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 			"Talk.OpenAll": func(ctx context.Context) error {
 				call := talk.OpenAll(ctx, s.Client, dests)
 				defer call.Close()
-				_, errs := rig.ByPeer(t, call.All())
+				_, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 				return errs[s.Dest]
 			},
 			"Talk.OpenAll.Send": func(ctx context.Context) error {
@@ -281,7 +282,7 @@ func TestTypedErrorsOfTheCallersContextNameThePeer(t *testing.T) {
 						break
 					}
 				}
-				_, errs := rig.ByPeer(t, call.All())
+				_, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 				return errs[s.Dest]
 			},
 			"Put.Send": func(ctx context.Context) error {

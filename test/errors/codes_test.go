@@ -9,21 +9,22 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 func TestEveryCodeTravels(t *testing.T) {
 	t.Parallel()
 	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
-	codes := []rpc.Code{17, 1 << 10} // of a later version
-	for c := rpc.CodeCanceled; c <= rpc.CodeUnauthenticated; c++ {
-		codes = append(codes, c)
+	all := []codes.Code{17, 1 << 10} // of a later version
+	for c := codes.Canceled; c <= codes.Unauthenticated; c++ {
+		all = append(all, c)
 	}
-	for _, c := range codes {
+	for _, c := range all {
 		svc.Errs[c.String()] = rig.AlwaysErr(&rpc.Error{Code: c, Message: "text"})
 	}
 	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
-		for _, c := range codes {
+		for _, c := range all {
 			rig.FailBoth(t, s, c.String(), func(t *testing.T, err error) {
 				if rpc.CodeOf(err) != c || err.Error() != "text" {
 					t.Fatalf("%v arrives as %v, %v", c, rpc.CodeOf(err), err)
@@ -36,24 +37,24 @@ func TestEveryCodeTravels(t *testing.T) {
 func TestCodesHaveTheNumbersAndNamesOfGRPC(t *testing.T) {
 	t.Parallel()
 	for i, c := range []struct {
-		code rpc.Code
+		code codes.Code
 		name string
 	}{
-		{rpc.CodeOK, "OK"}, {rpc.CodeCanceled, "Canceled"}, {rpc.CodeUnknown, "Unknown"},
-		{rpc.CodeInvalidArgument, "InvalidArgument"}, {rpc.CodeDeadlineExceeded, "DeadlineExceeded"},
-		{rpc.CodeNotFound, "NotFound"}, {rpc.CodeAlreadyExists, "AlreadyExists"},
-		{rpc.CodePermissionDenied, "PermissionDenied"}, {rpc.CodeResourceExhausted, "ResourceExhausted"},
-		{rpc.CodeFailedPrecondition, "FailedPrecondition"}, {rpc.CodeAborted, "Aborted"},
-		{rpc.CodeOutOfRange, "OutOfRange"}, {rpc.CodeUnimplemented, "Unimplemented"},
-		{rpc.CodeInternal, "Internal"}, {rpc.CodeUnavailable, "Unavailable"},
-		{rpc.CodeDataLoss, "DataLoss"}, {rpc.CodeUnauthenticated, "Unauthenticated"},
+		{codes.OK, "OK"}, {codes.Canceled, "Canceled"}, {codes.Unknown, "Unknown"},
+		{codes.InvalidArgument, "InvalidArgument"}, {codes.DeadlineExceeded, "DeadlineExceeded"},
+		{codes.NotFound, "NotFound"}, {codes.AlreadyExists, "AlreadyExists"},
+		{codes.PermissionDenied, "PermissionDenied"}, {codes.ResourceExhausted, "ResourceExhausted"},
+		{codes.FailedPrecondition, "FailedPrecondition"}, {codes.Aborted, "Aborted"},
+		{codes.OutOfRange, "OutOfRange"}, {codes.Unimplemented, "Unimplemented"},
+		{codes.Internal, "Internal"}, {codes.Unavailable, "Unavailable"},
+		{codes.DataLoss, "DataLoss"}, {codes.Unauthenticated, "Unauthenticated"},
 		{17, "Code(17)"},
 	} {
-		if c.code != rpc.Code(i) || c.code.String() != c.name {
+		if c.code != codes.Code(i) || c.code.String() != c.name {
 			t.Errorf("%d is %v, not %s", c.code, c.code, c.name)
 		}
 	}
-	if s := rpc.Code(1<<32 - 1).String(); s != "Code(4294967295)" {
+	if s := codes.Code(1<<32 - 1).String(); s != "Code(4294967295)" {
 		t.Errorf("the greatest code is %s", s)
 	}
 }
@@ -62,20 +63,20 @@ func TestCodeOf(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		err  error
-		want rpc.Code
+		want codes.Code
 	}{
-		{nil, rpc.CodeOK},
-		{errPlain, rpc.CodeUnknown},
-		{context.Canceled, rpc.CodeCanceled},
-		{context.DeadlineExceeded, rpc.CodeDeadlineExceeded},
-		{fmt.Errorf("x: %w", context.Canceled), rpc.CodeCanceled},
-		{fmt.Errorf("x: %w", context.DeadlineExceeded), rpc.CodeDeadlineExceeded},
-		{rig.ErrOwn, rpc.CodeNotFound},
-		{fmt.Errorf("x: %w", rig.ErrOwn), rpc.CodeNotFound},
-		{errors.Join(errPlain, rig.ErrOwn), rpc.CodeNotFound},
-		{errors.Join(context.Canceled, rig.ErrOwn), rpc.CodeNotFound},
-		{&rpc.Error{}, rpc.CodeUnknown},
-		{fmt.Errorf("%w: %w", &rpc.Error{}, context.Canceled), rpc.CodeCanceled},
+		{nil, codes.OK},
+		{errPlain, codes.Unknown},
+		{context.Canceled, codes.Canceled},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{fmt.Errorf("x: %w", context.Canceled), codes.Canceled},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), codes.DeadlineExceeded},
+		{rig.ErrOwn, codes.NotFound},
+		{fmt.Errorf("x: %w", rig.ErrOwn), codes.NotFound},
+		{errors.Join(errPlain, rig.ErrOwn), codes.NotFound},
+		{errors.Join(context.Canceled, rig.ErrOwn), codes.NotFound},
+		{&rpc.Error{}, codes.Unknown},
+		{fmt.Errorf("%w: %w", &rpc.Error{}, context.Canceled), codes.Canceled},
 	} {
 		if got := rpc.CodeOf(c.err); got != c.want {
 			t.Errorf("the code of %v is %v, not %v", c.err, got, c.want)
@@ -92,16 +93,16 @@ func TestLibraryErrorsHaveKindAndCode(t *testing.T) {
 			name string
 			err  error
 			kind rpc.ErrorType
-			code rpc.Code
+			code codes.Code
 		}
 		cases := []want{
-			{"no service", call("None", "X", 1), rpc.ServerErr, rpc.CodeUnimplemented},
-			{"no method", call("Svc", "None", 1), rpc.ServerErr, rpc.CodeUnimplemented},
-			{"other argument", call("Svc", "Multiply", "x"), rpc.ServerErr, rpc.CodeInvalidArgument},
-			{"nil argument", call("Svc", "Multiply", nil), rpc.ServerErr, rpc.CodeInvalidArgument},
+			{"no service", call("None", "X", 1), rpc.ServerErr, codes.Unimplemented},
+			{"no method", call("Svc", "None", 1), rpc.ServerErr, codes.Unimplemented},
+			{"other argument", call("Svc", "Multiply", "x"), rpc.ServerErr, codes.InvalidArgument},
+			{"nil argument", call("Svc", "Multiply", nil), rpc.ServerErr, codes.InvalidArgument},
 		}
 		if s.Dest != s.Sender {
-			cases = append(cases, want{"denied", call("Svc", "Denied", 1), rpc.AuthorizationErr, rpc.CodePermissionDenied})
+			cases = append(cases, want{"denied", call("Svc", "Denied", 1), rpc.AuthorizationErr, codes.PermissionDenied})
 		}
 		for _, c := range cases {
 			var e *rpc.Error

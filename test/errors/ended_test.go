@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -98,7 +99,7 @@ func TestCallTimeoutOfCallsByNameHasTheContextsText(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		svc := waits{make(chan struct{}, 1)}
-		s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallTimeout(50 * time.Millisecond)}})
+		s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(50 * time.Millisecond))}})
 		for _, name := range []string{"CallContext", "GoContext", "MultiCall", "MultiGo"} {
 			rig.CheckEnded(t, callsByName[name](context.Background(), s)[0], context.DeadlineExceeded, "Svc.One", s.Dest.String())
 			rig.Take(t, "the method runs", svc.began)
@@ -163,7 +164,7 @@ func TestMultiStreamWhoseRepliesAreClosedTellsSo(t *testing.T) {
 			return s.Client.MultiStream(rig.Context(t), []peer.ID{s.Dest, s.Dest}, "Svc", "Flood", args, replies)
 		})
 		for _, err := range rig.Take(t, "MultiStream returns", result) {
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Flood", "closed")
+			rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Flood", "closed")
 			if errors.Is(err, context.Canceled) {
 				t.Errorf("%v is a cancellation", err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -56,7 +57,7 @@ func checkForeign(t *testing.T, what string, err, below error) {
 	switch {
 	case ended(err):
 		t.Errorf("%s: the caller's context seems to have ended: %v", what, err)
-	case rpc.CodeOf(err) != rpc.CodeUnavailable:
+	case rpc.CodeOf(err) != codes.Unavailable:
 		t.Errorf("%s: %v: %v", what, rpc.CodeOf(err), err)
 	case !errors.Is(err, errBelow) || !errors.As(err, &late):
 		t.Errorf("%s: the cause is not in %v", what, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -35,25 +36,25 @@ func TestErrorsOfMethodsReachTheCallerWhole(t *testing.T) {
 		name    string
 		err     func(context.Context) error
 		text    string
-		code    rpc.Code
+		code    codes.Code
 		details map[string]string
 		is      error // on both sides
 	}{
-		{"an Error", rig.AlwaysErr(rig.ErrOwn), "no such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
-		{"an Error in another", rig.AlwaysErr(fmt.Errorf("unpin: %w", rig.ErrOwn)), "unpin: no such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
-		{"joined errors", rig.AlwaysErr(errors.Join(errPlain, rig.ErrOwn)), "plain\nno such pin", rpc.CodeNotFound, rig.ErrOwn.Details, nil},
-		{"an Error of no text", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeAborted}), "Aborted", rpc.CodeAborted, nil, nil},
-		{"an Error of no code", rig.AlwaysErr(&rpc.Error{Message: "codeless"}), "codeless", rpc.CodeUnknown, nil, nil},
-		{"an Error of nothing but details", rig.AlwaysErr(&rpc.Error{Details: map[string]string{"k": "v"}}), "", rpc.CodeUnknown, map[string]string{"k": "v"}, nil},
-		{"a plain error", rig.AlwaysErr(errPlain), "plain", rpc.CodeUnknown, nil, nil},
-		{"an error of no text", rig.AlwaysErr(errors.New("")), "", rpc.CodeUnknown, nil, nil},
-		{"the context's cancellation", ended, "context canceled", rpc.CodeCanceled, nil, context.Canceled},
-		{"the context's deadline", late, "context deadline exceeded", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
-		{"a cancellation in another error", rig.AlwaysErr(fmt.Errorf("pin: %w", context.Canceled)), "pin: context canceled", rpc.CodeCanceled, nil, context.Canceled},
-		{"an Error that stands for a cancellation", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeCanceled, Message: "enough"}), "enough", rpc.CodeCanceled, nil, context.Canceled},
-		{"an Error that stands for a deadline", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeDeadlineExceeded, Message: "slow"}), "slow", rpc.CodeDeadlineExceeded, nil, context.DeadlineExceeded},
-		{"words of a library error", rig.AlwaysErr(errors.New("rpc: can't find service X")), "rpc: can't find service X", rpc.CodeUnknown, nil, nil},
-		{"words of a context error, another code", rig.AlwaysErr(&rpc.Error{Code: rpc.CodeInternal, Message: "context canceled"}), "context canceled", rpc.CodeInternal, nil, nil},
+		{"an Error", rig.AlwaysErr(rig.ErrOwn), "no such pin", codes.NotFound, rig.ErrOwn.Details, nil},
+		{"an Error in another", rig.AlwaysErr(fmt.Errorf("unpin: %w", rig.ErrOwn)), "unpin: no such pin", codes.NotFound, rig.ErrOwn.Details, nil},
+		{"joined errors", rig.AlwaysErr(errors.Join(errPlain, rig.ErrOwn)), "plain\nno such pin", codes.NotFound, rig.ErrOwn.Details, nil},
+		{"an Error of no text", rig.AlwaysErr(&rpc.Error{Code: codes.Aborted}), "Aborted", codes.Aborted, nil, nil},
+		{"an Error of no code", rig.AlwaysErr(&rpc.Error{Message: "codeless"}), "codeless", codes.Unknown, nil, nil},
+		{"an Error of nothing but details", rig.AlwaysErr(&rpc.Error{Details: map[string]string{"k": "v"}}), "", codes.Unknown, map[string]string{"k": "v"}, nil},
+		{"a plain error", rig.AlwaysErr(errPlain), "plain", codes.Unknown, nil, nil},
+		{"an error of no text", rig.AlwaysErr(errors.New("")), "", codes.Unknown, nil, nil},
+		{"the context's cancellation", ended, "context canceled", codes.Canceled, nil, context.Canceled},
+		{"the context's deadline", late, "context deadline exceeded", codes.DeadlineExceeded, nil, context.DeadlineExceeded},
+		{"a cancellation in another error", rig.AlwaysErr(fmt.Errorf("pin: %w", context.Canceled)), "pin: context canceled", codes.Canceled, nil, context.Canceled},
+		{"an Error that stands for a cancellation", rig.AlwaysErr(&rpc.Error{Code: codes.Canceled, Message: "enough"}), "enough", codes.Canceled, nil, context.Canceled},
+		{"an Error that stands for a deadline", rig.AlwaysErr(&rpc.Error{Code: codes.DeadlineExceeded, Message: "slow"}), "slow", codes.DeadlineExceeded, nil, context.DeadlineExceeded},
+		{"words of a library error", rig.AlwaysErr(errors.New("rpc: can't find service X")), "rpc: can't find service X", codes.Unknown, nil, nil},
+		{"words of a context error, another code", rig.AlwaysErr(&rpc.Error{Code: codes.Internal, Message: "context canceled"}), "context canceled", codes.Internal, nil, nil},
 	}
 	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	for _, c := range cases {
@@ -150,7 +151,7 @@ func TestErrorsThatPanicAreInternal(t *testing.T) {
 		for name := range errs {
 			t.Run(name, func(t *testing.T) {
 				rig.FailBoth(t, s, name, func(t *testing.T, err error) {
-					if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
+					if !rpc.IsServerError(err) || rpc.CodeOf(err) != codes.Internal {
 						t.Fatalf("got %v", err)
 					}
 					rig.CheckNames(t, err, "Svc.", "panicked")
@@ -158,7 +159,7 @@ func TestErrorsThatPanicAreInternal(t *testing.T) {
 			})
 		}
 		rig.FailBoth(t, s, "sound", func(t *testing.T, err error) {
-			if rpc.IsRPCError(err) || rpc.CodeOf(err) != rpc.CodeUnknown || err.Error() != "broken" {
+			if rpc.IsRPCError(err) || rpc.CodeOf(err) != codes.Unknown || err.Error() != "broken" {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -182,12 +183,12 @@ func TestOversizedErrorsArriveCutWithTheirCode(t *testing.T) {
 	// An accent lies on the cut.
 	umlauts := "x" + strings.Repeat("é", most)
 	cases := map[string]*rpc.Error{
-		"text of the limit":        {Code: rpc.CodeAborted, Message: strings.Repeat("x", most)},
-		"text and details of most": {Code: rpc.CodeAborted, Message: strings.Repeat("x", most), Details: fill(most - 20)},
-		"text over it":             {Code: rpc.CodeAborted, Message: umlauts, Details: map[string]string{"k": "v"}},
-		"details over it":          {Code: rpc.CodeAborted, Message: "text", Details: fill(most)},
-		"many small details":       {Code: rpc.CodeAborted, Message: "text", Details: many},
-		"everything far over it":   {Code: rpc.CodeAborted, Message: strings.Repeat("x", 8<<20), Details: fill(8 << 20)},
+		"text of the limit":        {Code: codes.Aborted, Message: strings.Repeat("x", most)},
+		"text and details of most": {Code: codes.Aborted, Message: strings.Repeat("x", most), Details: fill(most - 20)},
+		"text over it":             {Code: codes.Aborted, Message: umlauts, Details: map[string]string{"k": "v"}},
+		"details over it":          {Code: codes.Aborted, Message: "text", Details: fill(most)},
+		"many small details":       {Code: codes.Aborted, Message: "text", Details: many},
+		"everything far over it":   {Code: codes.Aborted, Message: strings.Repeat("x", 8<<20), Details: fill(8 << 20)},
 	}
 	svc := rig.Failing{Errs: make(map[string]func(context.Context) error)}
 	for name, e := range cases {

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -42,7 +43,7 @@ func TestWrongArgumentIsTheSameErrorLocallyAndRemotely(t *testing.T) {
 			here := local.Client.CallContext(rig.Context(t), local.Dest, "Svc", c.method, c.args, reply())
 			there := wire.Client.CallContext(rig.Context(t), wire.Dest, "Svc", c.method, c.args, reply())
 			for _, err := range []error{here, there} {
-				rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc."+c.method, c.takes, c.given)
+				rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc."+c.method, c.takes, c.given)
 			}
 			if local.Words(here) != wire.Words(there) {
 				t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
@@ -78,10 +79,10 @@ func TestWrongReplyNamesMethodAndTypes(t *testing.T) {
 		t.Run(c.method+" into "+fmt.Sprintf("%T", c.reply), func(t *testing.T) {
 			before := reflect.ValueOf(c.reply).Elem().Interface()
 			err := local.Client.Call(local.Dest, "Svc", c.method, c.args, c.reply)
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc."+c.method, c.local, c.into)
+			rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc."+c.method, c.local, c.into)
 			// The client knows what arrived, and not the type that it was.
 			err = wire.Client.Call(wire.Dest, "Svc", c.method, c.args, c.reply)
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc."+c.method, c.wire, c.into)
+			rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc."+c.method, c.wire, c.into)
 			if !reflect.DeepEqual(before, reflect.ValueOf(c.reply).Elem().Interface()) {
 				t.Error("something was stored in the reply")
 			}
@@ -104,7 +105,7 @@ func TestMethodDoesNotRunOnALocalMismatch(t *testing.T) {
 		{local.Client.Stream(rig.Context(t), local.Dest, "Svc", "Streaming", make(chan string), make(chan string)), rpc.ServerErr},
 		{local.Client.Stream(rig.Context(t), local.Dest, "Svc", "Streaming", make(chan int), make(chan int)), rpc.ClientErr},
 	} {
-		rig.CheckErr(t, c.err, c.kind, rpc.CodeInvalidArgument, "Svc.", "int", "string")
+		rig.CheckErr(t, c.err, c.kind, codes.InvalidArgument, "Svc.", "int", "string")
 	}
 	if n := svc.Ran.Load(); n != 0 {
 		t.Errorf("ran %d times", n)
@@ -131,7 +132,7 @@ func TestCallOfTheOtherKindSaysWhichItIs(t *testing.T) {
 	} {
 		here, there := call(local), call(wire)
 		for _, err := range []error{here, there} {
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Svc.", what)
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "Svc.", what)
 		}
 		if local.Words(here) != wire.Words(there) {
 			t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
@@ -149,7 +150,7 @@ func TestUnknownNamesAreTheSameErrorLocallyAndRemotely(t *testing.T) {
 		here := local.Client.Call(local.Dest, id.Name, id.Method, 1, new(int))
 		there := wire.Client.Call(wire.Dest, id.Name, id.Method, 1, new(int))
 		for _, err := range []error{here, there} {
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "can't find")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "can't find")
 		}
 		if local.Words(here) != wire.Words(there) {
 			t.Errorf("not the same words:\nlocal: %v\nwire:  %v", here, there)
@@ -162,10 +163,10 @@ func TestLocalCallWithoutAServerIsAnError(t *testing.T) {
 	for _, c := range []*rpc.Client{rpc.NewClient(nil, rig.Protocol), rpc.NewClient(rig.NewHost(t), rig.Protocol)} {
 		t.Cleanup(func() { _ = c.Close() })
 		err := c.Call(c.ID(), "Svc", "Multiply", rig.Args{A: 1, B: 1}, new(int))
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Multiply", "NewClientWithServer")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Multiply", "NewClientWithServer")
 		replies := make(chan int)
 		err = c.Stream(rig.Context(t), "", "Svc", "Divides", make(chan int), replies)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Divides", "NewClientWithServer")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Divides", "NewClientWithServer")
 		if _, open := <-replies; open {
 			t.Error("replies are open")
 		}

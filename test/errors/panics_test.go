@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -66,7 +67,7 @@ func TestPanicOfAMethodIsAnInternalErrorWithItsStackInTheLog(t *testing.T) {
 						t.Errorf("%d replies from before the panic, not 1", n)
 					}
 				}
-				if rpc.CodeOf(err) != rpc.CodeInternal || !rpc.IsServerError(err) {
+				if rpc.CodeOf(err) != codes.Internal || !rpc.IsServerError(err) {
 					t.Fatalf("got %v", err)
 				}
 				if strings.Contains(err.Error(), secret) {
@@ -142,7 +143,7 @@ func TestStreamingMethodThatEndsItsGoroutine(t *testing.T) {
 			for range 100 {
 				args := make(chan int, 1)
 				args <- 1
-				if _, err := rig.Stream(rig.Context(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == rpc.CodeOK || !rpc.IsRPCError(err) {
+				if _, err := rig.Stream(rig.Context(t), t, s, "Stream", args, 0); rpc.CodeOf(err) == codes.OK || !rpc.IsRPCError(err) {
 					t.Fatalf("got %v", err)
 				}
 				close(args)

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 var (
 	errNoPin  = errors.New("no such pin")
-	errLocked = &rpc.Error{Code: rpc.CodeFailedPrecondition, Message: "locked", Details: map[string]string{"by": "me"}}
+	errLocked = &rpc.Error{Code: codes.FailedPrecondition, Message: "locked", Details: map[string]string{"by": "me"}}
 	errSecret = errors.New("not declared")
 
 	pinErrors = map[string]error{"no-pin": errNoPin, "locked": errLocked}
@@ -37,7 +38,7 @@ var sentinelErrs = map[string]error{
 func returnsSentinel(_ context.Context, what string) (int, error) { return 7, sentinelErrs[what] }
 
 // sentinelCalls makes a call of each kind; all fail in the same way.
-func sentinelCalls(t *testing.T, s rig.Setup, declared ...rpc.MethodOption) map[string]func(what string) error {
+func sentinelCalls(t *testing.T, s rig.Setup, declared ...rpc.CallOption) map[string]func(what string) error {
 	t.Helper()
 	ctx := rig.Context(t)
 	unary := rpc.NewMethod[string, int]("Typed", "Unary", declared...)

@@ -9,11 +9,12 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // checkUnsent makes a unary and a streaming call of methods that do not run.
-func checkUnsent(t *testing.T, s rig.Setup, ctx context.Context, svc string, want bool, code rpc.Code) {
+func checkUnsent(t *testing.T, s rig.Setup, ctx context.Context, svc string, want bool, code codes.Code) {
 	t.Helper()
 	check := func(kind string, err error) {
 		t.Helper()
@@ -34,18 +35,18 @@ func TestUnsentWhereNothingLeft(t *testing.T) {
 	cancel()
 	svc := new(rig.Counted)
 	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
-		checkUnsent(t, s, ended, "Svc", true, rpc.CodeCanceled)
+		checkUnsent(t, s, ended, "Svc", true, codes.Canceled)
 		if s.Dest != s.Sender {
 			nowhere := s
 			nowhere.Dest = coretest.RandPeerIDFatal(t)
-			checkUnsent(t, nowhere, rig.Context(t), "Svc", true, rpc.CodeUnavailable)
+			checkUnsent(t, nowhere, rig.Context(t), "Svc", true, codes.Unavailable)
 
 			other := rig.Setup{Client: rpc.NewClient(s.Host, "/rpc/none"), Dest: s.Dest}
 			t.Cleanup(func() { _ = other.Client.Close() })
-			checkUnsent(t, other, rig.Context(t), "Svc", true, rpc.CodeUnimplemented)
+			checkUnsent(t, other, rig.Context(t), "Svc", true, codes.Unimplemented)
 		}
 		_ = s.Client.Close()
-		checkUnsent(t, s, rig.Context(t), "Svc", true, rpc.CodeUnavailable)
+		checkUnsent(t, s, rig.Context(t), "Svc", true, codes.Unavailable)
 	})
 	if n := svc.Calls.Load(); n > 0 {
 		t.Errorf("the methods ran %d times", n)
@@ -63,9 +64,9 @@ func TestUnsentWhereTheServerTurnsCallsAway(t *testing.T) {
 			rig.Take(t, "the method runs", svc.Started)
 			down := rig.InBackground(func() error { return s.Server.Shutdown(rig.Context(t)) })
 			rig.Eventually(t, "calls are refused", func() bool {
-				return rpc.CodeOf(s.Client.Call(s.Dest, "Svc", "Unary", "no number", new(int))) == rpc.CodeUnavailable
+				return rpc.CodeOf(s.Client.Call(s.Dest, "Svc", "Unary", "no number", new(int))) == codes.Unavailable
 			})
-			checkUnsent(t, s, rig.Context(t), "Svc", true, rpc.CodeUnavailable)
+			checkUnsent(t, s, rig.Context(t), "Svc", true, codes.Unavailable)
 			close(svc.Release)
 			if err := errors.Join(rig.Take(t, "the call ends", running), rig.Take(t, "Shutdown returns", down)); err != nil {
 				t.Error(err)
@@ -86,7 +87,7 @@ func TestUnsentWhereTheServerTurnsCallsAway(t *testing.T) {
 				first := rig.Wire.Client(t, s.Host)
 				held := rig.InBackground(func() error { return first.Call(s.Dest, "Svc", "Hold", struct{}{}, new(struct{})) })
 				rig.Take(t, "the method runs", svc.Started)
-				checkUnsent(t, s, rig.Context(t), "Counted", true, rpc.CodeResourceExhausted)
+				checkUnsent(t, s, rig.Context(t), "Counted", true, codes.ResourceExhausted)
 				err := s.Client.Call(s.Dest, "Counted", "Unary", 1, new(any))
 				if class := classOf(err); class != "limit Limits."+name {
 					t.Errorf("the type is %q: %v", class, err)
@@ -120,12 +121,12 @@ func TestUnsentIsNotPassedOn(t *testing.T) {
 	if !rig.Unsent(inner) {
 		t.Fatalf("got %v", inner)
 	}
-	claim := &rpc.Error{Code: rpc.CodeUnavailable, Message: "no", Details: map[string]string{"rpc.unsent": "true"}}
+	claim := &rpc.Error{Code: codes.Unavailable, Message: "no", Details: map[string]string{"rpc.unsent": "true"}}
 	for name, err := range map[string]error{"passed on": inner, "wrapped": errors.Join(errPlain, inner), "claimed": claim} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rig.OverAll(t, relaying{err}, rig.Options{}, func(t *testing.T, s rig.Setup) {
-				checkUnsent(t, s, rig.Context(t), "Svc", false, rpc.CodeUnavailable)
+				checkUnsent(t, s, rig.Context(t), "Svc", false, codes.Unavailable)
 				got := s.Client.Call(s.Dest, "Svc", "Unary", 1, new(any))
 				if got.Error() != err.Error() || rpc.IsClientError(got) != rpc.IsClientError(err) {
 					t.Errorf("%v arrives as %v", err, got)
@@ -140,9 +141,9 @@ func TestUnsentIsNotSaidOfRefusedRequests(t *testing.T) {
 	t.Parallel()
 	deny := rpc.WithAuthorizeFunc(func(_ peer.ID, svc, _ string) bool { return svc != "Denied" })
 	rig.OverAll(t, rig.Arith{}, rig.Options{Server: []rpc.ServerOption{deny}}, func(t *testing.T, s rig.Setup) {
-		checkUnsent(t, s, rig.Context(t), "None", false, rpc.CodeUnimplemented)
+		checkUnsent(t, s, rig.Context(t), "None", false, codes.Unimplemented)
 		if s.Dest != s.Sender {
-			checkUnsent(t, s, rig.Context(t), "Denied", false, rpc.CodePermissionDenied)
+			checkUnsent(t, s, rig.Context(t), "Denied", false, codes.PermissionDenied)
 		}
 		if err := s.Client.Call(s.Dest, "Svc", "Multiply", "no numbers", new(int)); err == nil || rig.Unsent(err) {
 			t.Errorf("got %v", err)

@@ -18,6 +18,7 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -49,8 +50,8 @@ func TestMultiCallKeepsEachDestinationsReplyAndError(t *testing.T) {
 	own.Peerstore().AddAddr(dead, rig.ClosedPort(t), peerstore.PermanentAddrTTL)
 
 	dests := []peer.ID{own.ID(), serves.ID(), refuses.ID(), "", lacks.ID(), without.ID(), dead, serves.ID()}
-	codes := []rpc.Code{rpc.CodeOK, rpc.CodeOK, rpc.CodePermissionDenied, rpc.CodeOK, rpc.CodeUnimplemented,
-		rpc.CodeUnimplemented, rpc.CodeUnavailable, rpc.CodeCanceled}
+	codes := []codes.Code{codes.OK, codes.OK, codes.PermissionDenied, codes.OK, codes.Unimplemented,
+		codes.Unimplemented, codes.Unavailable, codes.Canceled}
 	ctxs := rig.Backgrounds(len(dests))
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -126,7 +127,7 @@ func TestMultiCallWithAnArgumentThatCannotTravelFailsForEach(t *testing.T) {
 	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		_, replies := rig.ReplyPointers[int](3)
 		for _, err := range s.Client.MultiCall(rig.Backgrounds(3), slices.Repeat([]peer.ID{s.Dest}, 3), "Svc", "Multiply", make(chan int), replies) {
-			if rpc.CodeOf(err) != rpc.CodeInvalidArgument || !strings.Contains(err.Error(), "chan int") {
+			if rpc.CodeOf(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "chan int") {
 				t.Errorf("got %v", err)
 			}
 		}
@@ -170,7 +171,7 @@ func TestLiveDestinationsAnswerWhileManyDeadOnesHang(t *testing.T) {
 	if err := c.MultiGo(ctxs, dests, "Svc", "Multiply", rig.Args{A: 2, B: 3}, replies, slices.Repeat([]chan *rpc.Call{done}, all)); err != nil {
 		t.Fatal(err)
 	}
-	failed := make(map[rpc.Code]int)
+	failed := make(map[codes.Code]int)
 	answered := 0
 	next := func() {
 		call := rig.Take(t, "a call is over", done)
@@ -192,15 +193,15 @@ func TestLiveDestinationsAnswerWhileManyDeadOnesHang(t *testing.T) {
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("the live ones took %v", took)
 	}
-	hanging := all - alive - failed[rpc.CodeUnavailable]
+	hanging := all - alive - failed[codes.Unavailable]
 	if hanging == 0 {
 		t.Error("no dead one hangs: nothing was tested")
 	}
 	cancel()
-	for range all - alive - failed[rpc.CodeUnavailable] {
+	for range all - alive - failed[codes.Unavailable] {
 		next()
 	}
-	if n := failed[rpc.CodeUnavailable] + failed[rpc.CodeCanceled]; n != all-alive || failed[rpc.CodeCanceled] == 0 {
+	if n := failed[codes.Unavailable] + failed[codes.Canceled]; n != all-alive || failed[codes.Canceled] == 0 {
 		t.Errorf("the dead ones ended with %v", failed)
 	}
 	rig.NoGoroutineStays(t)
@@ -269,7 +270,7 @@ func TestStallTimeoutGivesUpTheSlowDestinationOnly(t *testing.T) {
 			for _, err := range rig.Take(t, "MultiStream returns", result) {
 				if err != nil {
 					given++
-					rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeResourceExhausted, "Svc.Count", "WithMultiStreamStallTimeout")
+					rig.CheckErr(t, err, rpc.ClientErr, codes.ResourceExhausted, "Svc.Count", "WithMultiStreamStallTimeout")
 				}
 			}
 			if counts := got(); given != 1 || !slices.Equal(counts, []int{items, items}) {
@@ -306,8 +307,8 @@ func TestMultiStreamReturnsWhenItsContextEndsThoughNobodyHelps(t *testing.T) {
 func TestMultiStreamReturnsWhenAllMethodsHaveThoughArgumentsStayOpen(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, new(rig.Streaming), rig.Options{}, func(t *testing.T, s rig.Setup) {
-		for method, code := range map[string]rpc.Code{
-			"Fail": rpc.CodeAborted, "Nothing": rpc.CodeOK, "Missing": rpc.CodeUnimplemented, "Unary": rpc.CodeUnimplemented,
+		for method, code := range map[string]codes.Code{
+			"Fail": codes.Aborted, "Nothing": codes.OK, "Missing": codes.Unimplemented, "Unary": codes.Unimplemented,
 		} {
 			replies := make(chan int)
 			errs := rig.Take(t, method+": MultiStream returns", rig.InBackground(func() []error {

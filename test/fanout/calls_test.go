@@ -17,6 +17,8 @@ import (
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -104,7 +106,7 @@ func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 				t.Errorf("peer %d: %+v", i, r)
 			}
 		}
-		if len(got) != 6 || rpc.CodeOf(got[dead].Err) != rpc.CodeUnavailable || !errors.Is(got[silent].Err, context.DeadlineExceeded) {
+		if len(got) != 6 || rpc.CodeOf(got[dead].Err) != codes.Unavailable || !errors.Is(got[silent].Err, context.DeadlineExceeded) {
 			t.Errorf("%d results; of the dead %v, of the silent %v", len(got), got[dead].Err, got[silent].Err)
 		}
 		if !slices.Equal(dests, given) {
@@ -138,7 +140,7 @@ func TestCallAllOfNobody(t *testing.T) {
 	if got, err := which.CollectAll(rig.Context(t), s.Client, nil, 1); err != nil || got.Values == nil || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := which.CollectAll(rig.Context(t), s.Client, nil, 1, rpc.FanQuorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
+	if _, err := which.CollectAll(rig.Context(t), s.Client, nil, 1, fan.Quorum(1)); err == nil || !strings.Contains(err.Error(), "0 of 0") {
 		t.Errorf("a quorum of nobody: %v", err)
 	}
 }
@@ -236,7 +238,7 @@ func TestTextOfManyErrorsNamesSomePeers(t *testing.T) {
 	}
 }
 
-func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
+func TestInFlightBoundsCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c, svc, begun := newCluster(t, tr, 5), rig.NewHolder(), new(atomic.Int64)
@@ -248,7 +250,7 @@ func TestFanInFlightBoundsCallsAtOnce(t *testing.T) {
 			}
 		})
 		result := rig.InBackground(func() error {
-			_, err := hold.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, rpc.FanInFlight(2))
+			_, err := hold.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, fan.InFlight(2))
 			return err
 		})
 		for range 2 {
@@ -345,7 +347,7 @@ func TestOptionsHoldForThePeersCalls(t *testing.T) {
 		c := newCluster(t, tr, 3)
 		look := rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"by": "method", "of": "method"}))
 		serveAll(t, c, look, func(int) func(context.Context, struct{}) (rig.OptionsTold, error) { return rig.TellOptions })
-		f := &rig.Unsteady{Err: &rpc.Error{Code: rpc.CodeUnavailable, Message: "not now"}}
+		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		try := rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true))
 		serveAll(t, c, try, func(int) func(context.Context, int) (int, error) { return f.Call })

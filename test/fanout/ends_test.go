@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -68,7 +70,7 @@ func TestLeavingTheLoopCancelsTheOthers(t *testing.T) {
 			},
 			"first": func(c *cluster, b *blocking, m *rpc.Method[int, int]) {
 				n := 0
-				for range m.CallAll(rig.Context(t), c.client, c.peers, 1, rpc.FanFirst(1)) {
+				for range m.CallAll(rig.Context(t), c.client, c.peers, 1, fan.First(1)) {
 					n++
 					for range 2 {
 						rig.Take(t, "the others begin", b.started)
@@ -105,7 +107,7 @@ func TestEndOfTheContextIsEveryPeersResult(t *testing.T) {
 				<-b.started
 				cancel()
 			}()
-			got, err := m.CollectAll(ctx, c.client, c.peers, 1, rpc.FanInFlight(bound))
+			got, err := m.CollectAll(ctx, c.client, c.peers, 1, fan.InFlight(bound))
 			if !errors.Is(err, context.Canceled) || len(got.Errors) != 3 {
 				t.Errorf("%d errors: %v", len(got.Errors), err)
 			}
@@ -118,14 +120,14 @@ func TestEndOfTheContextIsEveryPeersResult(t *testing.T) {
 	})
 }
 
-func TestFanQuorum(t *testing.T) {
+func TestQuorum(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 4)
 		b, m := newBlocking(t, c, 0, 1, 2)
 		// Reached while one blocks, which is cancelled.
 		values := make(map[peer.ID]int)
-		for p, r := range m.CallAll(rig.Context(t), c.client, c.peers, 10, rpc.FanQuorum(3)) {
+		for p, r := range m.CallAll(rig.Context(t), c.client, c.peers, 10, fan.Quorum(3)) {
 			if len(values) == 0 {
 				rig.Take(t, "the other begins", b.started)
 			}
@@ -143,21 +145,21 @@ func TestFanQuorum(t *testing.T) {
 		// Out of reach while one blocks and three are dead: three of six.
 		dests := slices.Concat(c.peers[1:3], []peer.ID{c.peers[3], c.dead(t), c.dead(t), c.dead(t)})
 		got, err := take2Results(t, func() (rpc.Results[int], error) {
-			return m.CollectAll(rig.Context(t), c.client, dests, 10, rpc.FanQuorum(4))
+			return m.CollectAll(rig.Context(t), c.client, dests, 10, fan.Quorum(4))
 		})
-		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != rpc.CodeUnavailable {
+		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != codes.Unavailable {
 			t.Errorf("%+v, %v", got, err)
 		}
 		rig.CheckNames(t, err, "Svc.Block", "of 6 peers succeeded, and 4 were needed")
 
-		// FanFirst goes on to the end, and has too few.
-		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanFirst(3))
+		// First goes on to the end, and has too few.
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, fan.First(3))
 		if err == nil || len(got.Values) != 2 || len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
 		rig.CheckNames(t, err, "2 of 2 peers succeeded, and 3 were needed")
 		// More than there are peers: nobody is called.
-		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, rpc.FanQuorum(3))
+		got, err = m.CollectAll(rig.Context(t), c.client, dests[:2], 10, fan.Quorum(3))
 		if err == nil || len(got.Values)+len(got.Errors) != 0 {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -187,7 +189,7 @@ func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
 			dests = append(dests, c.silent(t))
 		}
 		got, err := take2Results(t, func() (rpc.Results[int], error) {
-			return which.CollectAll(rig.Context(t), c.client, append(dests, c.peers...), 10, rpc.FanFirst(3))
+			return which.CollectAll(rig.Context(t), c.client, append(dests, c.peers...), 10, fan.First(3))
 		})
 		if want := fmt.Sprint(map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}); err != nil || fmt.Sprint(got.Values) != want {
 			t.Errorf("%+v, %v", got.Values, err)

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -48,13 +50,13 @@ func TestServerStreamCallAll(t *testing.T) {
 	serveCounts(t, c)
 	dead := c.dead(t)
 	for _, bound := range []int{0, 1, 2} {
-		values, errs := rig.ByPeer(t, counts.CallAll(rig.Context(t), c.client, slices.Concat(c.peers, []peer.ID{dead, ""}), 10, rpc.FanInFlight(bound)))
+		values, errs := rig.ByPeer(t, counts.CallAll(rig.Context(t), c.client, slices.Concat(c.peers, []peer.ID{dead, ""}), 10, fan.InFlight(bound)))
 		for i, p := range c.peers {
 			if !slices.Equal(values[p], []int{10, 11, 12}) || (errs[p] != nil) != (i%2 == 1) || errs[p] != nil && errs[p].Error() != errN.Error() {
 				t.Errorf("%d at once: peer %d: %v, %v", bound, i, values[p], errs[p])
 			}
 		}
-		if len(values) != 4 || len(errs) != 3 || rpc.CodeOf(errs[dead]) != rpc.CodeUnavailable {
+		if len(values) != 4 || len(errs) != 3 || rpc.CodeOf(errs[dead]) != codes.Unavailable {
 			t.Errorf("%d at once: %d peers replied, %d failed, the dead by %v", bound, len(values), len(errs), errs[dead])
 		}
 	}
@@ -85,7 +87,7 @@ func TestLeavingTheLoopOverStreamsCancelsThem(t *testing.T) {
 			}
 		}
 		seen := make(map[peer.ID]bool)
-		for p, r := range endless.CallAll(rig.Context(t), c.client, c.peers, 1, rpc.FanFirst(first)) {
+		for p, r := range endless.CallAll(rig.Context(t), c.client, c.peers, 1, fan.First(first)) {
 			if r.Err != nil {
 				t.Error(r.Err)
 			}
@@ -167,13 +169,13 @@ func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
 	dead := c.dead(t)
-	call := e.method.OpenAll(rig.Context(t), c.client, append(c.peers, dead), rpc.FanStallTimeout(time.Second))
+	call := e.method.OpenAll(rig.Context(t), c.client, append(c.peers, dead), fan.StallTimeout(time.Second))
 	defer call.Close()
 	sent := rig.InBackground(func() error {
 		defer call.CloseSend()
 		return sendMany(rig.Context(t), call.Send, many, new(atomic.Int64))
 	})
-	values, errs := rig.ByPeer(t, call.All())
+	values, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 	if err := rig.Take(t, "all is sent", sent); err != nil {
 		t.Error(err)
 	}
@@ -183,8 +185,8 @@ func TestOpenAllGivesUpTheSlowPeerOnly(t *testing.T) {
 		}
 	}
 	slow := c.peers[1]
-	rig.CheckErr(t, errs[slow], rpc.ClientErr, rpc.CodeResourceExhausted, "Svc.Echoes", slow.String(), "FanStallTimeout")
-	if len(values[slow]) != 0 || rpc.CodeOf(errs[dead]) != rpc.CodeUnavailable {
+	rig.CheckErr(t, errs[slow], rpc.ClientErr, codes.ResourceExhausted, "Svc.Echoes", slow.String(), "fan.StallTimeout")
+	if len(values[slow]) != 0 || rpc.CodeOf(errs[dead]) != codes.Unavailable {
 		t.Errorf("the slow replied %v; the dead: %v", values[slow], errs[dead])
 	}
 	if err := rig.Take(t, "the slow method is told", e.ended); !errors.Is(err, context.Canceled) {
@@ -196,9 +198,9 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanStallTimeout(0))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, fan.StallTimeout(time.Nanosecond))
 	defer call.Close()
-	next, stop := iter.Pull2(call.All())
+	next, stop := iter.Pull2(call.All(rig.Context(t)))
 	defer stop()
 	arg := make([]byte, 32<<10)
 	for range many { // one at a time: the others are never behind
@@ -213,7 +215,7 @@ func TestOpenAllGivesUpTheSlowPeerAtOnce(t *testing.T) {
 			case r.Err == nil:
 				replies++
 			default:
-				rig.CheckErr(t, r.Err, rpc.ClientErr, rpc.CodeResourceExhausted, "FanStallTimeout", p.String())
+				rig.CheckErr(t, r.Err, rpc.ClientErr, codes.ResourceExhausted, "fan.StallTimeout", p.String())
 				return
 			}
 		}
@@ -225,7 +227,7 @@ func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(4))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, fan.Buffer(4), fan.StallTimeout(0))
 	defer call.Close()
 	sent := new(atomic.Int64)
 	result := rig.InBackground(func() error {
@@ -234,7 +236,7 @@ func TestOpenAllWaitsForTheSlowPeer(t *testing.T) {
 	})
 	got := rig.InBackground(func() (n map[peer.ID]int) {
 		n = make(map[peer.ID]int)
-		for p, r := range call.All() {
+		for p, r := range call.All(rig.Context(t)) {
 			if r.Err != nil {
 				t.Errorf("%v: %v", p, r.Err)
 			}
@@ -260,13 +262,13 @@ func TestSendToAllThatIsGivenUpLeavesNoGap(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, rig.Wire, 3)
 	e := serveEchoes(t, c, 1)
-	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanBuffer(0))
+	call := e.method.OpenAll(rig.Context(t), c.client, c.peers, fan.Buffer(0))
 	defer call.Close()
 	ctx, cancel := context.WithCancel(rig.Context(t))
 	sent := new(atomic.Int64)
 	result := rig.InBackground(func() error { return sendMany(ctx, call.Send, many, sent) })
 	got := rig.InBackground(func() [2]any {
-		values, errs := rig.ByPeer(t, call.All())
+		values, errs := rig.ByPeer(t, call.All(rig.Context(t)))
 		return [2]any{values, errs}
 	})
 	n := rig.RestsBelow(t, "the sender waits for the slow peer", sent, many)
@@ -303,7 +305,7 @@ func TestClosedCallsOfManyAreOver(t *testing.T) {
 	if err := rig.Take(t, "Send returns", result); err != io.EOF {
 		t.Errorf("got %v", err)
 	}
-	for p, r := range call.All() {
+	for p, r := range call.All(rig.Context(t)) {
 		t.Errorf("%v: %+v", p, r)
 	}
 	if err := errors.Join(call.CloseSend(), call.Close()); err != nil {
@@ -344,13 +346,13 @@ func TestClientStreamOpenAll(t *testing.T) {
 	if want := map[peer.ID]int{c.peers[0]: 5050, c.peers[1]: 5051, c.peers[2]: 5052}; !maps.Equal(got.Values, want) {
 		t.Errorf("values %v", got.Values)
 	}
-	if err == nil || len(got.Errors) != 2 || rpc.CodeOf(got.Errors[dead]) != rpc.CodeUnavailable || got.Errors[c.peers[3]].Error() != errN.Error() {
+	if err == nil || len(got.Errors) != 2 || rpc.CodeOf(got.Errors[dead]) != codes.Unavailable || got.Errors[c.peers[3]].Error() != errN.Error() {
 		t.Errorf("errors %v, joined %v", got.Errors, err)
 	}
 	rig.CheckNames(t, err, "Svc.Sum", dead.String(), c.peers[3].String())
 	// Nothing that is left is no success.
 	got, err = call.Finish(rig.Context(t))
-	if rpc.CodeOf(err) != rpc.CodeFailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
+	if rpc.CodeOf(err) != codes.FailedPrecondition || !rpc.IsClientError(err) || len(got.Values)+len(got.Errors) != 0 {
 		t.Errorf("the second Finish: %+v, %v", got, err)
 	}
 	rig.CheckNames(t, err, "Svc.Sum")
@@ -391,14 +393,14 @@ func TestOpenAllOutOfReachOfItsQuorum(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		talks := talk.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanQuorum(3))
+		talks := talk.OpenAll(rig.Context(t), c.client, c.peers, fan.Quorum(3))
 		if err := talks.Send(rig.Context(t), 1); err != io.EOF {
 			t.Errorf("Send to nobody: %v", err)
 		}
-		for p, r := range talks.All() {
+		for p, r := range talks.All(rig.Context(t)) {
 			t.Errorf("%v: %+v", p, r)
 		}
-		puts := put.OpenAll(rig.Context(t), c.client, c.peers, rpc.FanQuorum(3))
+		puts := put.OpenAll(rig.Context(t), c.client, c.peers, fan.Quorum(3))
 		if err := puts.Send(rig.Context(t), 1); err != io.EOF {
 			t.Errorf("Send to nobody: %v", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -180,7 +181,7 @@ func TestDecodedArgumentsAreBoundedForEachPeer(t *testing.T) {
 			rig.Take(t, "the method begins", h.started)
 		}
 		err := rig.Take(t, "the call is refused", bigs(ctx, s, inFewBytes()))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeResourceExhausted, "Svc.Bigs", "the argument", "Limits.DecodedPerPeer")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.ResourceExhausted, "Svc.Bigs", "the argument", "Limits.DecodedPerPeer")
 		var e *rpc.Error
 		var limit *rpc.LimitError
 		if !errors.As(err, &e) || !e.Unsent() || !errors.As(err, &limit) || limit.Limit != "Limits.DecodedPerPeer" {
@@ -203,7 +204,7 @@ func TestDecodedArgumentsAreBoundedForEachPeer(t *testing.T) {
 		h.fits(t, s)
 
 		err = rig.Take(t, "the call is refused", bigs(ctx, s, make([]*Big, 1200)))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeResourceExhausted, "Svc.Bigs", "Limits.DecodedPerPeer")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.ResourceExhausted, "Svc.Bigs", "Limits.DecodedPerPeer")
 		if errors.As(err, &e) && e.Unsent() {
 			t.Errorf("it would be refused again: %v", err)
 		}
@@ -238,7 +239,7 @@ func TestWhatAnArgumentWasDecodedToIsGivenBackHoweverTheCallEnds(t *testing.T) {
 			}
 			unknown := make([]any, 40_000)
 			err := s.Client.CallContext(ctx, s.Dest, "Svc", "Unknown", unknown, new(int))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented)
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented)
 		}
 		h.fits(t, s)
 
@@ -254,7 +255,7 @@ func TestWhatAnArgumentWasDecodedToIsGivenBackHoweverTheCallEnds(t *testing.T) {
 			rig.Take(t, "the call ends", call)
 		}
 		err := rig.Take(t, "the call is refused", bigs(ctx, s, inFewBytes()))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeResourceExhausted, "Limits.DecodedPerPeer")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.ResourceExhausted, "Limits.DecodedPerPeer")
 		for range 2 {
 			h.ends <- succeeds
 		}
@@ -310,11 +311,11 @@ func TestItemsThatWaitAreAccountedFor(t *testing.T) {
 				}
 				rig.Eventually(t, "both are decoded", func() bool { return h.in.Load() == 22 })
 				err := count(ctx, s, 1)
-				rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeResourceExhausted, "the argument", "Limits.DecodedPerPeer")
+				rig.CheckErr(t, err, rpc.ServerErr, codes.ResourceExhausted, "the argument", "Limits.DecodedPerPeer")
 				last := rpc.NewClientStream[[]*Big, int]("Svc", "Last").Open(ctx, s.Client, s.Dest)
 				_ = last.Send(ctx, inFewBytes())
 				_, err = last.Finish(ctx)
-				rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeResourceExhausted, "argument 1 of the stream", "Limits.DecodedPerPeer")
+				rig.CheckErr(t, err, rpc.ServerErr, codes.ResourceExhausted, "argument 1 of the stream", "Limits.DecodedPerPeer")
 				for _, call := range waiting {
 					_ = call.Close()
 				}
@@ -369,7 +370,7 @@ func TestDecodedRepliesAreBoundedInAClient(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				rig.CheckErr(t, call(1200), rpc.ClientErr, rpc.CodeResourceExhausted, "the reply", "Limits.DecodedPerPeer")
+				rig.CheckErr(t, call(1200), rpc.ClientErr, codes.ResourceExhausted, "the reply", "Limits.DecodedPerPeer")
 			}
 
 			replies := rpc.NewDuplex[int, []Big]("Svc", "Replies")
@@ -391,10 +392,10 @@ func TestDecodedRepliesAreBoundedInAClient(t *testing.T) {
 			decoded.in.Store(0)
 			unread := open() // of whose replies two are decoded, and wait
 			rig.Eventually(t, "they are decoded", func() bool { return decoded.in.Load() == 2 })
-			rig.CheckErr(t, byName(400), rpc.ClientErr, rpc.CodeResourceExhausted, "the reply", "Limits.DecodedPerPeer")
+			rig.CheckErr(t, byName(400), rpc.ClientErr, codes.ResourceExhausted, "the reply", "Limits.DecodedPerPeer")
 			refused := open()
 			_, err := refused.Receive(ctx)
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeResourceExhausted, "reply 1 of the stream", "Limits.DecodedPerPeer")
+			rig.CheckErr(t, err, rpc.ClientErr, codes.ResourceExhausted, "reply 1 of the stream", "Limits.DecodedPerPeer")
 			_ = unread.Close()
 			if err := byName(800); err != nil {
 				t.Errorf("after the call: %v", err)

@@ -16,6 +16,7 @@ import (
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
@@ -90,7 +91,7 @@ func TestClientWithALargeArgumentSeesTheRefusal(t *testing.T) {
 				c := tr.Client(t, a)
 				for _, size := range []int{100, 60 << 10, 70 << 10, 1 << 20, 8 << 20} {
 					err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Bytes", make([]byte, size), new(int))
-					if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != rpc.CodePermissionDenied {
+					if !rpc.IsAuthorizationError(err) || rpc.CodeOf(err) != codes.PermissionDenied {
 						t.Errorf("%d bytes: %v", size, err)
 					}
 				}
@@ -140,7 +141,7 @@ func TestCallKeepsItsPlaceUntilTheMethodReturns(t *testing.T) {
 			c := client()
 			for range 3 {
 				err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsServerError(err) || !strings.Contains(err.Error(), "Limits."+limit+" ") {
+				if rpc.CodeOf(err) != codes.ResourceExhausted || !rpc.IsServerError(err) || !strings.Contains(err.Error(), "Limits."+limit+" ") {
 					t.Fatalf("got %v", err)
 				}
 			}
@@ -228,13 +229,13 @@ func TestReplyOverTheLimitIsAnErrorAtBothEnds(t *testing.T) {
 					c := tr.Client(t, a, co...)
 					check := func(err error) {
 						t.Helper()
-						if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "Limits.MessageSize") {
+						if rpc.CodeOf(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "Limits.MessageSize") {
 							t.Errorf("the client gets %v", err)
 						}
 						if rpc.IsServerError(err) != (limited == "server") || rpc.IsClientError(err) != (limited == "client") {
 							t.Errorf("the limit is the %s's: %v", limited, err)
 						}
-						if at := <-seen.errs; limited == "server" && rpc.CodeOf(at) != rpc.CodeResourceExhausted {
+						if at := <-seen.errs; limited == "server" && rpc.CodeOf(at) != codes.ResourceExhausted {
 							t.Errorf("the server has %v", at)
 						}
 					}
@@ -286,14 +287,14 @@ func TestRefusalByTheResourceManagerIsACleanError(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits   rcmgr.PartialLimitConfig
 		atClient bool
-		code     rpc.Code
+		code     codes.Code
 	}{
-		"streams of the protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, false, rpc.CodeResourceExhausted},
+		"streams of the protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, false, codes.ResourceExhausted},
 		"streams of the service": {rcmgr.PartialLimitConfig{
-			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, false, rpc.CodeResourceExhausted},
-		"streams of the client's protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, true, rpc.CodeResourceExhausted},
+			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, false, codes.ResourceExhausted},
+		"streams of the client's protocol": {rcmgr.PartialLimitConfig{Protocol: forBoth(two)}, true, codes.ResourceExhausted},
 		"streams of the client's service": {rcmgr.PartialLimitConfig{
-			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, true, rpc.CodeResourceExhausted},
+			Service: map[string]rcmgr.ResourceLimits{rpc.ServiceName: two}}, true, codes.ResourceExhausted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -389,7 +390,7 @@ func TestMemoryRefusedByTheResourceManagerIsACleanError(t *testing.T) {
 				c := tr.Client(t, a)
 				check := func(what string, err error) {
 					t.Helper()
-					if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !strings.Contains(err.Error(), "resource manager") {
+					if rpc.CodeOf(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "resource manager") {
 						t.Errorf("%s: %v", what, err)
 					}
 				}

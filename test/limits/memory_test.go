@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -45,14 +46,13 @@ func TestDeclaredLengthsTakeNoMemory(t *testing.T) {
 		rig.Allocates(t, 64<<20, func() {
 			for _, method := range []string{"Any", "Bytes", "List", "Anys"} {
 				for _, declared := range []string{
-					"\xdb\x7f\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc6\x80\x00\x00\x00", "\xdd\x7f\xff\xff\xff",
-					"\xdd\xff\xff\xff\xff", "\xdf\x7f\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01",
-					"\x81\xa1A\xdd\x7f\xff\xff\xff", "\x91\xdb\x7f\xff\xff\xff",
+					"\xdb\x01\x00\x00\x01", "\xc6\x01\x00\x00\x01", "\xc9\x01\x00\x00\x01\x01", "\xdd\x00\x04\x00\x00",
+					"\xdf\x00\x02\x00\x00", "\x81\xa1A\xdd\x00\x04\x00\x00", "\x91\xdb\x01\x00\x00\x01",
 				} {
 					st := rig.Open(t, a, b, rig.Protocol)
 					rig.Write(t, st, rig.Cat(rig.Header("Svc", method), declared))
 					got := rig.Refusal(t, st) // at once, though the stream is open
-					if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
+					if codes.Code(got.Code) != codes.ResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 						t.Errorf("%s %x: %+v", method, declared, got)
 					}
 					_ = st.Reset()
@@ -144,7 +144,7 @@ func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 				st := rig.Open(t, a, b, rig.Protocol)
 				rig.Write(t, st, rig.Cat(rig.Header("Svc", method), arg))
 				got := rig.Refusal(t, st)
-				if rpc.Code(got.Code) != rpc.CodeResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
+				if codes.Code(got.Code) != codes.ResourceExhausted || !strings.Contains(got.Error, "Limits.Message") {
 					t.Errorf("%s of %s: %+v", method, name, got)
 				}
 				_ = st.Reset()
@@ -155,9 +155,9 @@ func TestNestedArraysTakeBoundedMemory(t *testing.T) {
 
 func TestDeepNestingIsAnError(t *testing.T) {
 	t.Parallel()
-	const deep = 2 << 20
 	name := "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Any")
 	for limit, l := range map[string]rpc.Limits{"default": {}, "lifted": {MessageDepth: -1, MessageValues: -1}} {
+		deep := map[string]int{"default": 64 + 1, "lifted": 1000 + 1}[limit] // one level too many
 		t.Run(limit, func(t *testing.T) {
 			t.Parallel()
 			a, b := rig.NewHosts(t)
@@ -166,9 +166,9 @@ func TestDeepNestingIsAnError(t *testing.T) {
 			for what, request := range map[string]string{
 				"header":                  strings.Repeat("\x91", deep),
 				"unknown header field":    name + rig.Str("Zzz") + strings.Repeat("\x91", deep),
-				"metadata":                name + rig.Str("Metadata") + strings.Repeat("\x81\xa1k", deep/3),
+				"metadata":                name + rig.Str("Metadata") + strings.Repeat("\x81\xa1k", deep),
 				"argument":                string(rig.Header("Svc", "Any")) + strings.Repeat("\x91", deep),
-				"argument of maps":        string(rig.Header("Svc", "Any")) + strings.Repeat("\x81\xa1A", deep/3),
+				"argument of maps":        string(rig.Header("Svc", "Any")) + strings.Repeat("\x81\xa1A", deep),
 				"unknown field of struct": string(rig.Header("Svc", "Multiply")) + "\x81" + rig.Str("Zzz") + strings.Repeat("\x91", deep),
 				"streamed argument":       string(rig.Header("Svc", "Anys")) + strings.Repeat("\x91", deep),
 			} {

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -38,7 +39,7 @@ func TestMemoryOfAStreamThatHasEndedIsNoLimit(t *testing.T) {
 		var reply []byte
 		err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Give", 1<<20, &reply)
 		var broke *rpc.TransportError
-		if rpc.CodeOf(err) != rpc.CodeUnavailable || !errors.As(err, &broke) || errors.As(err, new(*rpc.LimitError)) {
+		if rpc.CodeOf(err) != codes.Unavailable || !errors.As(err, &broke) || errors.As(err, new(*rpc.LimitError)) {
 			t.Errorf("the call ends with %v", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -77,13 +78,14 @@ func TestRepliesThatNobodyReadsCount(t *testing.T) {
 					switch {
 					case got.Error == "":
 						replies++
-					case rpc.Code(got.Code) == rpc.CodeResourceExhausted && strings.Contains(got.Error, "no memory granted"):
+					case codes.Code(got.Code) == codes.ResourceExhausted && strings.Contains(got.Error, "no memory granted"):
 						refused++
 					default:
 						t.Errorf("a call is answered with %+v", got.Response)
 					}
 				}
-				if replies == 0 || replies > most || replies+refused != calls {
+				// A call that comes to its reply while others are read may get their memory.
+				if replies == 0 || replies > most+most/4 || replies+refused != calls {
 					t.Errorf("%d replies and %d refusals of %d calls", replies, refused, calls)
 				}
 				rig.Released(t, b)

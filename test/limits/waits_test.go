@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -198,7 +199,7 @@ func TestTooLargeForMemory(t *testing.T) {
 					client := tr.Client(t, a)
 					check := func(what string, err error) {
 						t.Helper()
-						if rpc.CodeOf(err) != rpc.CodeResourceExhausted || rig.Unsent(err) ||
+						if rpc.CodeOf(err) != codes.ResourceExhausted || rig.Unsent(err) ||
 							!strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), what) {
 							t.Errorf("%s, %s: unsent %v: %v", at, what, rig.Unsent(err), err)
 						}

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -162,7 +163,7 @@ func TestHeaderThatDoesNotEndIsGoneAfterItsTime(t *testing.T) {
 			got := rig.Refusal(t, st)
 			close(over)
 			wg.Wait()
-			if rpc.Code(got.Code) != rpc.CodeDeadlineExceeded || !strings.Contains(got.Error, "Limits.HeaderTimeout") {
+			if codes.Code(got.Code) != codes.DeadlineExceeded || !strings.Contains(got.Error, "Limits.HeaderTimeout") {
 				t.Errorf("got %+v", got)
 			}
 			_ = st.Reset()
@@ -285,7 +286,7 @@ func TestGarbageAmongArgumentsIsToldAsSuch(t *testing.T) {
 	rig.Serve(t, b, new(rig.Counted))
 	st := rig.Open(t, a, b, rig.Protocol)
 	rig.Write(t, st, rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xc1"))
-	if e := rig.Refusal(t, st); e.Code != int(rpc.CodeInvalidArgument) || !strings.Contains(e.Error, "Svc.Streaming: argument 2 of the stream: msgpack: invalid byte 0xc1") {
+	if e := rig.Refusal(t, st); e.Code != int(codes.InvalidArgument) || !strings.Contains(e.Error, "Svc.Streaming: argument 2 of the stream: msgpack: invalid byte 0xc1") {
 		t.Errorf("%+v", e)
 	}
 }
@@ -355,13 +356,13 @@ func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 	for _, c := range []struct {
 		request []byte
 		close   bool
-		code    rpc.Code
+		code    codes.Code
 		says    string
 	}{
-		{rig.Cat(timed, "\x01"), false, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
-		{rig.Cat(timed, "\x01"), true, rpc.CodeDeadlineExceeded, "context deadline exceeded"},
-		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xc1"), false, rpc.CodeInvalidArgument, "argument 2 of the stream: msgpack: invalid byte 0xc1"},
-		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xcd\x01"), true, rpc.CodeInvalidArgument, "argument 2 of the stream ends too early"},
+		{rig.Cat(timed, "\x01"), false, codes.DeadlineExceeded, "context deadline exceeded"},
+		{rig.Cat(timed, "\x01"), true, codes.DeadlineExceeded, "context deadline exceeded"},
+		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xc1"), false, codes.InvalidArgument, "argument 2 of the stream: msgpack: invalid byte 0xc1"},
+		{rig.Cat(rig.Header("Svc", "Streaming"), "\x01\xcd\x01"), true, codes.InvalidArgument, "argument 2 of the stream ends too early"},
 	} {
 		st := rig.Open(t, a, b, rig.Protocol)
 		rig.Write(t, st, c.request)
@@ -379,5 +380,5 @@ func TestStoppedRepliesAreToldWithTheReason(t *testing.T) {
 	rig.Write(t, st, rig.Cat(rig.Header("Svc", "Streaming"), "\x01"))
 	rig.Take(t, "the call begins", began)
 	_ = st.Reset()
-	rig.CheckErr(t, rig.Take(t, "the call ends", ended), rpc.ServerErr, rpc.CodeCanceled, "Svc.Streaming", "the arguments broke off")
+	rig.CheckErr(t, rig.Take(t, "the call ends", ended), rpc.ServerErr, codes.Canceled, "Svc.Streaming", "the arguments broke off")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -69,7 +70,7 @@ func TestUnreachablePeerIsUnavailable(t *testing.T) {
 	dest := coretest.RandPeerIDFatal(t)
 	h.Peerstore().AddAddr(dest, rig.ClosedPort(t), peerstore.PermanentAddrTTL)
 	err := c.Call(dest, "Svc", "M", 1, new(int))
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", dest.String())
+	rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.M", dest.String())
 	if n := strings.Count(err.Error(), "peer "+dest.String()); n != 1 { // libp2p says it in words of its own
 		t.Errorf("names the peer %d times: %v", n, err)
 	}
@@ -98,7 +99,7 @@ func TestCloseEndsCallsThatAreDialling(t *testing.T) {
 		_ = c.Close()
 		for range calls {
 			err := rig.Take(t, "the call returns", errs)
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.M", "closed")
+			rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.M", "closed")
 			if !rig.Unsent(err) || errors.Is(err, context.Canceled) {
 				t.Errorf("the request was not sent, and nobody cancelled it: %v", err)
 			}
@@ -140,7 +141,7 @@ func TestUnknownPeerIsUnavailableAtOnce(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := tr.Client(t, rig.NewHost(t))
-		if err := c.Call(newPeer(t), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+		if err := c.Call(newPeer(t), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int)); rpc.CodeOf(err) != codes.Unavailable || !rpc.IsClientError(err) {
 			t.Error(err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -113,7 +114,7 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 	for what, result := range map[string]chan error{"unary": unary, "streaming": streaming} {
 		select {
 		case err := <-result:
-			if rpc.CodeOf(err) != rpc.CodeUnavailable {
+			if rpc.CodeOf(err) != codes.Unavailable {
 				t.Errorf("%s: %v", what, err)
 			}
 		case <-time.After(20 * time.Second): // the muxer would take 40

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -57,7 +58,7 @@ func killPeer(t *testing.T, tr rig.Transport, a, b host.Host, how string) time.D
 		_ = b.Network().ClosePeer(a.ID())
 	}
 	for range 2 {
-		if err := rig.Take(t, "a call is over", results); rpc.CodeOf(err) != rpc.CodeUnavailable || !rpc.IsClientError(err) {
+		if err := rig.Take(t, "a call is over", results); rpc.CodeOf(err) != codes.Unavailable || !rpc.IsClientError(err) {
 			t.Errorf("the caller gets %v", err)
 		}
 	}
@@ -111,7 +112,7 @@ func TestRequestThatLeftIsNotSentAgain(t *testing.T) {
 		b = rig.Restart(t, a, b)
 		after := &holdTally{started: make(chan struct{}, 2)}
 		rig.Serve(t, b, after)
-		if err := <-result; rpc.CodeOf(err) != rpc.CodeUnavailable {
+		if err := <-result; rpc.CodeOf(err) != codes.Unavailable {
 			t.Errorf("got %v", err)
 		}
 		rig.Multiplies(t, c, b.ID())

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/pnet"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -172,7 +173,7 @@ func TestCallsWorkInAPrivateNetworkOnly(t *testing.T) {
 			ctx, cancel := context.WithTimeout(rig.Context(t), rig.Lonely)
 			defer cancel()
 			err := c.CallContext(ctx, b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
-			if code := rpc.CodeOf(err); code != rpc.CodeDeadlineExceeded && !(rpc.IsClientError(err) && code == rpc.CodeUnavailable) {
+			if code := rpc.CodeOf(err); code != codes.DeadlineExceeded && !(rpc.IsClientError(err) && code == codes.Unavailable) {
 				t.Errorf("got %v", err)
 			}
 			if svc.calls.Load() > 0 {
@@ -201,7 +202,7 @@ func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	go func() { errs <- c.Stream(waiting, b.ID(), "Svc", "Echoes", make(chan []byte), make(chan []byte)) }()
 	for range 2 {
 		err := rig.Take(t, "the call ends", errs)
-		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeUnavailable {
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.Unavailable {
 			t.Errorf("got %v, %v", rpc.CodeOf(err), err)
 		}
 		if errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, network.ErrLimitedConn) {
@@ -223,7 +224,7 @@ func TestCallsOverALimitedConnectionAreRefusedUnlessAllowed(t *testing.T) {
 	// punch may take.
 	start := time.Now()
 	err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Echo", []byte("x"), new([]byte))
-	if took := time.Since(start); rpc.CodeOf(err) != rpc.CodeUnavailable || took > 20*time.Second {
+	if took := time.Since(start); rpc.CodeOf(err) != codes.Unavailable || took > 20*time.Second {
 		t.Errorf("after %v: %v", took, err)
 	}
 	if svc.calls.Load() > 0 {

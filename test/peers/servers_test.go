@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -47,16 +48,16 @@ var hostile = map[string]string{
 	"reply is a string":       ok + rig.Str("x"),
 	"reply is a list":         ok + "\x92" + rig.Str("x") + "\x01",
 	"reply is no msgpack":     ok + "\xc1",
-	"reply of 1 GiB":          ok + "\xdb\x40\x00\x00\x00",
-	"reply of 4 GiB":          ok + "\xdf\xff\xff\xff\xff",
-	"response of 1 GiB":       "\xdb\x40\x00\x00\x00",
-	"response of 2^32 keys":   "\xdf\xff\xff\xff\xff",
-	"error of 1 GiB":          "\x81" + rig.Str("Error") + "\xdb\x40\x00\x00\x00",
-	"deep response":           strings.Repeat("\x91", 1<<20),
-	"deep unknown field":      "\x81" + rig.Str("Zzz") + strings.Repeat("\x91", 1<<20),
-	"deep reply":              ok + strings.Repeat("\x91", 1<<20),
-	"deep field of the reply": ok + "\x81" + rig.Str("Zzz") + strings.Repeat("\x81\xa1x", 1<<19),
-	"lists of lists":          ok + strings.Repeat("\xdc\xff\xff", 1000),
+	"reply is too long":       ok + "\xdb\x01\x00\x00\x01",
+	"reply of many values":    ok + "\xdf\x00\x02\x00\x00",
+	"response is too long":    "\xdb\x00\x10\x00\x01",
+	"response of many keys":   "\xdf\x00\x00\x80\x00",
+	"error is too long":       "\x81" + rig.Str("Error") + "\xdb\x00\x10\x00\x01",
+	"deep response":           strings.Repeat("\x91", 17),
+	"deep unknown field":      "\x81" + rig.Str("Zzz") + strings.Repeat("\x91", 16),
+	"deep reply":              ok + strings.Repeat("\x91", 65),
+	"deep field of the reply": ok + "\x81" + rig.Str("Zzz") + strings.Repeat("\x81\xa1x", 64),
+	"lists of lists":          ok + strings.Repeat("\xdc\xff\xff", 5),
 	"a web page":              "HTTP/1.1 400 Bad Request\r\n\r\n",
 }
 
@@ -131,7 +132,7 @@ func TestRepliesThatBreakOffAreNoSuccess(t *testing.T) {
 				t.Errorf("the call fails: %v", err)
 			}
 			var broke *rpc.TransportError
-			if whole := !strings.Contains(test.name, "half"); !test.good && (err == nil || whole && (rpc.CodeOf(err) != rpc.CodeUnavailable || !errors.As(err, &broke) || !errors.Is(err, io.ErrUnexpectedEOF))) {
+			if whole := !strings.Contains(test.name, "half"); !test.good && (err == nil || whole && (rpc.CodeOf(err) != codes.Unavailable || !errors.As(err, &broke) || !errors.Is(err, io.ErrUnexpectedEOF))) {
 				t.Errorf("the call ends with %v", err)
 			}
 		})
@@ -172,7 +173,7 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 					sent <- rig.Flood(st, 1<<30)
 				})
 				err := c.CallContext(rig.Context(t), b.ID(), "Svc", "Divide", rig.Args{A: 2, B: 3}, new(any))
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+				if rpc.CodeOf(err) != codes.ResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("unary: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
@@ -180,7 +181,7 @@ func TestServerThatNeverStopsSendingIsCutOff(t *testing.T) {
 				}
 				args, replies := make(chan rig.Args), make(chan any)
 				err = c.Stream(rig.Context(t), b.ID(), "Svc", "Divides", args, replies)
-				if rpc.CodeOf(err) != rpc.CodeResourceExhausted || !rpc.IsClientError(err) {
+				if rpc.CodeOf(err) != codes.ResourceExhausted || !rpc.IsClientError(err) {
 					t.Errorf("streaming: %v", err)
 				}
 				if n := <-sent; n > 4<<20 {
@@ -219,7 +220,7 @@ func TestSilentServerEndsTheCallByItsTime(t *testing.T) {
 			return rig.Wire.Client(t, a).CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"call timeout": func(context.Context) error {
-			c := rig.Wire.Client(t, a, rpc.WithCallTimeout(100*time.Millisecond))
+			c := rig.Wire.Client(t, a, rpc.WithCallOptions(rpc.CallTimeout(100*time.Millisecond)))
 			return c.Call(b.ID(), "Svc", "Multiply", rig.Args{A: 2, B: 3}, new(int))
 		},
 		"streaming": func(ctx context.Context) error {
@@ -249,7 +250,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err := rig.Promptly(t, func(ctx context.Context) error {
 				return c.CallContext(ctx, b.ID(), "Svc", "Bytes", make([]byte, 8<<20), new(int))
 			})
-			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("unary: %v", err)
 			}
 			args := make(chan []byte, 1)
@@ -257,7 +258,7 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 			err = rig.Promptly(t, func(ctx context.Context) error {
 				return c.Stream(ctx, b.ID(), "Svc", "BytesAll", args, make(chan int))
 			})
-			if rpc.CodeOf(err) != rpc.CodeDeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
+			if rpc.CodeOf(err) != codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "Limits.ProgressTimeout") {
 				t.Errorf("streaming: %v", err)
 			}
 		})

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // CheckErr checks the kind and code of an error, and what its text names.
-func CheckErr(t testing.TB, err error, kind rpc.ErrorType, code rpc.Code, names ...string) {
+func CheckErr(t testing.TB, err error, kind rpc.ErrorType, code codes.Code, names ...string) {
 	t.Helper()
 	var e *rpc.Error
 	if !errors.As(err, &e) {
@@ -54,7 +55,7 @@ func Unsent(err error) bool {
 
 // ErrOwn is an error with a code, and with details that are easily lost.
 var ErrOwn = &rpc.Error{
-	Code: rpc.CodeNotFound, Message: "no such pin",
+	Code: codes.NotFound, Message: "no such pin",
 	Details: map[string]string{"cid": "Qm", "": "empty key", "empty": ""},
 }
 

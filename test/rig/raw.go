@@ -18,10 +18,10 @@ import (
 // written and read by hand on one side, and the library is on the other.
 
 // Extended is the protocol by which two sides of this library talk.
-const Extended = Protocol + "/2"
+const Extended = Protocol + "/3"
 
 // Sessions is the protocol of sessions.
-const Sessions = Protocol + "/session/1"
+const Sessions = Protocol + "/session/2"
 
 // Open returns a stream to b's server for the test to write by hand.
 func Open(t testing.TB, a, b host.Host, p protocol.ID) network.Stream {

@@ -247,7 +247,7 @@ func (f *Unsteady) Call(context.Context, int) (int, error) {
 	return 42, nil
 }
 
-func (f *Unsteady) Method(t testing.TB, s *rpc.Server, opts ...rpc.MethodOption) *rpc.Method[int, int] {
+func (f *Unsteady) Method(t testing.TB, s *rpc.Server, opts ...rpc.CallOption) *rpc.Method[int, int] {
 	return MustHandle(t, s, rpc.NewMethod[int, int]("Svc", "Try", opts...), f.Call)
 }
 
@@ -276,6 +276,6 @@ func TellOptions(ctx context.Context, _ struct{}) (s OptionsTold, err error) {
 }
 
 // ToldOptions is the method that TellOptions serves.
-func ToldOptions(opts ...rpc.MethodOption) *rpc.Method[struct{}, OptionsTold] {
+func ToldOptions(opts ...rpc.CallOption) *rpc.Method[struct{}, OptionsTold] {
 	return rpc.NewMethod[struct{}, OptionsTold]("Svc", "See", opts...)
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 )
 
 // Streaming has streaming methods of every bad habit.
@@ -17,7 +18,7 @@ type Streaming struct {
 }
 
 func (*Streaming) Fail(context.Context, <-chan int, chan<- int) error {
-	return &rpc.Error{Code: rpc.CodeAborted, Message: "failed"}
+	return &rpc.Error{Code: codes.Aborted, Message: "failed"}
 }
 
 func (*Streaming) Nothing(context.Context, <-chan int, chan<- int) error { return nil }

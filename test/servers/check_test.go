@@ -12,6 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/describe"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -24,7 +27,7 @@ type evolution struct {
 	says []string
 	// lossy problems are calls that succeed and lose something.
 	lossy  bool
-	method rpc.TypedMethod
+	method describe.Method
 	handle func(*rpc.Server) error
 	call   func(s rig.Setup, t *testing.T) error
 }
@@ -155,13 +158,18 @@ var evolutions = []evolution{
 	evolve[int, string]("int-string", 7, "problem", "int (a number)", "string"),
 	evolve[string, int]("string-int", "7", "problem"),
 	evolve[bool, int]("bool-int", true, "problem"),
-	evolve[int, bool]("int-bool", 1, "problem").losing(),
+	evolve[int, bool]("int-bool", 1, "problem"),
 	evolve[string, []byte]("string-bytes", "x", "fits"),
 	evolve[[]byte, string]("bytes-string", []byte("x"), "fits"),
 	evolve[[4]byte, []byte]("array-bytes", [4]byte{1, 2, 3, 4}, "fits"),
+	evolve[[4]byte, [3]byte]("shorter-bytes", [4]byte{1, 2, 3, 4}, "problem", "[4]uint8", "[3]uint8"),
+	evolve[[4]int, [3]int]("shorter-array", [4]int{1, 2, 3, 4}, "problem", "[4]int", "[3]int"),
+	evolve[[3]int, [4]int]("longer-array", [3]int{1, 2, 3}, "problem", "[3]int", "[4]int"),
+	evolve[[]int, [1]int]("list-array", []int{7}, "note", "another length fails"),
+	evolve[[1]int, []int]("array-list", [1]int{7}, "fits"),
 	evolve[[]string, []int]("lists", []string{"x"}, "problem", "argument[]"),
 	evolve[[]int, []int64]("lists-of-ints", []int{7}, "fits"),
-	evolve[[]int, string]("list-string", []int{7}, "problem").losing(),
+	evolve[[]int, string]("list-string", []int{7}, "problem"),
 	evolve[[]personV1, []personV2]("lists-of-structs", []personV1{{"Ada", 36}}, "note", "argument[]"),
 	evolve[map[string]int, map[string]int64]("maps", map[string]int{"a": 1}, "fits"),
 	evolve[map[string]int, map[string]string]("maps-wrong", map[string]int{"a": 1}, "problem", "argument[]"),
@@ -187,14 +195,14 @@ func TestCheckTellsWhichTypesFit(t *testing.T) {
 		t.Run(tr.Name, func(t *testing.T) {
 			t.Parallel()
 			s := tr.Setup(t, describing)
-			var methods []rpc.TypedMethod
+			var methods []describe.Method
 			for _, e := range evolutions {
 				if err := e.handle(s.Server); err != nil {
 					t.Fatal(err)
 				}
 				methods = append(methods, e.method)
 			}
-			report, err := s.Client.Check(rig.Context(t), s.Dest, methods...)
+			report, err := describe.Check(rig.Context(t), s.Client, s.Dest, methods...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +221,7 @@ func TestCheckTellsWhichTypesFit(t *testing.T) {
 	}
 }
 
-func checkEvolution(t *testing.T, m rpc.CheckedMethod, e evolution) {
+func checkEvolution(t *testing.T, m describe.CheckedMethod, e evolution) {
 	t.Helper()
 	got, texts := "fits", m.Notes
 	if len(m.Notes) > 0 {
@@ -244,9 +252,9 @@ func TestCheckOfMethods(t *testing.T) {
 			}
 		})
 		s := with(rig.ByChannels{}, rig.Options{Server: describing.Server, Client: []rpc.ClientOption{counting}})
-		var all []rpc.TypedMethod
+		var all []describe.Method
 		for _, c := range []struct {
-			method  rpc.TypedMethod
+			method  describe.Method
 			problem string
 		}{
 			{rig.MultiplyMethod, ""},
@@ -264,7 +272,7 @@ func TestCheckOfMethods(t *testing.T) {
 			{rpc.NewDuplex[rig.Args, []rig.Quotient]("Svc", "Divides"), "reply: "},
 		} {
 			all = append(all, c.method)
-			report, err := s.Client.Check(rig.Context(t), s.Dest, c.method)
+			report, err := describe.Check(rig.Context(t), s.Client, s.Dest, c.method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -277,14 +285,14 @@ func TestCheckOfMethods(t *testing.T) {
 			}
 		}
 		calls.Store(0)
-		if report, err := s.Client.Check(rig.Context(t), s.Dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
+		if report, err := describe.Check(rig.Context(t), s.Client, s.Dest, all...); err != nil || len(report.Methods) != len(all) || calls.Load() != 1 {
 			t.Errorf("%d calls to check all: %v, %v", calls.Load(), report, err)
 		}
-		if report, err := s.Client.Check(rig.Context(t), s.Dest); err != nil || report.Err() != nil || report.Peer != s.Dest {
+		if report, err := describe.Check(rig.Context(t), s.Client, s.Dest); err != nil || report.Err() != nil || report.Peer != s.Dest {
 			t.Errorf("nothing to check: %v, %v", report, err)
 		}
-		_, err := s.Client.Check(rig.Context(t), s.Dest, make([]rpc.TypedMethod, 1025)...)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "1024")
+		_, err := describe.Check(rig.Context(t), s.Client, s.Dest, make([]describe.Method, 1025)...)
+		rig.CheckErr(t, err, rpc.NonRPCErr, codes.InvalidArgument, "1024")
 	})
 }
 
@@ -292,21 +300,21 @@ func TestCheckOfMethods(t *testing.T) {
 func TestCheckIsSubjectToAuthorization(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, rig.Arith{}, rig.Options{}, func(t *testing.T, s rig.Setup) {
-		_, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod)
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "WithDescriptions")
+		_, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod)
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "WithDescriptions")
 	})
-	allowing := func(p rpc.Policy) rig.Options {
-		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), rpc.WithPolicy(p)}}
+	allowing := func(p policy.Rules) rig.Options {
+		return rig.Options{Server: []rpc.ServerOption{rpc.WithDescriptions(true), policy.With(p)}}
 	}
-	rig.OverAll(t, rig.Arith{}, allowing(rpc.Policy{{Name: "Svc"}: rpc.AllowEveryone()}), func(t *testing.T, s rig.Setup) {
-		if _, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
+	rig.OverAll(t, rig.Arith{}, allowing(policy.Rules{{Name: "Svc"}: policy.Everyone()}), func(t *testing.T, s rig.Setup) {
+		if _, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod); rpc.IsAuthorizationError(err) == (s.Dest == s.Sender) {
 			t.Errorf("got %v", err)
 		}
 	})
-	some := rpc.Policy{{Name: rpc.DescriptionService}: rpc.AllowEveryone(), rig.DivideMethod.ID(): rpc.AllowEveryone()}
+	some := policy.Rules{{Name: describe.Service}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
 	rig.OverAll(t, rig.Arith{}, allowing(some), func(t *testing.T, s rig.Setup) {
 		absent := rpc.NewMethod[int, int]("Svc", "None")
-		report, err := s.Client.Check(rig.Context(t), s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
+		report, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -371,20 +379,20 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
 	method := rpc.NewMethod[list, list]("Svc", "M")
-	check := func(t *testing.T, reply m, methods ...rpc.TypedMethod) (rpc.CheckReport, error) {
+	check := func(t *testing.T, reply m, methods ...describe.Method) (describe.Report, error) {
 		a, b := rig.NewHosts(t)
 		s := rig.NewServer(t, b)
 		c := rig.Client(t, a)
-		if err := s.RegisterName(rpc.DescriptionService, lying{reply}); err != nil {
+		if err := s.RegisterName(describe.Service, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
-		return c.Check(rig.Context(t), b.ID(), append(methods, method)...)
+		return describe.Check(rig.Context(t), c, b.ID(), append(methods, method)...)
 	}
 	for name, reply := range bad {
 		t.Run("bad: "+name, func(t *testing.T) {
 			t.Parallel()
 			report, err := check(t, reply)
-			if err == nil || !rpc.IsClientError(err) {
+			if err == nil {
 				t.Errorf("got %v, %v", report, err)
 			}
 		})
@@ -406,7 +414,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		t.Parallel()
 		large := one(m{"Kind": "struct", "Fields": fields(1<<14, "F")})
 		large["Methods"] = slices.Repeat(here, 1<<10)
-		report, err := check(t, large, slices.Repeat([]rpc.TypedMethod{method}, 1<<10-1)...)
+		report, err := check(t, large, slices.Repeat([]describe.Method{method}, 1<<10-1)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -435,7 +443,7 @@ func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
 	type description struct{ Methods []struct{ State string } }
 	var got description
 	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
-	if err := c.CallContext(rig.Context(t), b.ID(), rpc.DescriptionService, "Describe", ask, &got); err != nil {
+	if err := c.CallContext(rig.Context(t), b.ID(), describe.Service, "Describe", ask, &got); err != nil {
 		t.Fatal(err)
 	}
 	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -58,7 +59,7 @@ func TestFunctionsAreMethods(t *testing.T) {
 		if err := s.Client.Call(s.Dest, "Other", "Pointers", rig.Args{A: 1, B: 2}, &swapped); err != nil || *swapped != (rig.Args{A: 2, B: 1}) {
 			t.Errorf("Pointers: %v, %v", swapped, err)
 		}
-		rig.CheckErr(t, s.Client.Call(s.Dest, "Other", "Pointers", "word", &swapped), rpc.ServerErr, rpc.CodeInvalidArgument, "Other.Pointers", "*rig.Args")
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Other", "Pointers", "word", &swapped), rpc.ServerErr, codes.InvalidArgument, "Other.Pointers", "*rig.Args")
 
 		args, replies := make(chan rig.Args), make(chan int)
 		got := rig.Collect(replies)

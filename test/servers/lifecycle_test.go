@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
 // refusedByServer reports whether err says that a server takes no calls: it
 // says so itself, or no longer serves the protocol.
 func refusedByServer(err error) bool {
-	return rpc.CodeOf(err) == rpc.CodeUnavailable || rpc.CodeOf(err) == rpc.CodeUnimplemented
+	return rpc.CodeOf(err) == codes.Unavailable || rpc.CodeOf(err) == codes.Unimplemented
 }
 
 func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
@@ -39,7 +40,7 @@ func TestCloseEndsTheCallsOfPeersAtOnce(t *testing.T) {
 		}
 		for _, result := range results {
 			err := rig.Take(t, "the call ends", result)
-			rig.CheckErr(t, err, rig.ErrKind(err), rpc.CodeUnavailable)
+			rig.CheckErr(t, err, rig.ErrKind(err), codes.Unavailable)
 			if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
@@ -74,10 +75,10 @@ func TestCloseLeavesLocalCallsToTheirContextsAndRefusesLaterOnes(t *testing.T) {
 	}
 	for _, ctx := range []context.Context{context.Background(), rig.Context(t)} {
 		err := s.Client.CallContext(ctx, s.Dest, "Svc", "Quick", 1, new(int))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Quick")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Unavailable, "Svc.Quick")
 	}
 	_, err := rig.Stream(rig.Context(t), t, s, "Any", make(chan int), 0)
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "Svc.Any")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.Unavailable, "Svc.Any")
 	close(svc.Release)
 	if err := rig.Take(t, "the call ends", result); err != nil || !slices.Equal(reply, []int{42}) {
 		t.Errorf("got %v, %v", reply, err)
@@ -102,12 +103,12 @@ func TestShutdownLetsCallsFinishAndRefusesOthers(t *testing.T) {
 
 			down := rig.InBackground(func() error { return s.Server.Shutdown(rig.Context(t)) })
 			rig.Eventually(t, "calls are refused", func() bool {
-				return rpc.CodeOf(s.Client.Call(s.Dest, "Svc", "Missing", 1, new(int))) == rpc.CodeUnavailable
+				return rpc.CodeOf(s.Client.Call(s.Dest, "Svc", "Missing", 1, new(int))) == codes.Unavailable
 			})
 			err := s.Client.Call(s.Dest, "Svc", "Unary", 8, new(int))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unavailable, "shutting down")
 			_, err = rig.Stream(rig.Context(t), t, s, "Echo", make(chan int), 0)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnavailable, "shutting down")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unavailable, "shutting down")
 
 			args <- 2 // the stream lives on
 			close(args)
@@ -161,7 +162,7 @@ func TestShutdownCancelsTheRestWhenItsContextEnds(t *testing.T) {
 		}
 		for _, result := range []<-chan error{unary, streamed} {
 			err := rig.Take(t, "the call ends", result)
-			rig.CheckErr(t, err, rig.ErrKind(err), rpc.CodeUnavailable)
+			rig.CheckErr(t, err, rig.ErrKind(err), codes.Unavailable)
 		}
 		if err := s.Client.Call(s.Dest, "Svc", "Unary", 9, new(int)); !refusedByServer(err) {
 			t.Errorf("a later call: %v", err)
@@ -249,13 +250,13 @@ func TestClientCloseEndsItsCallsToPeersAndRefusesLaterOnes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, result := range results {
-			rig.CheckErr(t, rig.Take(t, "the call ends", result), rpc.ClientErr, rpc.CodeUnavailable, "Svc.", "client was closed")
+			rig.CheckErr(t, rig.Take(t, "the call ends", result), rpc.ClientErr, codes.Unavailable, "Svc.", "client was closed")
 			if err := rig.Take(t, "the method is told", svc.Ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}
 		}
 		err := s.Client.Call(s.Dest, "Svc", "Block", struct{}{}, new(int))
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Block", "client was closed")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Block", "client was closed")
 	})
 }
 
@@ -265,9 +266,9 @@ func TestClosedClientMakesNoCalls(t *testing.T) {
 	rig.OverAll(t, svc, rig.Options{}, func(t *testing.T, s rig.Setup) {
 		_ = s.Client.Close()
 		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Unary", 1, new(string))
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Unary", "client was closed")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Unary", "client was closed")
 		_, err = rig.Stream(rig.Context(t), t, s, "Streaming", make(chan int), "")
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Streaming", "client was closed")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Streaming", "client was closed")
 		if n := svc.Ran.Load(); n != 0 {
 			t.Errorf("%d methods ran", n)
 		}

@@ -6,7 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/stats"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -49,7 +55,7 @@ func TestRefusedCallsAreTold(t *testing.T) {
 				if args == (rig.Args{A: 6, B: 7}) {
 					return s.Dest == s.Sender // the argument itself
 				}
-				m, ok := args.(map[any]any)
+				m, ok := args.(map[string]any)
 				return ok && len(m) == 2 && fmt.Sprint(m["A"], m["B"]) == "6 7"
 			}, rpc.Unary},
 			{"an argument that cannot be decoded", "Nothing", "can't find method Nothing", func(m string) error {
@@ -94,7 +100,7 @@ func TestCallsThatAreNotAllowedAreNotToldAsRefused(t *testing.T) {
 		}))
 	var n int
 	err := rig.Client(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
-	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied)
+	rig.CheckErr(t, err, rpc.AuthorizationErr, codes.PermissionDenied)
 }
 
 func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
@@ -103,9 +109,75 @@ func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
 		rpc.WithRefusedFunc(func(context.Context, *rpc.CallInfo, error) { panic("in the function") }),
 	}}, func(t *testing.T, s rig.Setup) {
 		var n int
-		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, rpc.CodeInternal, "panicked")
+		rig.CheckErr(t, s.Client.Call(s.Dest, "Svc", "Nothing", rig.Args{}, &n), rpc.ServerErr, codes.Internal, "panicked")
 		if err := s.Client.Call(s.Dest, "Svc", "Multiply", rig.Args{A: 2, B: 3}, &n); err != nil || n != 6 {
 			t.Errorf("the next call: %d, %v", n, err)
 		}
 	})
+}
+
+// A call that its caller has given up is no call that the server cannot serve:
+// nothing was wrong with it.
+func TestCallsThatWereGivenUpAreNotToldAsRefused(t *testing.T) {
+	t.Parallel()
+	head := rig.Cat("\x83", string(rig.Header("Svc", "Multiply"))[1:], rig.Str("Kind"), "\x01")
+	frame := append([]byte{byte(len(head) + 4), 2, 1, 100}, head...) // of a request of 100 bytes
+	halves := map[protocol.ID][]byte{
+		rig.Protocol: rig.Cat(rig.Header("Svc", "Multiply"), "\x82\xa1A"),
+		rig.Extended: rig.Cat(head, "\x82\xa1A"),
+		rig.Sessions: append([]byte{1, 1}, append(frame, 0x82)...),
+	}
+	for p, half := range halves {
+		leaves := map[string]func(st network.Stream){
+			"reset":      func(st network.Stream) { _ = st.Reset() },
+			"disconnect": func(st network.Stream) { _ = st.Conn().Close() },
+		}
+		if p == rig.Sessions {
+			leaves["cancel"] = func(st network.Stream) { rig.Write(t, st, []byte{3, 5, 1, byte(codes.Canceled)}) }
+		}
+		for how, leave := range leaves {
+			for _, served := range []bool{true, false} {
+				if p == rig.Protocol && !served {
+					continue // nothing is read then: the caller does not tell the kind of call
+				}
+				t.Run(fmt.Sprint(p, "/", how, "/", served), func(t *testing.T) {
+					t.Parallel()
+					a, b := rig.NewHosts(t)
+					begun, ended := make(chan struct{}, 1), make(chan error, 1)
+					s := rig.NewServer(t, b,
+						rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool {
+							begun <- struct{}{}
+							return true
+						}),
+						rpc.WithServerStatsHandler(endsOf{ended}),
+						rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, err error) {
+							t.Errorf("told of %v: %v", call.ID(), err)
+						}))
+					if served {
+						if err := s.RegisterName("Svc", rig.Arith{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					st := rig.Open(t, a, b, p)
+					rig.Write(t, st, half)
+					rig.Take(t, "the call begins", begun)
+					leave(st)
+					if err := rig.Take(t, "the call ends", ended); rpc.CodeOf(err) != codes.Canceled {
+						t.Errorf("it ends with %v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// endsOf is what calls end with.
+type endsOf struct{ errs chan error }
+
+func (endsOf) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (e endsOf) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if end, ok := s.(*stats.End); ok {
+		e.errs <- end.Error
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -26,13 +27,11 @@ func TestCallsShareASession(t *testing.T) {
 	rig.Serve(t, b, rig.Arith{})
 	c, other := rig.Client(t, a), rig.Client(t, a)
 	rig.MultipliesAlways(t, c, b)
-	if n := rig.SessionsAt(b); n != 1 || rig.Streams(b) != 1 {
-		t.Errorf("%d sessions in %d streams", n, rig.Streams(b))
-	}
+	rig.Eventually(t, "one session, and no other stream", func() bool {
+		return rig.SessionsAt(b) == 1 && rig.Streams(b) == 1
+	})
 	rig.MultipliesAlways(t, other, b)
-	if n := rig.SessionsAt(b); n != 2 {
-		t.Errorf("%d sessions of two clients", n)
-	}
+	rig.Eventually(t, "two sessions of two clients", func() bool { return rig.SessionsAt(b) == 2 })
 	_ = c.Close()
 	_ = other.Close()
 	rig.Released(t, a, b)
@@ -275,9 +274,7 @@ func TestSessionFollowsTheConnectionsThatAreLeft(t *testing.T) {
 		t.Fatal("no connection is left")
 	}
 	rig.MultipliesAlways(t, c, b)
-	if n := rig.SessionsAt(a); n != 1 {
-		t.Errorf("%d sessions", n)
-	}
+	rig.Eventually(t, "one session", func() bool { return rig.SessionsAt(a) == 1 })
 }
 
 // refusingHost has no streams, and says so when it is told to.
@@ -323,7 +320,7 @@ func TestCallersThatWaitedForASessionInVain(t *testing.T) {
 	}
 	for range calls {
 		err := rig.Take(t, "the calls fail", results)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Multiply", dest.String(), "no stream")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Multiply", dest.String(), "no stream")
 		if !rig.Unsent(err) {
 			t.Errorf("it may have been sent: %v", err)
 		}

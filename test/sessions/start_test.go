@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -19,15 +20,15 @@ func TestGoOnASessionWaitsWithoutAGoroutine(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		end  func(t *testing.T, h *rig.Holder, client *rpc.Client, cancel func())
-		code rpc.Code
+		code codes.Code
 	}{
 		{"answered", func(_ *testing.T, h *rig.Holder, _ *rpc.Client, _ func()) {
 			for range calls {
 				h.Release <- struct{}{}
 			}
-		}, rpc.CodeOK},
-		{"cancelled", func(_ *testing.T, _ *rig.Holder, _ *rpc.Client, cancel func()) { cancel() }, rpc.CodeCanceled},
-		{"closed", func(_ *testing.T, _ *rig.Holder, c *rpc.Client, _ func()) { _ = c.Close() }, rpc.CodeUnavailable},
+		}, codes.OK},
+		{"cancelled", func(_ *testing.T, _ *rig.Holder, _ *rpc.Client, cancel func()) { cancel() }, codes.Canceled},
+		{"closed", func(_ *testing.T, _ *rig.Holder, c *rpc.Client, _ func()) { _ = c.Close() }, codes.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, b := rig.NewHosts(t)

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -112,7 +113,7 @@ type soakCaller struct {
 	n         uint64 // the last call's number
 	good      uint64
 	cancelled int
-	failed    map[rpc.Code]int
+	failed    map[codes.Code]int
 	runs      [soakRing]atomic.Uint64 // number and count (the last byte) of calls that ran
 }
 
@@ -172,10 +173,10 @@ func (c *soakCaller) call(t *testing.T) {
 		}
 	case gaveUp && errors.Is(err, context.Canceled):
 		c.cancelled++
-	case rpc.CodeOf(err) == rpc.CodeUnavailable && (!c.tr.Local || changedHere()):
-		c.failed[rpc.CodeUnavailable]++ // its connection was closed, or its client or server
-	case rpc.CodeOf(err) == rpc.CodeUnimplemented && !c.tr.Local && changedThere():
-		c.failed[rpc.CodeUnimplemented]++ // one server was gone, and the next not yet complete
+	case rpc.CodeOf(err) == codes.Unavailable && (!c.tr.Local || changedHere()):
+		c.failed[codes.Unavailable]++ // its connection was closed, or its client or server
+	case rpc.CodeOf(err) == codes.Unimplemented && !c.tr.Local && changedThere():
+		c.failed[codes.Unimplemented]++ // one server was gone, and the next not yet complete
 	default:
 		c.failed[rpc.CodeOf(err)]++
 		t.Errorf("%s: call %d, cancelled %v: %v", c.tr.Name, c.n, gaveUp, err)

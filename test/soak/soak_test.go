@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -90,7 +91,7 @@ func newSoak(t *testing.T) *soak {
 			s.clients = append(s.clients, c)
 			for range soakWorkers {
 				s.callers = append(s.callers, &soakCaller{
-					soak: s, id: len(s.callers), at: i, tr: tr, client: c, failed: make(map[rpc.Code]int),
+					soak: s, id: len(s.callers), at: i, tr: tr, client: c, failed: make(map[codes.Code]int),
 				})
 			}
 		}
@@ -128,7 +129,7 @@ func (s *soak) run(t *testing.T, d time.Duration) {
 	defer timer.Stop()
 	wg.Wait()
 	for _, tr := range rig.Transports {
-		calls, good, cancelled, failed := uint64(0), uint64(0), 0, make(map[rpc.Code]int)
+		calls, good, cancelled, failed := uint64(0), uint64(0), 0, make(map[codes.Code]int)
 		for _, c := range s.callers {
 			if c.tr.Name != tr.Name {
 				continue
@@ -240,7 +241,7 @@ func (s *soak) rest(t *testing.T) footprint {
 				continue
 			}
 			rig.Eventually(t, "a call to a peer when all is quiet", func() bool {
-				return rpc.CodeOf(c.current.Load().Call(b.ID(), "Svc", "Missing", 1, new(int))) == rpc.CodeUnimplemented
+				return rpc.CodeOf(c.current.Load().Call(b.ID(), "Svc", "Missing", 1, new(int))) == codes.Unimplemented
 			})
 		}
 	}

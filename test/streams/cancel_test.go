@@ -232,7 +232,7 @@ func TestArgumentsClosedByTheContextsEndAreNotComplete(t *testing.T) {
 			if err := calls.Send(ctx, 1); err != nil {
 				return err
 			}
-			for _, r := range calls.All() {
+			for _, r := range calls.All(context.Background()) {
 				err = r.Err
 			}
 			return err

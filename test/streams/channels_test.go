@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -82,7 +83,7 @@ func channelsOf[T any](t *testing.T, item T) {
 			rig.Take(t, "a reply", closed)
 			close(closed)
 			args <- item
-			rig.CheckErr(t, rig.Take(t, "Stream returns", result), rpc.ClientErr, rpc.CodeFailedPrecondition, "channel of replies was closed")
+			rig.CheckErr(t, rig.Take(t, "Stream returns", result), rpc.ClientErr, codes.FailedPrecondition, "channel of replies was closed")
 
 			args, replies := make(chan T, 1), make(chan T)
 			args <- item

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	coretest "github.com/libp2p/go-libp2p/core/test"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -343,7 +344,7 @@ func TestArgumentsAreDrainedAfterAPanicOfAnInterceptor(t *testing.T) {
 	})
 	rig.OverAll(t, newLeaver(), rig.Options{Client: []rpc.ClientOption{panics}}, func(t *testing.T, s rig.Setup) {
 		args := make(chan any)
-		if err := s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Nothing", args, make(chan int)); rpc.CodeOf(err) != rpc.CodeInternal {
+		if err := s.Client.Stream(rig.Context(t), s.Dest, "Svc", "Nothing", args, make(chan int)); rpc.CodeOf(err) != codes.Internal {
 			t.Errorf("got %v", err)
 		}
 		for range 100 {

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -21,7 +22,7 @@ func TestRefusedStreamReturnsThoughArgumentsStayOpen(t *testing.T) {
 		for _, method := range []string{"Missing", "Unary"} {
 			for what, args := range map[string]chan int{"silent": make(chan int), "sending": rig.Opened(ctx, 1)} {
 				replies, err := rig.Stream(ctx, t, s, method, args, 0)
-				rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, method)
+				rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, method)
 				if len(replies) != 0 {
 					t.Errorf("%s: replies %v", what, replies)
 				}
@@ -42,7 +43,7 @@ func TestUnauthorizedStreamReturnsThoughArgumentsStayOpen(t *testing.T) {
 	for _, args := range []chan int{make(chan int), rig.Opened(ctx, 1)} {
 		for _, method := range []string{"Echo", "Missing"} {
 			_, err := rig.Stream(ctx, t, s, method, args, 0)
-			rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied, "Svc."+method)
+			rig.CheckErr(t, err, rpc.AuthorizationErr, codes.PermissionDenied, "Svc."+method)
 			if !rpc.IsAuthorizationError(err) {
 				t.Error("IsAuthorizationError is false")
 			}
@@ -55,14 +56,14 @@ func TestStreamOfAPeerWithoutTheProtocolReturnsThoughArgumentsStayOpen(t *testin
 	a, b := rig.NewHosts(t)
 	s := rig.Setup{Client: rig.Client(t, a), Dest: b.ID()}
 	_, err := rig.Stream(rig.Context(t), t, s, "Echo", make(chan int), 0)
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnimplemented, "Svc.Echo")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.Unimplemented, "Svc.Echo")
 }
 
 func TestStreamReturnsWhenItsMethodDoesThoughArgumentsStayOpen(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, rig.NewStreaming(), rig.Options{}, func(t *testing.T, s rig.Setup) {
 		ctx := rig.Context(t)
-		for method, code := range map[string]rpc.Code{"Fail": rpc.CodeAborted, "Nothing": rpc.CodeOK} {
+		for method, code := range map[string]codes.Code{"Fail": codes.Aborted, "Nothing": codes.OK} {
 			for _, args := range []chan int{make(chan int), rig.Opened(ctx, 1)} {
 				replies, err := rig.Stream(ctx, t, s, method, args, 0)
 				if rpc.CodeOf(err) != code || rpc.IsRPCError(err) || len(replies) != 0 {
@@ -99,7 +100,7 @@ func TestMethodThatMisusesItsRepliesIsAnInternalError(t *testing.T) {
 	rig.OverAll(t, rig.NewStreaming(), rig.Options{}, func(t *testing.T, s rig.Setup) {
 		for _, method := range []string{"CloseTwice", "SendAfterClose"} {
 			replies, err := rig.Stream(rig.Context(t), t, s, method, make(chan int), 0)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "Svc."+method)
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, "Svc."+method)
 			if !slices.Equal(replies, []int{1}) {
 				t.Errorf("%s: replies %v", method, replies)
 			}
@@ -121,7 +122,7 @@ func TestCallerThatClosesItsRepliesGetsAnError(t *testing.T) {
 		close(replies)
 		args <- 2
 		err := rig.Take(t, "Stream returns", result)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Echo", "channel of replies was closed")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Echo", "channel of replies was closed")
 	})
 }
 
@@ -139,20 +140,20 @@ func TestBadItemMidwayIsAnErrorThatSaysWhich(t *testing.T) {
 		return args
 	}
 	replies, err := rig.Stream(rig.Context(t), t, s, "Echo", items(1, 2, "three", 4), 0)
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 3", "int", "string")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Echo", "argument 3", "int", "string")
 	if !slices.Equal(replies, []int{1, 2}) {
 		t.Errorf("replies %v", replies)
 	}
 	_, err = rig.Stream(rig.Context(t), t, s, "Echo", items(1, make(chan int), 3), 0)
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 2", "chan int")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Echo", "argument 2", "chan int")
 
 	numbers := make(chan int, 3)
 	numbers <- 1
 	_, err = rig.Stream(rig.Context(t), t, s, "Echo", numbers, "")
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "reply 1", "string")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Echo", "reply 1", "string")
 
 	untyped, err := rig.Stream(rig.Context(t), t, s, "Untyped", make(chan int), any(nil))
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Untyped", "reply 3", "func")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Untyped", "reply 3", "func")
 	if len(untyped) != 2 {
 		t.Errorf("replies %v", untyped)
 	}
@@ -164,14 +165,14 @@ func TestStreamOfOtherTypesNamesThem(t *testing.T) {
 		texts := make(chan string, 1)
 		texts <- "one"
 		_, err := rig.Stream(rig.Context(t), t, s, "Echo", texts, 0)
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "takes int", "string")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Echo", "takes int", "string")
 		numbers := make(chan int, 1)
 		numbers <- 1
 		_, err = rig.Stream(rig.Context(t), t, s, "Echo", numbers, rig.Args{})
-		if rpc.CodeOf(err) != rpc.CodeInvalidArgument || !rpc.IsRPCError(err) {
+		if rpc.CodeOf(err) != codes.InvalidArgument || !rpc.IsRPCError(err) {
 			t.Errorf("got %v", err)
 		}
-		rig.CheckErr(t, err, rig.ErrKind(err), rpc.CodeInvalidArgument, "Svc.Echo", "int", "rig.Args")
+		rig.CheckErr(t, err, rig.ErrKind(err), codes.InvalidArgument, "Svc.Echo", "int", "rig.Args")
 	})
 }
 

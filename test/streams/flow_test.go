@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -218,7 +219,7 @@ func TestStrayByteAfterAnArgumentDoesNotHideThatTheCallerGoes(t *testing.T) {
 						rig.Take(t, "the method runs", svc.Started)
 						rig.Write(t, st, []byte{1}) // and one when it runs
 						for range 3 {               // behind it on the connection
-							if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != rpc.CodeUnimplemented {
+							if err := c.Call(b.ID(), "Svc", "Missing", 1, new(int)); rpc.CodeOf(err) != codes.Unimplemented {
 								t.Fatal(err)
 							}
 						}

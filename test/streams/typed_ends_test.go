@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -33,7 +34,7 @@ type handleDuplex = func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) 
 func (s *typedStreaming) handle(server *rpc.Server) error {
 	for name, f := range map[string]handleDuplex{
 		"Fail": func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error {
-			return &rpc.Error{Code: rpc.CodeAborted, Message: "failed"}
+			return &rpc.Error{Code: codes.Aborted, Message: "failed"}
 		},
 		"Nothing": func(context.Context, *rpc.Receiver[int], *rpc.Sender[int]) error { return nil },
 		"Three": func(ctx context.Context, _ *rpc.Receiver[int], out *rpc.Sender[int]) error {
@@ -130,11 +131,11 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 		ctx := rig.Context(t)
 		for _, c := range []struct {
 			method  string
-			code    rpc.Code
+			code    codes.Code
 			replies []int
 		}{
-			{"Missing", rpc.CodeUnimplemented, nil}, {"Fail", rpc.CodeAborted, nil}, {"Nothing", rpc.CodeOK, nil},
-			{"Three", rpc.CodeOK, []int{0, 1, 2}}, {"Panic", rpc.CodeInternal, []int{1}},
+			{"Missing", codes.Unimplemented, nil}, {"Fail", codes.Aborted, nil}, {"Nothing", codes.OK, nil},
+			{"Three", codes.OK, []int{0, 1, 2}}, {"Panic", codes.Internal, []int{1}},
 		} {
 			call := typedDuplex(c.method).Open(ctx, s.Client, s.Dest)
 			replies, err := rig.Received(ctx, t, call)
@@ -163,7 +164,7 @@ func TestTypedStreamEndsThoughArgumentsStayOpen(t *testing.T) {
 		}
 		if m := (rpc.NewMethod[int, int]("Svc", "Three")); true {
 			_, err := m.Call(ctx, s.Client, s.Dest, 1)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeUnimplemented, "Svc.Three", "streaming")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.Unimplemented, "Svc.Three", "streaming")
 		}
 	})
 }
@@ -178,7 +179,7 @@ func TestUnauthorizedTypedStream(t *testing.T) {
 	}
 	ctx := rig.Context(t)
 	_, err := rig.Received(ctx, t, typedDuplex("Echo").Open(ctx, s.Client, s.Dest))
-	rig.CheckErr(t, err, rpc.AuthorizationErr, rpc.CodePermissionDenied, "Svc.Echo")
+	rig.CheckErr(t, err, rpc.AuthorizationErr, codes.PermissionDenied, "Svc.Echo")
 }
 
 func TestTypedStreamWhoseItemCannotTravelSaysWhich(t *testing.T) {
@@ -196,23 +197,23 @@ func TestTypedStreamWhoseItemCannotTravelSaysWhich(t *testing.T) {
 		}
 	}
 	replies, err := rig.Received(ctx, t, call)
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 3", "int", "string")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Echo", "argument 3", "int", "string")
 	if !slices.Equal(replies, []int{1, 2}) {
 		t.Errorf("replies %v", replies)
 	}
-	rig.CheckErr(t, rig.Take(t, "the method is told", svc.ended), rpc.ServerErr, rpc.CodeInvalidArgument, "argument 3")
+	rig.CheckErr(t, rig.Take(t, "the method is told", svc.ended), rpc.ServerErr, codes.InvalidArgument, "argument 3")
 
 	call = anything.Open(ctx, s.Client, s.Dest)
 	_, _ = call.Send(ctx, 1), call.Send(ctx, make(chan int))
 	_, err = rig.Received(ctx, t, call)
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "argument 2", "chan int")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Echo", "argument 2", "chan int")
 
 	texts := rpc.NewDuplex[int, string]("Svc", "Three").Open(ctx, s.Client, s.Dest)
 	_, err = rig.Received(ctx, t, texts)
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Three", "reply 1", "string")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Three", "reply 1", "string")
 
 	untyped, err := rig.Received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Untyped").Open(ctx, s.Client, s.Dest))
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Untyped", "reply 3", "func")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Untyped", "reply 3", "func")
 	if len(untyped) != 2 {
 		t.Errorf("replies %v", untyped)
 	}
@@ -226,9 +227,9 @@ func TestLocalTypedStreamOfOtherTypesNamesThem(t *testing.T) {
 	}
 	ctx := rig.Context(t)
 	_, err := rig.Received(ctx, t, rpc.NewDuplex[string, int]("Svc", "Echo").Open(ctx, c, ""))
-	rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "takes int", "string")
+	rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Echo", "takes int", "string")
 	_, err = rig.Received(ctx, t, rpc.NewDuplex[int, rig.Args]("Svc", "Echo").Open(ctx, c, ""))
-	rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Echo", "int", "rig.Args")
+	rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Echo", "int", "rig.Args")
 	// What is assignable fits.
 	replies, err := rig.Received(ctx, t, rpc.NewDuplex[int, any]("Svc", "Three").Open(ctx, c, ""))
 	if err != nil || !slices.Equal(replies, []any{0, 1, 2}) {
@@ -244,11 +245,11 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 		none := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.Client, s.Dest)
 		_ = none.Send(ctx, 0)
 		_, err := none.Finish(ctx)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "without a reply", "peer "+s.Dest.String())
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Internal, "Svc.CountTo", "without a reply", "peer "+s.Dest.String())
 		many := rpc.NewClientStream[int, int]("Svc", "CountTo").Open(ctx, s.Client, s.Dest)
 		_ = many.Send(ctx, 1000)
 		n, err := many.Finish(ctx)
-		rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInternal, "Svc.CountTo", "more than once")
+		rig.CheckErr(t, err, rpc.ClientErr, codes.Internal, "Svc.CountTo", "more than once")
 		if n != 0 {
 			t.Errorf("the first reply is %d", n)
 		}
@@ -273,7 +274,7 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 			args := make(chan int)
 			close(args)
 			_, err = rig.Stream(ctx, t, s, "One", args, 0)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "none was sent")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.One", "one argument", "none was sent")
 			args = make(chan int, 2) // and open
 			args <- 1
 			result := rig.InBackground(func() error {
@@ -283,7 +284,7 @@ func TestTypedStreamWithAnotherNumberOfItems(t *testing.T) {
 			rig.Take(t, "the method runs as soon as there is one", began)
 			args <- 2
 			err = rig.Take(t, "Stream returns", result)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.One", "one argument", "second")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.One", "one argument", "second")
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -173,7 +174,7 @@ func TestTypedStreamWhosePeerGoes(t *testing.T) {
 				_ = b.Close()
 			}
 			_, err := rig.Received(ctx, t, call)
-			rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeUnavailable, "Svc.Wait", b.ID().String())
+			rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Wait", b.ID().String())
 			if err := rig.Take(t, "the method is told", svc.ended); !errors.Is(err, context.Canceled) {
 				t.Errorf("the method got %v", err)
 			}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -108,7 +109,7 @@ func TestTypedStreams(t *testing.T) {
 			if again, err := add.Finish(ctx); again != 0 {
 				t.Errorf("the second Finish returns %d", again)
 			} else {
-				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeFailedPrecondition, "Svc.Sum", "peer "+s.Dest.String(), "Finish was called before")
+				rig.CheckErr(t, err, rpc.ClientErr, codes.FailedPrecondition, "Svc.Sum", "peer "+s.Dest.String(), "Finish was called before")
 			}
 			if err != nil || total != n*(n-1)/2 {
 				t.Errorf("the sum of %d: %d, %v", n, total, err)

@@ -17,10 +17,11 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // storeys are the packages of the picture, from the top. What a program imports
 // stands in the first row.
 var storeys = [][]string{
-	{"rpctest", ".", "stats"},
+	{"rpctest", "policy", "describe", ".", "fan", "stats", "codes"},
+	{"internal/carry", "internal/many", "internal/admit", "internal/record"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
-	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/travels"},
+	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels"},
 }
 
 // The measures of the picture, in pixels.
@@ -124,7 +125,7 @@ func draw(all map[string]*box) string {
 			fallthrough
 		case !strings.HasPrefix(dir, "internal/"):
 			class = "top"
-		case strings.HasPrefix(dir, "internal/carry/"):
+		case strings.HasPrefix(dir, "internal/carry"):
 			class = "carry"
 		}
 		fmt.Fprintf(&out, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="6"/>`+"\n", class, b.x, b.y, boxWidth, boxHeight)

@@ -25,7 +25,7 @@ const (
 // The budgets.
 const (
 	maxRootFiles     = 36
-	maxRootLines     = 6700
+	maxRootLines     = 6000
 	maxFileLines     = 400
 	maxFunctionLines = 60
 )
@@ -43,17 +43,26 @@ var allowed = map[string][]string{
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct", "internal/travels"},
 	"internal/shape":         {"internal/travels"},
 	"internal/flow":          {"internal/codec", "internal/account"},
-	"internal/call":          {"internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
+	"internal/many":          {"codes", "internal/call", "internal/flow"},
+	"fan":                    {"internal/many"},
+	"internal/admit":         {"codes", "internal/call"},
+	"internal/handlers":      {},
+	"internal/record":        {"stats"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
 	"stats":                  {},
+	"codes":                  {},
+	"policy":                 {""},
+	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"internal/account", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
 }
 
 // source is one file of the module.
@@ -162,9 +171,6 @@ func TestFilesAndFunctionsAreSmall(t *testing.T) {
 		}
 		if n := s.lines(); n > maxFileLines {
 			t.Errorf("%s has %d lines, and %d may be", s.path, n, maxFileLines)
-		}
-		if strings.HasPrefix(s.path, "bench/") {
-			continue // whose functions are lists of cells
 		}
 		for _, d := range s.tree.Decls {
 			f, ok := d.(*ast.FuncDecl)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -123,11 +124,11 @@ func sendCycle(t *testing.T, arg *cycle) {
 					t.Errorf("%s: %v", kind, err)
 				}
 			} else if kind == "reply" {
-				if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInternal {
+				if !rpc.IsServerError(err) || rpc.CodeOf(err) != codes.Internal {
 					t.Errorf("%s: got %v", kind, err)
 				}
 				rig.CheckNames(t, err, "Svc.Give", "cycle")
-			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			} else if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 				t.Errorf("%s: got %v", kind, err)
 			} else {
 				rig.CheckNames(t, err, "Svc.Take", "cycle")
@@ -169,7 +170,7 @@ func TestDepthAndSharingOfArguments(t *testing.T) {
 			return
 		}
 		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", nested(most+1), new(any))
-		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 			t.Errorf("%d levels: %v", most+1, err)
 		}
 		rig.CheckNames(t, err, "Svc.Echo", "[]interface {}", "1000", "cyclic")
@@ -178,7 +179,7 @@ func TestDepthAndSharingOfArguments(t *testing.T) {
 			endless = []any{endless, endless}
 		}
 		err = s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", endless, new(any))
-		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 			t.Errorf("2^60 times the same: %v", err)
 		}
 		rig.CheckNames(t, err, "Svc.Echo", "67108864 values")

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -43,7 +44,7 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 		switch {
 		case v.ok && (err != nil || fmt.Sprint(reflect.ValueOf(v.reply).Elem()) != fmt.Sprint(v.arg)):
 			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
-		case !v.ok && rpc.CodeOf(err) != rpc.CodeInvalidArgument:
+		case !v.ok && rpc.CodeOf(err) != codes.InvalidArgument:
 			t.Errorf("%s of %v: got %v, %v", v.svc, v.arg, reflect.ValueOf(v.reply).Elem(), err)
 		case !v.ok:
 			rig.CheckNames(t, err, v.svc+".Echo", v.typeIs)
@@ -52,7 +53,7 @@ func TestIntegerThatDoesNotFitIsAnError(t *testing.T) {
 	// A reply that does not fit is told by the client.
 	for arg, reply := range map[uint64]any{300: new(int8), math.MaxUint64: new(int64)} {
 		err := c.CallContext(rig.Context(t), b.ID(), "Uint64", "Echo", arg, reply)
-		if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 			t.Errorf("%d into a %T: got %v", arg, reply, err)
 		} else {
 			rig.CheckNames(t, err, "Uint64.Echo", reflect.TypeOf(reply).String())
@@ -122,7 +123,7 @@ func TestGreatIntegersWithinOthers(t *testing.T) {
 	} {
 		r, unary, streaming := call(v)
 		for _, err := range []error{unary, streaming} {
-			if !rpc.IsServerError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			if !rpc.IsServerError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 				t.Errorf("%s: arrives as %+v, %v", name, r, err)
 			} else {
 				rig.CheckNames(t, err, "Signed.Echo", "signedParts")
@@ -147,7 +148,7 @@ func TestGreatIntegersWithinOthers(t *testing.T) {
 		t.Errorf("from a list: got %+v, %v", l, err)
 	}
 	err = c.CallContext(rig.Context(t), b.ID(), "Listed", "Echo", asList{A: great, B: 1}, &l)
-	if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+	if rpc.CodeOf(err) != codes.InvalidArgument {
 		t.Errorf("from a list: got %+v, %v", l, err)
 	}
 }

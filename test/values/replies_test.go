@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -180,7 +181,7 @@ func TestAReplyThatDoesNotDecodeLeavesTheVariable(t *testing.T) {
 			if err := call("Wide", 1, &reply); err == nil || reply != was {
 				t.Errorf("%s has become %v: %v", what, reply, err)
 			} else if s.Dest != s.Sender {
-				rig.CheckErr(t, err, rpc.ClientErr, rpc.CodeInvalidArgument, "Svc.Wide", "narrowReply", "field Second")
+				rig.CheckErr(t, err, rpc.ClientErr, codes.InvalidArgument, "Svc.Wide", "narrowReply", "field Second")
 			}
 		}
 	})
@@ -293,7 +294,7 @@ func TestARetryHasOnlyItsOwnAnswer(t *testing.T) {
 			if err := get.Handle(s.Server, func(context.Context, int) (stored, error) {
 				n := <-attempts
 				if n == 0 {
-					return storedAnswers[0], &rpc.Error{Code: rpc.CodeUnavailable, Message: "not yet"}
+					return storedAnswers[0], &rpc.Error{Code: codes.Unavailable, Message: "not yet"}
 				}
 				return storedAnswers[n], nil
 			}); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/ugorji/go/codec"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -156,7 +157,7 @@ func TestArgumentsExchangedByAnInterceptorAreChecked(t *testing.T) {
 						reply = new(rig.Quotient)
 					}
 					err := s.Client.Call(s.Dest, "Svc", method, &rig.Args{A: 6, B: 7}, reply)
-					if rpc.CodeOf(err) != rpc.CodeInternal {
+					if rpc.CodeOf(err) != codes.Internal {
 						t.Errorf("got %v", err)
 					}
 				})
@@ -232,7 +233,7 @@ func TestBytesAndStringsArrive(t *testing.T) {
 			reply := "before"
 			err := s.Client.Call(s.Dest, "Svc", "Echo", arg, &reply)
 			if _, named := arg.(namedString); named && s.Dest == s.Client.ID() {
-				if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				if rpc.CodeOf(err) != codes.InvalidArgument {
 					t.Errorf("another type, locally: %v", err)
 				}
 				continue

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/describe"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -154,7 +156,7 @@ func TestAPartThatIsThereAndCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 		for name, c := range cases {
 			for way, call := range everyWay(t, s, c.v) {
 				_, err := call()
-				if rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+				if rpc.CodeOf(err) != codes.InvalidArgument {
 					t.Errorf("%s, %s: got %v", name, way, err)
 					continue
 				}
@@ -195,7 +197,7 @@ func TestWhatStandsInPlaceOfNilIsRefused(t *testing.T) {
 				sent = map[string]any{"List": []any{nil, v}}
 			}
 			err := s.Client.Call(s.Dest, "Svc", "Echo", sent, new(partly))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Echo", "the argument's type values_test.partly cannot travel", "field "+field+" is ")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Echo", "the argument's type values_test.partly cannot travel", "field "+field+" is ")
 		}
 	})
 }
@@ -214,10 +216,10 @@ func TestAReplyWithAPartThatCannotTravelIsAnErrorThatNamesIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := give.Call(rig.Context(t), s.Client, s.Dest, 1)
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "Svc.Give", "field Hook", "func()")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, "Svc.Give", "field Hook", "func()")
 		for _, err = range gives.Call(rig.Context(t), s.Client, s.Dest, 1) {
 		}
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Gives", "field Hook", "func()")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Gives", "field Hook", "func()")
 	})
 }
 
@@ -255,7 +257,7 @@ func TestRegisterHandleAndCheckNameThePartThatStaysLocal(t *testing.T) {
 		}
 	}
 	echo := rpc.NewMethod[partly, partly]("Svc", "Echo")
-	report, err := client.Check(rig.Context(t), b.ID(), echo, handled, plainly)
+	report, err := describe.Check(rig.Context(t), client, b.ID(), echo, handled, plainly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,14 +378,14 @@ func TestAnArgumentOfTheRightTypeThatDoesNotDecodeIsToldWithFieldAndCause(t *tes
 			"ID":        {List: []struct{ N int }{{1}}, ID: "a"},
 		} {
 			_, err := rpc.NewMethod[numbers, int]("Svc", "Take").Call(rig.Context(t), s.Client, s.Dest, arg)
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Take", "values_test.numbers", "field "+field)
+			rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Take", "values_test.numbers", "field "+field)
 			if text := err.Error(); strings.Contains(text, "pass a value of that type") || field == "ID" && !strings.Contains(text, "too short") {
 				t.Error(err)
 			}
 			call := rpc.NewClientStream[numbers, int]("Svc", "Takes").Open(rig.Context(t), s.Client, s.Dest)
 			_ = call.Send(rig.Context(t), arg)
 			_, err = call.Finish(rig.Context(t))
-			rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInvalidArgument, "Svc.Takes", "values_test.numbers", "field "+field, "argument 1 of the stream")
+			rig.CheckErr(t, err, rpc.ServerErr, codes.InvalidArgument, "Svc.Takes", "values_test.numbers", "field "+field, "argument 1 of the stream")
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -107,8 +108,7 @@ func TestTypesThatCannotTravelAreAnErrorNamingTypeAndField(t *testing.T) {
 		{"TakesFunc", ofFunc, new(int), nil, rpc.ClientErr, []string{"values_test.withFunc", "List", "func()"}},
 		{"TakesPtr", deep, new(int), nil, rpc.ClientErr, []string{"values_test.chanInPtr", "P.Inner.C", "chan int"}},
 		{"TakesText", withText{textOnly{"abc"}}, new(int), nil, rpc.ClientErr, []string{"values_test.withText", "field T", "values_test.textOnly", "text form"}},
-		// What an interface holds may be sent, but not be received.
-		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ServerErr, []string{"values_test.withIface", "R", "io.Reader"}},
+		{"TakesIface", withIface{strings.NewReader("abc")}, new(int), nil, rpc.ClientErr, []string{"values_test.withIface", "R", "io.Reader"}},
 		{"GivesChan", 3, new(withChan), func(v any) int { return cap(v.(*withChan).Inner.C) }, rpc.ServerErr, []string{"values_test.withChan", "Inner.C", "chan int"}},
 		{"GivesFunc", 3, new(withFunc), func(v any) int { return len(v.(*withFunc).List) }, rpc.ServerErr, []string{"values_test.withFunc", "List", "func()"}},
 	}
@@ -192,7 +192,7 @@ func TestRepliesThatCannotBeReceivedAreAnErrorNamingTypeAndField(t *testing.T) {
 			"Once":  s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Once", "abc", new(withIface)),
 			"Often": rig.StreamOnce[withIface](t, s, "Often", "abc"),
 		} {
-			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument {
 				t.Errorf("%s: got %v", method, err)
 				continue
 			}
@@ -247,11 +247,11 @@ func TestValuesInInterfacesThatCannotTravelAreAnError(t *testing.T) {
 			"channel":  []any{make(chan int)},
 		} {
 			err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Echo", arg, new(any))
-			if !rpc.IsClientError(err) || rpc.CodeOf(err) != rpc.CodeInvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
+			if !rpc.IsClientError(err) || rpc.CodeOf(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "cannot travel") {
 				t.Errorf("%s: got %v", what, err)
 			}
 		}
 		err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Give", 1, new(any))
-		rig.CheckErr(t, err, rpc.ServerErr, rpc.CodeInternal, "only", "field F is a func")
+		rig.CheckErr(t, err, rpc.ServerErr, codes.Internal, "only", "field F is a func")
 	})
 }

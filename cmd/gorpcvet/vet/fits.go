@@ -121,7 +121,7 @@ func (s *site) misfit(t types.Type, m *Method, argument bool) string {
 
 // differences compares the types as they travel, by the library's own comparison.
 func (s *site) differences(t types.Type, m *Method, argument bool) string {
-	caller := describer{Source: s.types}
+	caller := describer{Rules: s.types}
 	own := caller.Method(0, s.types.one(t), s.types.one(t))
 	if own.State != shape.Here || m.Types.Methods[0].State != shape.Here {
 		return ""

@@ -1,11 +1,9 @@
 package vet
 
 import (
-	"cmp"
 	"go/token"
 	"go/types"
 	"reflect"
-	"slices"
 	"sync"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -19,10 +17,9 @@ import (
 type goTypes struct{ known typeutil.Map }
 
 var _ travels.Reader[types.Type] = (*goTypes)(nil)
-var _ shape.Source[types.Type] = (*goTypes)(nil)
 
 // describer describes types of sources as the library does those of a program.
-type describer = shape.Describer[types.Type, *goTypes]
+type describer = shape.Describer[types.Type]
 
 func (g *goTypes) one(t types.Type) types.Type {
 	t = types.Unalias(t)
@@ -108,6 +105,8 @@ var formInterfaces = sync.OnceValue(func() map[travels.Form]*types.Interface {
 		travels.MarshalsBinary:   one("MarshalBinary", nil, types.NewTuple(bytes, err)),
 		travels.UnmarshalsBinary: one("UnmarshalBinary", types.NewTuple(bytes), types.NewTuple(err)),
 		travels.MarshalsText:     one("MarshalText", nil, types.NewTuple(bytes, err)),
+		travels.MarshalsJSON:     one("MarshalJSON", nil, types.NewTuple(bytes, err)),
+		travels.EncodesGob:       one("GobEncode", nil, types.NewTuple(bytes, err)),
 	}
 })
 
@@ -128,70 +127,28 @@ func hasMethod(t types.Type, name string) bool {
 	return ok
 }
 
-// What follows makes it a source of descriptions.
+// Promoted finds the embedded field on the way to the method. As of running programs,
+// nothing is said of generic types.
+func (g *goTypes) Promoted(t types.Type) (field int, ok bool) {
+	if named, ok := types.Unalias(t).(*types.Named); ok && named.TypeArgs().Len() > 0 {
+		return 0, false
+	}
+	m, index, _ := types.LookupFieldOrMethod(t, true, nil, "MarshalBinary")
+	if _, ok := m.(*types.Func); !ok || len(index) < 2 {
+		return 0, false
+	}
+	return index[0], true
+}
 
-func (g *goTypes) Rules() travels.Reader[types.Type] { return g }
+func (g *goTypes) Package(t types.Type) string {
+	if named, ok := types.Unalias(t).(*types.Named); ok && named.Obj().Pkg() != nil {
+		return named.Obj().Pkg().Path()
+	}
+	return ""
+}
 
 var sizes = types.SizesFor("gc", "amd64")
 
 func (g *goTypes) Bits(t types.Type) int { return int(sizes.Sizeof(t.Underlying())) * 8 }
 
 func (g *goTypes) Len(t types.Type) int { return int(t.Underlying().(*types.Array).Len()) }
-
-func (g *goTypes) Array(t types.Type) bool {
-	s := t.Underlying().(*types.Struct)
-	for i := range s.NumFields() {
-		if f := g.Field(t, i); f.Name == "_struct" {
-			return tagHas(f, "toarray")
-		}
-	}
-	return false
-}
-
-// written is a field that is written, and how deep it is embedded.
-type written struct {
-	name  string
-	of    types.Type
-	depth int
-}
-
-// Fields are those that are written, of embedded structs too: of one name the one
-// that is embedded least deep.
-func (g *goTypes) Fields(t types.Type) (names []string, of []types.Type) {
-	all := g.written(nil, t, []types.Type{t})
-	best := make(map[string]int)
-	for i, f := range all {
-		if j, ok := best[f.name]; !ok || f.depth < all[j].depth {
-			best[f.name] = i
-		}
-	}
-	for i, f := range all {
-		if best[f.name] == i {
-			names, of = append(names, f.name), append(of, f.of)
-		}
-	}
-	return names, of
-}
-
-// written adds the fields of t, the last of the structs that embed each other.
-func (g *goTypes) written(all []written, t types.Type, within []types.Type) []written {
-	for i := range g.NumField(t) {
-		f, of := g.Field(t, i), g.FieldType(t, i)
-		if travels.Tag(f) == "-" || !f.Exported && !f.Embedded || f.Name == "_struct" {
-			continue
-		}
-		name, embedded := tagName(f), of
-		if p, ok := of.Underlying().(*types.Pointer); ok {
-			embedded = g.one(p.Elem())
-		}
-		switch {
-		case f.Embedded && name == "" && g.Kind(embedded) == reflect.Struct:
-			if !slices.Contains(within, embedded) {
-				all = g.written(all, embedded, append(within, embedded))
-			}
-		case f.Exported:
-			all = append(all, written{cmp.Or(name, f.Name), of, len(within)})
-		}
-	}
-	return all
-}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/adder"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -29,7 +30,7 @@ type store struct {
 	full   int // after so many blocks; 0 is never
 }
 
-var errFull = &rpc.Error{Code: rpc.CodeResourceExhausted, Message: "the disk is full"}
+var errFull = &rpc.Error{Code: codes.ResourceExhausted, Message: "the disk is full"}
 
 func (s *store) put(ctx context.Context, in *rpc.Receiver[api.Block], out *rpc.Sender[api.Stored]) error {
 	for b, err := range in.All(ctx) {
@@ -140,7 +141,7 @@ func TestAddWithoutRoom(t *testing.T) {
 	client, own, stores := setup(t)
 	stores[1].full = 2
 	_, err := add(t.Context(), client, randomFile(10_000_000))
-	if rpc.CodeOf(err) != rpc.CodeResourceExhausted {
+	if rpc.CodeOf(err) != codes.ResourceExhausted {
 		t.Fatal(err)
 	}
 	if n := len(own.Method("Consensus", "Commit").Calls()); n != 0 {

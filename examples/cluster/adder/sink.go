@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -47,7 +48,7 @@ func newSink(ctx context.Context, client *rpc.Client, to []peer.ID, out *rpc.Sen
 // acknowledged counts what the peers have stored, until all is.
 func (s *sink) acknowledged(to []peer.ID) error {
 	stored := make(map[peer.ID]int)
-	for p, ack := range s.stores.All() {
+	for p, ack := range s.stores.All(s.ctx) {
 		if ack.Err != nil {
 			return fmt.Errorf("storing at %v: %w", p, ack.Err)
 		}
@@ -63,7 +64,7 @@ func (s *sink) acknowledged(to []peer.ID) error {
 	defer s.mu.Unlock()
 	for _, p := range to {
 		if !s.complete || stored[p] < s.sent.Len() {
-			return api.Errorf(rpc.CodeDataLoss, "%v has acknowledged only %d of %d blocks", p, stored[p], s.sent.Len())
+			return api.Errorf(codes.DataLoss, "%v has acknowledged only %d of %d blocks", p, stored[p], s.sent.Len())
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -27,7 +28,7 @@ func (a *Allocator) Register(s *rpc.Server) error {
 // Allocate picks living members. It fails if there are fewer than asked for.
 func (a *Allocator) Allocate(ctx context.Context, req api.AllocationRequest) ([]peer.ID, error) {
 	if req.Replicas < 1 {
-		return nil, api.Errorf(rpc.CodeInvalidArgument, "%d replicas were asked for", req.Replicas)
+		return nil, api.Errorf(codes.InvalidArgument, "%d replicas were asked for", req.Replicas)
 	}
 	members, err := api.Consensus.Members.Call(ctx, a.client, "", api.Nothing{})
 	if err != nil {
@@ -54,7 +55,7 @@ func (a *Allocator) Allocate(ctx context.Context, req api.AllocationRequest) ([]
 		atLeast = req.Replicas
 	}
 	if len(alive) < atLeast {
-		return nil, api.Errorf(rpc.CodeUnavailable, "%d peers are wanted, and %d are alive", atLeast, len(alive))
+		return nil, api.Errorf(codes.Unavailable, "%d peers are wanted, and %d are alive", atLeast, len(alive))
 	}
 	var picked []peer.ID
 	for _, m := range alive[:min(req.Replicas, len(alive))] {

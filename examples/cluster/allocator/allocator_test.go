@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/allocator"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -26,15 +27,15 @@ func TestAllocate(t *testing.T) {
 	for name, c := range map[string]struct {
 		request api.AllocationRequest
 		want    []peer.ID
-		code    rpc.Code
+		code    codes.Code
 	}{
-		"the most room first":       {api.AllocationRequest{Replicas: 2}, []peer.ID{"b", "c"}, rpc.CodeOK},
-		"who keeps it stays":        {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"a"}}, []peer.ID{"a", "b"}, rpc.CodeOK},
-		"the dead do not stay":      {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"d"}}, []peer.ID{"b", "c"}, rpc.CodeOK},
-		"too few are alive":         {api.AllocationRequest{Replicas: 4}, nil, rpc.CodeUnavailable},
-		"fewer will do":             {api.AllocationRequest{Replicas: 4, AtLeast: 3}, []peer.ID{"b", "c", "a"}, rpc.CodeOK},
-		"nobody is no number":       {api.AllocationRequest{}, nil, rpc.CodeInvalidArgument},
-		"neither is less than none": {api.AllocationRequest{Replicas: -1}, nil, rpc.CodeInvalidArgument},
+		"the most room first":       {api.AllocationRequest{Replicas: 2}, []peer.ID{"b", "c"}, codes.OK},
+		"who keeps it stays":        {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"a"}}, []peer.ID{"a", "b"}, codes.OK},
+		"the dead do not stay":      {api.AllocationRequest{Replicas: 2, Current: []peer.ID{"d"}}, []peer.ID{"b", "c"}, codes.OK},
+		"too few are alive":         {api.AllocationRequest{Replicas: 4}, nil, codes.Unavailable},
+		"fewer will do":             {api.AllocationRequest{Replicas: 4, AtLeast: 3}, []peer.ID{"b", "c", "a"}, codes.OK},
+		"nobody is no number":       {api.AllocationRequest{}, nil, codes.InvalidArgument},
+		"neither is less than none": {api.AllocationRequest{Replicas: -1}, nil, codes.InvalidArgument},
 	} {
 		got, err := a.Allocate(t.Context(), c.request)
 		if !slices.Equal(got, c.want) || rpc.CodeOf(err) != c.code {

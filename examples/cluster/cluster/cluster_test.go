@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/cluster"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -103,7 +104,7 @@ func TestUnpin(t *testing.T) {
 	t.Parallel()
 	c, servers, hosts := setup(t, 1, cluster.Config{})
 	consensus(servers[0], hosts)
-	if _, err := c.Unpin(t.Context(), root); rpc.CodeOf(err) != rpc.CodeNotFound {
+	if _, err := c.Unpin(t.Context(), root); rpc.CodeOf(err) != codes.NotFound {
 		t.Fatal(err)
 	}
 }
@@ -147,7 +148,7 @@ func TestJoin(t *testing.T) {
 	consensus(servers[0], []host.Host{hosts[0], hosts[2]})
 	client := servers[1].Client()
 	ask := api.Contact{Peer: hosts[0].ID()} // who does not ask
-	if _, err := api.Cluster.Join.Call(t.Context(), client, hosts[0].ID(), ask); rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+	if _, err := api.Cluster.Join.Call(t.Context(), client, hosts[0].ID(), ask); rpc.CodeOf(err) != codes.InvalidArgument {
 		t.Fatal(err)
 	}
 	ask.Peer = hosts[1].ID()

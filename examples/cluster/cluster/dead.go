@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -76,7 +77,7 @@ func (c *Cluster) alive(ctx context.Context, members []peer.ID) (map[peer.ID]boo
 func (c *Cluster) answers(ctx context.Context, p peer.ID) bool {
 	_, err := api.Cluster.ID.Call(ctx, c.client, p, api.Nothing{}, patience)
 	code := rpc.CodeOf(err)
-	return code != rpc.CodeUnavailable && code != rpc.CodeDeadlineExceeded || ctx.Err() != nil
+	return code != codes.Unavailable && code != codes.DeadlineExceeded || ctx.Err() != nil
 }
 
 // rejoin asks the others to make this peer a member again: it was removed while

@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -24,10 +25,10 @@ func (c *Cluster) Join(ctx context.Context, from api.Contact) ([]api.Contact, er
 		return nil, err
 	}
 	if sender != from.Peer {
-		return nil, api.Errorf(rpc.CodeInvalidArgument, "%v asks to join as %v", sender, from.Peer)
+		return nil, api.Errorf(codes.InvalidArgument, "%v asks to join as %v", sender, from.Peer)
 	}
 	if err := c.know(from); err != nil {
-		return nil, api.Errorf(rpc.CodeInvalidArgument, "%v", err)
+		return nil, api.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if !c.counts(ctx, sender) {
 		if _, err := api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpAddPeer, Peer: sender}); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -158,7 +159,7 @@ func (c *Consensus) Members(context.Context, api.Nothing) ([]peer.ID, error) {
 func (c *Consensus) Leader(context.Context, api.Nothing) (peer.ID, error) {
 	_, id := c.raft.LeaderWithID()
 	if id == "" {
-		return "", api.Errorf(rpc.CodeUnavailable, "there is no leader")
+		return "", api.Errorf(codes.Unavailable, "there is no leader")
 	}
 	return peer.Decode(string(id))
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/consensus"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -165,9 +166,9 @@ func TestApplyOnFollower(t *testing.T) {
 	done := 0
 	for _, v := range voters {
 		switch _, err := api.Consensus.Apply.Call(t.Context(), v.client, "", pin()); rpc.CodeOf(err) {
-		case rpc.CodeOK:
+		case codes.OK:
 			done++
-		case rpc.CodeUnavailable:
+		case codes.Unavailable:
 		default:
 			t.Fatal(err)
 		}
@@ -230,7 +231,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	v := newVoters(t, 1)[0]
 	for _, op := range []api.Op{{}, {Kind: api.OpPin}, {Kind: "bogus", Pin: pin().Pin}} {
-		if err := v.commit(t.Context(), op); rpc.CodeOf(err) != rpc.CodeInvalidArgument {
+		if err := v.commit(t.Context(), op); rpc.CodeOf(err) != codes.InvalidArgument {
 			t.Errorf("%+v: %v", op, err)
 		}
 	}

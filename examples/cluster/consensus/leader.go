@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -104,7 +105,7 @@ func (c *Consensus) attempt(ctx context.Context, f func(context.Context, peer.ID
 // passing reports whether an error may be gone with the next attempt.
 func passing(err error) bool {
 	switch rpc.CodeOf(err) {
-	case rpc.CodeUnavailable, rpc.CodeAborted, rpc.CodeDeadlineExceeded, rpc.CodeCanceled:
+	case codes.Unavailable, codes.Aborted, codes.DeadlineExceeded, codes.Canceled:
 		return true
 	}
 	return false
@@ -116,7 +117,7 @@ func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	switch server := op.Peer.String(); op.Kind {
 	case api.OpPin, api.OpUnpin, api.OpMove:
 		if op.Pin == nil || !op.Pin.Cid.Defined() {
-			return api.Nothing{}, api.Errorf(rpc.CodeInvalidArgument, "the operation names no CID")
+			return api.Nothing{}, api.Errorf(codes.InvalidArgument, "the operation names no CID")
 		}
 		data, err := json.Marshal(op)
 		if err != nil {
@@ -128,7 +129,7 @@ func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	case api.OpRemovePeer:
 		done = c.raft.RemoveServer(raft.ServerID(server), 0, c.patience())
 	default:
-		return api.Nothing{}, api.Errorf(rpc.CodeInvalidArgument, "there is no operation %q", op.Kind)
+		return api.Nothing{}, api.Errorf(codes.InvalidArgument, "there is no operation %q", op.Kind)
 	}
 	return api.Nothing{}, leaderError(outcome(done))
 }
@@ -152,9 +153,9 @@ func leaderError(err error) error {
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrRaftShutdown),
 		errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
-		return api.Errorf(rpc.CodeUnavailable, "raft: %v", err)
+		return api.Errorf(codes.Unavailable, "raft: %v", err)
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
-		return api.Errorf(rpc.CodeAborted, "raft: %v", err) // it may have happened
+		return api.Errorf(codes.Aborted, "raft: %v", err) // it may have happened
 	}
 	return err
 }

@@ -23,12 +23,13 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/restapi"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/storage"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/tracker"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 )
 
 // Node is a peer of a cluster.
 type Node struct {
 	host   host.Host
-	policy rpc.Policy
+	rules  policy.Rules
 	server *rpc.Server
 	client *rpc.Client
 	api    *restapi.API
@@ -43,8 +44,8 @@ func New(h host.Host, cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
-	n := &Node{host: h, policy: policy(cfg.trusted)}
-	n.server = rpc.NewServer(h, api.Protocol, rpc.WithPolicy(n.policy), rpc.WithServerInterceptors(cfg.Interceptors...))
+	n := &Node{host: h, rules: rules(cfg.trusted)}
+	n.server = rpc.NewServer(h, api.Protocol, policy.With(n.rules), rpc.WithServerInterceptors(cfg.Interceptors...))
 	n.client = rpc.NewClientWithServer(h, api.Protocol, n.server)
 	if err := n.start(cfg); err != nil {
 		return nil, errors.Join(err, n.Close())

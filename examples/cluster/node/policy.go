@@ -3,15 +3,15 @@ package node
 import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 )
 
-// policy says who may call what over the network: a test sees to it that no
+// rules says who may call what over the network: a test sees to it that no
 // method is forgotten. A peer's own components may call all of it.
-func policy(isTrusted func(peer.ID) bool) rpc.Policy {
-	nobody, everyone, trusted := rpc.AllowNobody(), rpc.AllowEveryone(), rpc.AllowTrusted(isTrusted)
-	return rpc.Policy{
+func rules(isTrusted func(peer.ID) bool) policy.Rules {
+	nobody, everyone, trusted := policy.Nobody(), policy.Everyone(), policy.Trusted(isTrusted)
+	return policy.Rules{
 		api.Cluster.ID.ID():        everyone,
 		api.Cluster.Peers.ID():     trusted,
 		api.Cluster.Join.ID():      trusted,
@@ -49,4 +49,4 @@ func policy(isTrusted func(peer.ID) bool) rpc.Policy {
 }
 
 // Policy lists who may call which of the peer's methods.
-func (n *Node) Policy() rpc.PolicyReport { return n.policy.Report(n.server) }
+func (n *Node) Policy() policy.Report { return n.rules.Report(n.server) }

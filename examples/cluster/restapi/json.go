@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -118,19 +119,19 @@ func fail(w http.ResponseWriter, err error) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error(), "code": rpc.CodeOf(err).String()})
 }
 
-func httpStatus(code rpc.Code) int {
+func httpStatus(code codes.Code) int {
 	switch code {
-	case rpc.CodeInvalidArgument:
+	case codes.InvalidArgument:
 		return http.StatusBadRequest
-	case rpc.CodeNotFound:
+	case codes.NotFound:
 		return http.StatusNotFound
-	case rpc.CodePermissionDenied:
+	case codes.PermissionDenied:
 		return http.StatusForbidden
-	case rpc.CodeResourceExhausted:
+	case codes.ResourceExhausted:
 		return http.StatusInsufficientStorage
-	case rpc.CodeUnavailable, rpc.CodeAborted:
+	case codes.Unavailable, codes.Aborted:
 		return http.StatusServiceUnavailable
-	case rpc.CodeDeadlineExceeded:
+	case codes.DeadlineExceeded:
 		return http.StatusGatewayTimeout
 	}
 	return http.StatusInternalServerError
@@ -139,7 +140,7 @@ func httpStatus(code rpc.Code) int {
 func parseCid(r *http.Request) (cid.Cid, error) {
 	id, err := cid.Decode(r.PathValue("cid"))
 	if err != nil {
-		err = api.Errorf(rpc.CodeInvalidArgument, "%q is no CID: %v", r.PathValue("cid"), err)
+		err = api.Errorf(codes.InvalidArgument, "%q is no CID: %v", r.PathValue("cid"), err)
 	}
 	return id, err
 }
@@ -147,7 +148,7 @@ func parseCid(r *http.Request) (cid.Cid, error) {
 func parsePeer(r *http.Request) (peer.ID, error) {
 	id, err := peer.Decode(r.PathValue("peer"))
 	if err != nil {
-		err = api.Errorf(rpc.CodeInvalidArgument, "%q is no peer ID: %v", r.PathValue("peer"), err)
+		err = api.Errorf(codes.InvalidArgument, "%q is no peer ID: %v", r.PathValue("peer"), err)
 	}
 	return id, err
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/restapi"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -59,7 +60,7 @@ func TestPinAndUnpin(t *testing.T) {
 			return nil
 		},
 		"Unpin": func(context.Context, cid.Cid, *api.Nothing) error {
-			return &rpc.Error{Code: rpc.CodeNotFound, Message: "it is not pinned"}
+			return &rpc.Error{Code: codes.NotFound, Message: "it is not pinned"}
 		},
 	})
 	pin, err := client.Pin(t.Context(), text)
@@ -176,7 +177,7 @@ func TestAddFails(t *testing.T) {
 	t.Parallel()
 	client, server := setup(t)
 	uploads(t, server)
-	server.Method("Adder", "Add").Fail(1, &rpc.Error{Code: rpc.CodeResourceExhausted, Message: "no room"})
+	server.Method("Adder", "Add").Fail(1, &rpc.Error{Code: codes.ResourceExhausted, Message: "no room"})
 	_, err := client.Add(t.Context(), "", 0, strings.NewReader("letter"), nil)
 	if err == nil || err.Error() != "507 Insufficient Storage: no room" {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
@@ -47,7 +48,7 @@ func (c *Connector) fetch(ctx context.Context, likely []peer.ID, wanted []cid.Ci
 			return nil
 		}
 	}
-	return api.Errorf(rpc.CodeUnavailable, "%d blocks, %v the first, could be had of none of %d peers: %v",
+	return api.Errorf(codes.Unavailable, "%d blocks, %v the first, could be had of none of %d peers: %v",
 		len(wanted), wanted[0], len(peers), errors.Join(errs...))
 }
 

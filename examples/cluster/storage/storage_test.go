@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/storage"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -189,7 +190,7 @@ func TestPinOfWhatNobodyHas(t *testing.T) {
 	if err := keepers[1].put(t.Context(), blocks[1:]...); err != nil { // a leaf is missing
 		t.Fatal(err)
 	}
-	if err := keepers[0].pin(t.Context(), root(blocks)); rpc.CodeOf(err) != rpc.CodeUnavailable {
+	if err := keepers[0].pin(t.Context(), root(blocks)); rpc.CodeOf(err) != codes.Unavailable {
 		t.Fatal(err)
 	}
 	if keepers[0].pinned(t) != 0 {
@@ -258,7 +259,7 @@ func TestBlocksAreChecked(t *testing.T) {
 	keepers := newKeepers(t, 1, storage.Config{})
 	blocks, _ := file(t, 1)
 	blocks[0].Data = []byte("something else")
-	if err := keepers[0].put(t.Context(), blocks...); rpc.CodeOf(err) != rpc.CodeDataLoss {
+	if err := keepers[0].put(t.Context(), blocks...); rpc.CodeOf(err) != codes.DataLoss {
 		t.Fatal(err)
 	}
 	if free := keepers[0].free(t); free != 1<<30 {
@@ -315,7 +316,7 @@ func TestCapacity(t *testing.T) {
 		t.Fatal(err)
 	}
 	two, _ := file(t, 2)
-	if err := k.put(t.Context(), two...); rpc.CodeOf(err) != rpc.CodeResourceExhausted {
+	if err := k.put(t.Context(), two...); rpc.CodeOf(err) != codes.ResourceExhausted {
 		t.Fatal(err)
 	}
 	if _, err := api.Storage.Unpin.Call(t.Context(), k.client, "", root(one)); err != nil {

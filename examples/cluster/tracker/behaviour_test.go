@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/tracker"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -53,7 +54,7 @@ func TestPinFailsAndIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	forBoth(t, func(w *world) {
 		root := newCid(w.t, "fails")
-		w.storagePins().Fail(1, &rpc.Error{Code: rpc.CodeUnavailable, Message: "nobody has it"})
+		w.storagePins().Fail(1, &rpc.Error{Code: codes.Unavailable, Message: "nobody has it"})
 		w.pin(root, w.self)
 		w.want(root, api.Failed)
 		w.recover()

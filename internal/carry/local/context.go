@@ -3,6 +3,8 @@ package local
 import (
 	"context"
 	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // Context is a method's, in a local call: the caller's, which ends with the call.
@@ -15,10 +17,11 @@ type Context struct {
 	own atomic.Pointer[endingContext]
 }
 
-// endingContext is a context, and what ends it.
+// endingContext is a context, what ends it, and what else few methods ask for.
 type endingContext struct {
 	context.Context
-	cancel context.CancelFunc
+	cancel  context.CancelFunc
+	setting call.Setting
 }
 
 // callOver stands for the own context of a call that has ended before anybody
@@ -26,7 +29,7 @@ type endingContext struct {
 var callOver endingContext
 
 // ending returns the context that ends with the call.
-func (c *Context) ending() context.Context {
+func (c *Context) ending() *endingContext {
 	for {
 		own := c.own.Load()
 		if own != nil && own != &callOver {
@@ -35,7 +38,7 @@ func (c *Context) ending() context.Context {
 		var made endingContext
 		made.Context, made.cancel = context.WithCancel(c.Context)
 		if own == &callOver {
-			made.cancel()
+			made.end(nil)
 		}
 		if c.own.CompareAndSwap(own, &made) {
 			return &made
@@ -44,12 +47,21 @@ func (c *Context) ending() context.Context {
 	}
 }
 
-// End is called once, when the call is over.
-func (c *Context) End() {
+// End is called once, when the call is over. back gets the metadata that the method
+// sends back.
+func (c *Context) End(back *call.Back) {
 	if !c.own.CompareAndSwap(nil, &callOver) {
-		c.own.Load().cancel()
+		c.own.Load().end(back)
 	}
 }
+
+func (e *endingContext) end(back *call.Back) {
+	e.cancel()
+	back.Take(&e.setting)
+}
+
+// Setting is the metadata that the method sends back.
+func (c *Context) Setting() *call.Setting { return &c.ending().setting }
 
 // Done is that of [context.Context].
 func (c *Context) Done() <-chan struct{} { return c.ending().Done() }

@@ -44,5 +44,8 @@ func (*Stream) StopWriting() {}
 // AwaitDeadline is that of [call.Stream].
 func (*Stream) AwaitDeadline(context.Context, error) {}
 
+// Header is that of [call.Stream]: the caller has the method's header itself.
+func (*Stream) Header([]byte, bool) error { return nil }
+
 // Finish is that of [call.Stream].
-func (*Stream) Finish() error { return nil }
+func (*Stream) Finish([]byte) error { return nil }

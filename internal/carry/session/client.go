@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -25,8 +26,9 @@ const MaxMetadata = mux.FirstPiece / 2
 
 // muxLimits are those of a session.
 func muxLimits(l *call.Limits) mux.Limits {
+	response := l.Response().Bytes
 	return mux.Limits{
-		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-call.ResponseLimits.Bytes) + call.ResponseLimits.Bytes,
+		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-response) + response,
 		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout,
 	}
 }
@@ -113,21 +115,16 @@ func (s *Session) read(c *call.Call, b []byte, kept bool) (err error) {
 	if msgpack.IsNil(b) {
 		b = b[1:]
 	} else {
-		n, err := msgpack.First(b, call.ResponseLimits)
+		n, err := msgpack.First(b, s.pool.Limits.Response())
 		if err != nil {
-			return call.Fail(call.OfClient, call.Internal, "bad response: %w", err)
+			return call.Fail(call.OfClient, codes.Internal, "bad response: %w", err)
 		}
-		if refusal, err = call.ReadRefusal(b[:n]); err != nil {
+		if refusal, _, _, err = c.ReadResponse(b[:n], s.pool.Limits); err != nil {
 			return err
 		}
 		b = b[n:]
 	}
-	values, err := msgpack.Count(b, s.pool.message)
-	err = s.pool.replies.Store(c, codec.Message{B: b, Values: values, Kept: kept}, err, refusal)
-	if err != nil && !call.IsFault(err) { // it is not one value
-		err = call.Fail(call.OfClient, call.Internal, "bad response: %w", err)
-	}
-	return err
+	return s.pool.replies.Store(c, codec.Message{B: b, Form: codec.Modern, Limits: s.pool.message, Kept: kept}, nil, refusal)
 }
 
 // lost says what becomes of a call whose session has ended.
@@ -149,7 +146,7 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	var away *mux.GoAwayError
 	switch {
 	case errors.As(ended, &away) && away.Code != 0:
-		return call.Fail(call.OfServer, call.Code(away.Code), "%s", away.Text).NotSent(!ended.Sent)
+		return call.Fail(call.OfServer, codes.Code(away.Code), "%s", away.Text).NotSent(!ended.Sent)
 	case errors.Is(ended, call.ErrClientClosed):
 		return call.Closed().NotSent(!ended.Sent)
 	case errors.Is(ended, mux.ErrSilent):
@@ -157,9 +154,9 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	case call.IsTurnedAway(ended.Err):
 		return call.TurnedAway(s.peer, ended.Err)
 	case ended.Sent:
-		return call.Fail(call.OfClient, call.Unavailable, "the session ended before the reply; the request may have been served: %w", ended.Err).Of(call.Transport)
+		return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the reply; the request may have been served: %w", ended.Err).Of(call.Transport)
 	}
-	return call.Fail(call.OfClient, call.Unavailable, "the session ended before the request was sent: %w", ended.Err).Of(call.Transport).NotSent(true)
+	return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the request was sent: %w", ended.Err).Of(call.Transport).NotSent(true)
 }
 
 // explain turns what mux says of a call into its error.
@@ -173,9 +170,9 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 		c.NoReply()
 		return s.refused(refused)
 	case errors.As(err, new(*mux.AbortedError)):
-		return call.Fail(call.OfServer, call.Internal, "peer %v ended the call without a reply", s.peer).Named()
+		return call.Fail(call.OfServer, codes.Internal, "peer %v ended the call without a reply", s.peer).Named()
 	case errors.As(err, &large) && large.Request:
-		return call.Fail(call.OfClient, call.ResourceExhausted, "the argument is %d bytes long, and the server takes %d", large.Size, large.Max).
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "the argument is %d bytes long, and the server takes %d", large.Size, large.Max).
 			LimitedBy("Limits.MessageSize", "server")
 	}
 	what := "the reply"
@@ -183,7 +180,7 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 		what = "the argument"
 	}
 	f := messageFault(err, call.OfClient, what, s.pool.Limits)
-	if f := call.FaultOf(f); f != nil && f.Code == call.Unavailable {
+	if f := call.FaultOf(f); f != nil && f.Code == codes.Unavailable {
 		return f.Of(call.Transport)
 	}
 	return f
@@ -191,10 +188,10 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 
 // refused is the fault of a call that the server had no room for.
 func (s *Session) refused(r *mux.RefusedError) *call.Fault {
-	if call.Code(r.Code) == call.Unavailable {
-		return call.Fail(call.OfServer, call.Unavailable, "peer %v refuses the call: %s", s.peer, r.Text).Named().Over("Limits.CallsPerPeer").NotSent(true)
+	if codes.Code(r.Code) == codes.Unavailable {
+		return call.Fail(call.OfServer, codes.Unavailable, "peer %v refuses the call: %s", s.peer, r.Text).Named().Over("Limits.CallsPerPeer").NotSent(true)
 	}
-	return call.Fail(call.OfServer, call.Code(r.Code), "peer %v refuses the call, for its libp2p resource manager has no memory for it: %s", s.peer, r.Text).
+	return call.Fail(call.OfServer, codes.Code(r.Code), "peer %v refuses the call, for its libp2p resource manager has no memory for it: %s", s.peer, r.Text).
 		Named().LimitedByLibp2p(call.LimitOfScope(r.Text)).NotSent(true)
 }
 
@@ -206,8 +203,10 @@ func messageFault(err error, o call.Origin, what string, l *call.Limits) error {
 	case errors.Is(err, mux.ErrStalled):
 		err = wire.ErrStalled
 	case call.RefusedMemory(err):
+	case o == call.OfServer:
+		return call.CallerGone(what, err)
 	default:
-		return call.Fail(o, call.Unavailable, "%s: %w", what, err)
+		return call.Fail(o, codes.Unavailable, "%s: %w", what, err)
 	}
 	return l.Fault(err, o, what)
 }

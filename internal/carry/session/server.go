@@ -11,7 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
@@ -25,10 +27,10 @@ const maxSessions = 64
 
 // Server has the sessions of a server. Its methods are safe for concurrent use.
 type Server struct {
-	core    call.Server
-	limits  *call.Limits
-	message msgpack.Limits
-	memory  *account.Peers
+	core   call.Server
+	limits *call.Limits
+	memory *account.Peers
+	places *admit.Places
 
 	mu      sync.Mutex
 	open    map[*serverSession]struct{} // nil when the server is closed
@@ -37,10 +39,11 @@ type Server struct {
 	none    chan struct{} // closed when there are none left; made by Wait
 }
 
-// NewServer returns a carrier that hands its calls to core.
-func NewServer(core call.Server, l *call.Limits, memory *account.Peers) *Server {
+// NewServer returns a carrier that hands its calls to core, for which their peers
+// have places.
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places) *Server {
 	return &Server{
-		core: core, limits: l, message: l.Message(), memory: memory,
+		core: core, limits: l, memory: memory, places: places,
 		open: make(map[*serverSession]struct{}), perPeer: make(map[peer.ID]int),
 	}
 }
@@ -66,7 +69,9 @@ func (s *Server) Serve(st network.Stream) {
 		l.Idle *= 2 // the client closes it, if it lives
 		l.Settings = s.limits.HeaderTimeout
 		l.Share = s.memory.OfStream(st)
-		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, c.serve, c.over, func(error) { s.remove(c) })
+		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, mux.Handler{
+			New: c.newCall, Serve: c.serve, Over: c.over, Ended: func(error) { s.remove(c) },
+		})
 	}) {
 		// By which the client knows that nobody has seen its requests.
 		_ = st.ResetWithError(network.StreamProtocolNegotiationFailed)
@@ -85,7 +90,7 @@ func (s *Server) add(c *serverSession, begin func()) bool {
 	s.perPeer[c.peer]++
 	begin()
 	if s.leaving != "" {
-		c.mux.GoAway(uint64(call.Unavailable), s.leaving)
+		c.mux.GoAway(uint64(codes.Unavailable), s.leaving)
 	}
 	return true
 }
@@ -131,7 +136,7 @@ func (s *Server) GoAway(why string) {
 	all := slices.Collect(maps.Keys(s.open))
 	s.mu.Unlock()
 	for _, c := range all {
-		c.mux.GoAway(uint64(call.Unavailable), why)
+		c.mux.GoAway(uint64(codes.Unavailable), why)
 	}
 }
 
@@ -149,24 +154,32 @@ func (s *Server) Close() {
 // serverCall is one call of a session, in a server.
 type serverCall struct {
 	session *serverSession
-	in      *mux.Incoming
-	header  int // how long it is
+	in      mux.Incoming // a part of the call, so that both are one allocation
+	header  wire.Header
+	body    int // where the argument begins
 
 	mu     sync.Mutex
 	ctx    context.Context // nil while nobody has asked
 	cancel context.CancelCauseFunc
+	why    error // Cancel came before anybody had asked
 	over   bool
 }
 
 // Peer is that of [call.Served].
 func (c *serverCall) Peer() peer.ID { return c.session.peer }
 
+func (c *serverSession) newCall() *mux.Incoming {
+	k := &serverCall{session: c}
+	k.in.Own = k
+	return &k.in
+}
+
 // serve serves one request.
 func (c *serverSession) serve(in *mux.Incoming) {
 	core := c.server.core
-	k := &serverCall{session: c, in: in}
+	k := in.Own.(*serverCall)
 	defer k.end()
-	in.HasSlot = core.Take(c.peer)
+	in.HasSlot = c.server.places.Take(c.peer)
 	var err error
 	if in.HasSlot {
 		err = k.serve()
@@ -182,7 +195,7 @@ func (c *serverSession) serve(in *mux.Incoming) {
 // client has the reply before, and may make another call.
 func (c *serverSession) over(in *mux.Incoming) {
 	if in.HasSlot {
-		c.server.core.Free(c.peer)
+		c.server.places.Free(c.peer)
 	}
 }
 
@@ -202,11 +215,11 @@ func (c *serverCall) serve() error {
 		}
 		c.session.headers.Keep(first[:n], &h)
 	}
-	c.header = n
+	c.header, c.body = h, n
 	if h.Kind != wire.KindUnary {
-		return call.BadHeader(call.InvalidArgument, "a session carries unary calls only")
+		return call.BadHeader(codes.InvalidArgument, "a session carries unary calls only")
 	}
-	return c.session.server.core.Serve(context.Background(), &h, c, nil)
+	return c.session.server.core.Serve(context.Background(), &c.header, c, nil)
 }
 
 // Watch is that of [call.Served]. The context is made when somebody asks, which
@@ -216,13 +229,22 @@ func (c *serverCall) Watch(ctx context.Context) context.Context {
 	defer c.mu.Unlock()
 	if c.ctx == nil {
 		c.ctx, c.cancel = context.WithCancelCause(ctx)
-		if c.over {
-			c.cancel(nil)
+		if c.over || c.why != nil {
+			c.cancel(c.why)
 		} else {
 			c.in.OnCancel(c.givenUp)
 		}
 	}
 	return c.ctx
+}
+
+// Cancel is that of [call.Served].
+func (c *serverCall) Cancel(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why = cause; c.cancel != nil {
+		c.cancel(cause)
+	}
 }
 
 // Watched is that of [call.Served].
@@ -247,7 +269,7 @@ func (c *serverCall) end() {
 
 // givenUp cancels the method's context, for the caller has gone.
 func (c *serverCall) givenUp(code uint64, err error) {
-	if call.Code(code) == call.DeadlineExceeded {
+	if codes.Code(code) == codes.DeadlineExceeded {
 		// The call has the same deadline here, and the method is to see that.
 		timer := time.AfterFunc(call.Grace, func() { c.cancel(call.ErrCallerGone) })
 		context.AfterFunc(c.ctx, func() { timer.Stop() })
@@ -261,30 +283,34 @@ func (c *serverCall) givenUp(code uint64, err error) {
 }
 
 // Argument is that of [call.Served].
-func (c *serverCall) Argument(ctx context.Context, keep bool) (m codec.Message, err error) {
-	l := c.session.server.limits
+func (c *serverCall) Argument(ctx context.Context, l *call.Limits, keep bool) (m codec.Message, err error) {
+	scan := l.Message()
+	if n := c.in.Size() - c.body; n > scan.Bytes { // not to wait for it
+		return m, l.Fault(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: scan.Bytes}, call.OfServer, "the argument")
+	}
 	all, kept, err := c.in.Whole(ctx, keep)
 	if err != nil {
 		return m, messageFault(err, call.OfServer, "the argument", l)
 	}
-	m.B, m.Kept = all[c.header:], kept
+	m.B, m.Kept = all[c.body:], kept
 	if len(m.B) == 1 && m.B[0] == wire.StreamEnd {
 		return m, call.ErrNilArgument
 	}
-	if m.Values, err = msgpack.Count(m.B, c.session.server.message); err != nil {
-		c.in.Release()
-		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
-			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
-		}
-	}
-	return m, err
+	m.Form, m.Limits = codec.Modern, scan
+	return m, nil
 }
 
 // Taken is that of [call.Served]: the request may be large.
 func (c *serverCall) Taken() { c.in.Release() }
 
+// Form is that of [call.Served].
+func (c *serverCall) Form() codec.Form { return codec.Modern }
+
 // Buffer is that of [call.Served].
 func (c *serverCall) Buffer() []byte { return account.NewBuffer(codec.FirstEncoding)[:0] }
+
+// Returns is that of [call.Served].
+func (c *serverCall) Returns() bool { return true }
 
 var ok = []byte{msgpack.Nil}
 

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -86,6 +87,9 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 		_ = st.Reset() // v0.6 would make a zero value of it
 		return call.ErrNilArgument
 	}
+	if k.Kind == wire.KindUnary && !conn.marked() {
+		k.Body.ToPlain()
+	}
 	h := k.Header(ctx)
 	if !conn.marked() {
 		h.Kind = wire.KindUnknown
@@ -131,7 +135,7 @@ func (c *clientConn) abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather
 // than for the stream ends by the deadline, not by the reset.
-func (c *clientConn) giveUp(why call.Code) {
+func (c *clientConn) giveUp(why codes.Code) {
 	c.StopWaiting()
 	_ = c.st.SetWriteDeadline(wire.Past)
 	go func() { _ = c.st.ResetWithError(network.StreamErrorCode(why)) }()
@@ -154,6 +158,18 @@ func (c *clientConn) fail(f *call.Fault) {
 
 // marked reports whether arguments and replies of a stream end with a mark.
 func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
+
+// form is how values are written.
+func (c *clientConn) form() codec.Form { return formOf(c.marked()) }
+
+// formOf is how values are written on a stream whose arguments and replies end with
+// a mark, or on v0.6's.
+func formOf(marked bool) codec.Form {
+	if marked {
+		return codec.Modern
+	}
+	return codec.Plain
+}
 
 // writeAhead is how much can be written without waiting for the server to
 // read: the least window that the muxers begin with is larger.
@@ -219,16 +235,16 @@ func (c *clientConn) write() (err error) {
 // that nothing touches it when the call has returned.
 func (c *clientConn) receive() error {
 	l := c.client.Limits
-	b, err := c.R.Next(call.ResponseLimits, wire.PaceValue)
+	b, err := c.R.Next(l.Response(), wire.PaceValue)
 	if err != nil {
 		return l.Fault(err, call.OfClient, "the response's header")
 	}
-	refusal, err := call.ReadRefusal(b)
+	refusal, _, _, err := c.call.ReadResponse(b, l)
 	if err != nil {
 		return err
 	}
 	b, kept, err := c.R.NextToKeep(l.Message(), wire.PaceAll, codec.WantsBytes(c.call.Reply))
-	return c.client.replies.Store(c.call, codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err, refusal)
+	return c.client.replies.Store(c.call, codec.Message{B: b, Form: c.form(), Limits: l.Message(), Kept: kept}, err, refusal)
 }
 
 // stream sends the arguments and receives the replies at once. Both have
@@ -281,7 +297,7 @@ func (c *clientConn) sink() *sink {
 			return c.W.Flush()
 		}
 	}
-	return &sink{w: &c.W, limits: c.client.Limits, observer: c.call.Observer, origin: call.OfClient, item: "argument", close: end}
+	return &sink{w: &c.W, form: c.form(), limits: c.client.Limits, observer: c.call.Observer, origin: call.OfClient, item: "argument", close: end}
 }
 
 // source returns where the replies of a stream come from.
@@ -289,8 +305,8 @@ func (c *clientConn) source(h *account.Holding) *source {
 	into := reflect.PointerTo(c.call.Item)
 	return &source{
 		r: &c.R, charge: account.Charge{Of: h}, limits: c.client.Limits, marked: c.marked(), observer: c.call.Observer,
-		origin: call.OfClient, item: "reply", responses: true, fresh: c.call.Fresh,
-		undecodable: func(b []byte, err error) *call.Fault { return call.Undecodable(b, into, err) },
+		origin: call.OfClient, item: "reply", call: c.call, fresh: c.call.Fresh,
+		undecodable: func(b []byte, err error) *call.Fault { return c.client.Limits.Undecodable(b, into, err) },
 	}
 }
 
@@ -304,15 +320,15 @@ func (c *clientConn) explain(err error) error {
 	case c.failed.Load() != nil:
 		return c.failed.Load()
 	case call.IsUnserved(err):
-		return call.Fail(call.OfClient, call.Unimplemented, "peer %v: %w: %v", p, errNotServed, c.client.Plain).Named().Of(call.Dial).NotSent(true)
+		return call.Fail(call.OfClient, codes.Unimplemented, "peer %v: %w: %v", p, errNotServed, c.client.Plain).Named().Of(call.Dial).NotSent(true)
 	case call.IsTurnedAway(err):
 		return call.TurnedAway(p, err)
 	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped):
-		return call.Fail(call.OfClient, call.FailedPrecondition, "%w", err)
+		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case err == io.EOF:
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return call.Fail(call.OfClient, call.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
+		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
 	}
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -10,7 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
@@ -24,14 +27,16 @@ type Server struct {
 	core   call.Server
 	limits *call.Limits
 	memory *account.Peers
+	places *admit.Places
 
 	mu   sync.Mutex
 	open map[*serverConn]struct{} // nil when the server is closed
 }
 
-// NewServer returns a carrier that hands its calls to core.
-func NewServer(core call.Server, l *call.Limits, memory *account.Peers) *Server {
-	return &Server{core: core, limits: l, memory: memory, open: make(map[*serverConn]struct{})}
+// NewServer returns a carrier that hands its calls to core, for which their peers
+// have places.
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places) *Server {
+	return &Server{core: core, limits: l, memory: memory, places: places, open: make(map[*serverConn]struct{})}
 }
 
 // Close cancels the calls that are under way, resets their streams and takes no
@@ -73,14 +78,15 @@ type serverConn struct {
 	st     network.Stream
 	server *Server
 	wire.Conn
-	ctx     context.Context // ends when the caller has gone, or the server is closed
-	cancel  context.CancelCauseFunc
-	marked  bool        // arguments and replies of a stream end with a mark, not with the stream
-	argsEnd bool        // all arguments have been read
-	sent    bool        // the answer has been written
-	hasSlot bool        // one of the peer's
-	closed  atomic.Bool // the server was
-	stopped atomic.Bool // stopReading was called
+	ctx      context.Context // ends when the caller has gone, or the server is closed
+	cancel   context.CancelCauseFunc
+	marked   bool        // arguments and replies of a stream end with a mark, not with the stream
+	argsEnd  bool        // all arguments have been read
+	sent     bool        // the answer has been written
+	hasSlot  bool        // one of the peer's
+	closed   atomic.Bool // the server was
+	stopped  atomic.Bool // stopReading was called
+	canceled atomic.Bool // Cancel was
 
 	// Reading on after a unary argument begins when it was read and somebody
 	// wants to know of the caller's going, with the context that is wanted.
@@ -107,7 +113,7 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	defer func() { // a method may end its goroutine
 		c.hangUp()
 		if c.hasSlot {
-			s.core.Free(c.Peer())
+			s.places.Free(c.Peer())
 		}
 	}()
 	if err := c.admit(); err != nil {
@@ -119,7 +125,7 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 // the caller.
 func (c *serverConn) admit() error {
 	s := c.server
-	if c.hasSlot = s.core.Take(c.Peer()); !c.hasSlot {
+	if c.hasSlot = s.places.Take(c.Peer()); !c.hasSlot {
 		return s.core.Full()
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -145,7 +151,7 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	inTime := c.R.Unwatch()
 	switch {
 	case !inTime:
-		return wire.Header{}, call.BadHeader(call.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
+		return wire.Header{}, call.BadHeader(codes.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
 	case err != nil:
 		return wire.Header{}, l.HeaderFault(err)
 	}
@@ -154,18 +160,16 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 
 // Ends is that of [call.Stream].
 func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
-	l := c.server.limits
 	return &source{
-			r: &c.R, charge: account.Charge{Of: i.Holds}, limits: l, marked: c.marked, observer: i.Observer,
+			r: &c.R, charge: account.Charge{Of: i.Holds}, limits: i.Limits, marked: c.marked, observer: i.Observer,
 			item: "argument", origin: call.OfServer, stop: c.stopReading, fresh: i.Fresh, undecodable: i.Undecodable,
 		}, &sink{
-			w: &c.W, prefix: i.OK, limits: l, observer: i.Observer, item: "reply", origin: call.OfServer,
+			w: &c.W, form: c.Form(), prefix: i.OK, limits: i.Limits, observer: i.Observer, item: "reply", origin: call.OfServer, canceled: &c.canceled,
 		}
 }
 
 // Argument is that of [call.Served].
-func (c *serverConn) Argument(_ context.Context, keep bool) (codec.Message, error) {
-	l := c.server.limits
+func (c *serverConn) Argument(_ context.Context, l *call.Limits, keep bool) (codec.Message, error) {
 	b, kept, err := c.R.NextToKeep(l.Message(), wire.PaceAll, keep)
 	switch {
 	case err == io.EOF:
@@ -173,11 +177,14 @@ func (c *serverConn) Argument(_ context.Context, keep bool) (codec.Message, erro
 	case err == msgpack.ErrInvalid && c.R.EndBuffered():
 		err = call.ErrNilArgument
 	case err != nil:
-		if err = l.Fault(err, call.OfServer, "the argument"); !call.IsFault(err) {
-			err = call.Fail(call.OfServer, call.InvalidArgument, "the argument: %w", err)
+		cut := errors.Is(err, io.ErrUnexpectedEOF) && !c.st.Conn().IsClosed()
+		if err = l.Fault(err, call.OfServer, "the argument"); cut {
+			err = call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
+		} else if !call.IsFault(err) {
+			err = call.CallerGone("the argument", err)
 		}
 	}
-	return codec.Message{B: b, Values: c.R.Values(), Kept: kept}, err
+	return codec.Message{B: b, Form: c.Form(), Limits: l.Message(), Kept: kept}, err
 }
 
 // Taken is that of [call.Served].
@@ -189,6 +196,9 @@ func (c *serverConn) Taken() {
 		c.watchUnary(*ctx)
 	}
 }
+
+// Form is that of [call.Served].
+func (c *serverConn) Form() codec.Form { return formOf(c.marked) }
 
 // Buffer is that of [call.Served]: the replies of a stream may be waiting in it.
 func (c *serverConn) Buffer() []byte { return c.W.B }
@@ -209,13 +219,30 @@ func (c *serverConn) Send(head, body []byte) error {
 	return nil
 }
 
+// Returns is that of [call.Served].
+func (c *serverConn) Returns() bool { return c.marked }
+
+// Header is that of [call.Stream].
+func (c *serverConn) Header(response []byte, now bool) error {
+	switch {
+	case !c.marked:
+		return nil
+	case c.closed.Load():
+		return call.ErrServerClosed
+	}
+	if c.W.B = append(c.W.B, response...); !now {
+		return nil
+	}
+	return c.server.limits.Fault(c.W.Flush(), call.OfServer, "the header")
+}
+
 // Finish is that of [call.Stream].
-func (c *serverConn) Finish() error {
+func (c *serverConn) Finish(response []byte) error {
 	if c.closed.Load() {
 		return call.ErrServerClosed
 	}
 	if c.marked {
-		c.W.B = append(c.W.B, wire.StreamEnd)
+		c.W.B = append(append(c.W.B, response...), wire.StreamEnd)
 	}
 	err := c.W.Flush()
 	c.sent = err == nil

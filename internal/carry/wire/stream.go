@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync/atomic"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
@@ -23,8 +25,10 @@ type source struct {
 	item     string        // what the items are, for faults
 	count    int
 
-	marked      bool // the last item is followed by a mark
-	responses   bool // each item has a header
+	marked      bool       // the last item is followed by a mark
+	call        *call.Call // of a client: each item has a header
+	headed      bool       // the method's header has come
+	ending      bool       // its trailer has, too
 	lastOK      []byte
 	charge      account.Charge   // of the item that was returned last
 	fresh       func() flow.Item // makes what an item is decoded into
@@ -48,22 +52,28 @@ func (s *source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 		}
 	}
 	pace := wire.PaceValue
-	if s.responses {
-		if st, err := s.response(wait); st != flow.HasItem || err != nil {
+	if s.call != nil {
+		alone, st, err := s.response(wait)
+		switch {
+		case st != flow.HasItem || err != nil:
 			return it, st, err
+		case alone:
+			return s.Next(wait)
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
 	}
 	b, st, err := s.take(s.limits.Message(), wait, pace)
-	if err == nil && st == flow.AtEnd && s.responses {
+	if err == nil && st == flow.AtEnd && s.call != nil {
 		err = io.ErrUnexpectedEOF // a header, and nothing after it
 	}
 	if st != flow.HasItem || err != nil {
 		return it, st, err
 	}
-	s.count++
+	if s.count++; s.count == 1 && s.call != nil {
+		s.call.Back.PutHeader(nil) // or it has come
+	}
 	it = s.fresh()
-	took, err := codec.Decode(codec.Message{B: b, Values: s.r.Values()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
+	took, err := codec.Decode(codec.Message{B: b, Form: formOf(s.marked), Limits: s.limits.Message()}, it.Ptr, s.limits.MostDecoded(), s.charge.Of)
 	if err != nil {
 		return it, flow.AtEnd, s.undecodable(b, err).With(fmt.Sprintf("%s %d of the stream", s.item, s.count))
 	}
@@ -106,34 +116,54 @@ func (s *source) failed(err error) error {
 	}
 	what := fmt.Sprintf("%s %d of the stream", s.item, s.count+1)
 	if err == io.ErrUnexpectedEOF && s.origin == call.OfServer {
-		return call.Fail(call.OfServer, call.InvalidArgument, "%s ends too early: %w", what, err)
+		return call.Fail(call.OfServer, codes.InvalidArgument, "%s ends too early: %w", what, err)
 	}
 	return s.limits.Fault(err, s.origin, what)
 }
 
-// response reads an item's header. An error in it is the call's.
-func (s *source) response(wait bool) (flow.State, error) {
+// response reads an item's header, or one that has metadata and stands alone. An
+// error in it is the call's.
+func (s *source) response(wait bool) (alone bool, st flow.State, err error) {
 	if len(s.lastOK) > 0 && s.r.Skip(s.lastOK) {
-		return flow.HasItem, nil
+		return false, flow.HasItem, s.inOrder(false, false)
 	}
-	b, st, err := s.take(call.ResponseLimits, wait, wire.PaceValue)
-	if st != flow.HasItem || err != nil || len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK) {
-		return st, err
+	b, st, err := s.take(s.limits.Response(), wait, wire.PaceValue)
+	switch {
+	case st != flow.HasItem || err != nil:
+		return false, st, err
+	case len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK):
+		return false, flow.HasItem, s.inOrder(false, false)
 	}
-	refusal, err := call.ReadRefusal(b)
+	refusal, header, trailer, err := s.call.ReadResponse(b, s.limits)
 	if err == nil {
 		err = refusal
 	}
-	if err != nil {
-		return flow.AtEnd, err
+	if err == nil {
+		err = s.inOrder(header, trailer)
+	}
+	switch {
+	case err != nil:
+		return false, flow.AtEnd, err
+	case (header || trailer) && s.marked:
+		return true, flow.HasItem, nil
 	}
 	s.lastOK = append(s.lastOK[:0], b...) // the next is most likely the same
-	return flow.HasItem, nil
+	return false, flow.HasItem, nil
+}
+
+// inOrder checks that a header comes before the items, and nothing after a trailer.
+func (s *source) inOrder(header, trailer bool) error {
+	if s.ending || header && (s.headed || s.count > 0) {
+		return call.Fail(call.OfClient, codes.Internal, "bad response: the method's metadata is out of order")
+	}
+	s.headed, s.ending = s.headed || header, trailer
+	return nil
 }
 
 // sink puts the items of a streaming call on the stream.
 type sink struct {
 	w        *wire.Writer
+	form     codec.Form
 	prefix   []byte // the header before each item
 	limits   *call.Limits
 	observer flow.Observer // nil: nobody
@@ -141,32 +171,36 @@ type sink struct {
 	item     string
 	count    int
 	close    func() error // after the last item
+	canceled *atomic.Bool // of a server: nothing more is sent
 }
 
 // Put is that of [flow.Sink].
 func (s *sink) Put(it flow.Item) error {
+	if s.canceled != nil && s.canceled.Load() {
+		return flow.ErrStopped
+	}
 	s.count++
 	start := len(s.w.B)
 	b := append(s.w.B, s.prefix...)
 	head := len(b)
 	data, users := codec.Raw(it.Encodable())
 	if users = users && len(data) >= wire.FlushSize && s.observer == nil; users {
-		b = msgpack.AppendStringHead(b, len(data)) // and they need not be copied
+		b = codec.AppendRawHead(b, len(data), s.form) // and they need not be copied
 	} else {
 		var err error
-		if b, err = codec.Append(b, it.Encodable()); err != nil {
+		if b, err = codec.Append(b, it.Encodable(), s.form); err != nil {
 			s.w.B = b[:start]
-			return call.Fail(s.origin, call.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
+			return call.Fail(s.origin, codes.InvalidArgument, "%s %d of the stream: %w", s.item, s.count, err)
 		}
 	}
 	n := len(b) - head
 	if users {
 		n += len(data)
 	}
-	if n > s.limits.MessageSize {
+	if most, option := s.limits.MostBytes(); n > most {
 		s.w.B = b[:start]
-		return call.Fail(s.origin, call.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
-			s.item, s.count, n, s.limits.MessageSize).Limited("Limits.MessageSize")
+		return call.Fail(s.origin, codes.ResourceExhausted, "%s %d of the stream is %d bytes long, and %d may be",
+			s.item, s.count, n, most).Limited(option)
 	}
 	s.w.B = b
 	it.Sized(n)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -32,6 +33,15 @@ func (c *serverConn) Watch(ctx context.Context) context.Context {
 
 // Watched is that of [call.Served].
 func (c *serverConn) Watched(ctx context.Context) context.Context { return ctx }
+
+// Cancel is that of [call.Served].
+func (c *serverConn) Cancel(cause error) {
+	c.canceled.Store(true)
+	c.cancel(cause)
+	if !c.readAll.Load() {
+		c.stopReading()
+	}
+}
 
 // Expect is that of [call.Stream].
 func (c *serverConn) Expect() { c.unread = &unread{begun: make(chan struct{})} }
@@ -120,7 +130,7 @@ func (c *serverConn) watchUnary(ctx context.Context) {
 // cancellation.
 func (c *serverConn) AwaitDeadline(ctx context.Context, err error) {
 	var reset *network.StreamError
-	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(call.DeadlineExceeded) {
+	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != network.StreamErrorCode(codes.DeadlineExceeded) {
 		return
 	}
 	if d, ok := ctx.Deadline(); ok && time.Until(d) < call.Grace {

@@ -4,6 +4,7 @@ package rpc
 
 import (
 	"context"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"iter"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -18,9 +19,7 @@ type (
 	Client       struct{}
 	ServerOption func(*Server)
 	ClientOption func(*Client)
-	MethodOption interface{ configure() }
 	CallOption   func()
-	FanOption    interface{ configureFan() }
 )
 
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server { return nil }
@@ -71,14 +70,14 @@ type (
 	Results[R any]             struct{}
 )
 
-func NewMethod[A, R any](service, method string, opts ...MethodOption) *Method[A, R] { return nil }
-func NewServerStream[A, R any](service, method string, opts ...MethodOption) *ServerStream[A, R] {
+func NewMethod[A, R any](service, method string, opts ...CallOption) *Method[A, R] { return nil }
+func NewServerStream[A, R any](service, method string, opts ...CallOption) *ServerStream[A, R] {
 	return nil
 }
-func NewClientStream[A, R any](service, method string, opts ...MethodOption) *ClientStream[A, R] {
+func NewClientStream[A, R any](service, method string, opts ...CallOption) *ClientStream[A, R] {
 	return nil
 }
-func NewDuplex[A, R any](service, method string, opts ...MethodOption) *Duplex[A, R] { return nil }
+func NewDuplex[A, R any](service, method string, opts ...CallOption) *Duplex[A, R] { return nil }
 
 func (m *Method[A, R]) ID() ServiceID { return ServiceID{} }
 func (m *Method[A, R]) Handle(s *Server, f func(ctx context.Context, arg A) (R, error)) error {
@@ -99,13 +98,13 @@ func (m *Duplex[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receive
 func (m *ClientStream[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *ClientStreamCall[A, R] {
 	return nil
 }
-func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...FanOption) *ClientStreamFan[A, R] {
+func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *ClientStreamFan[A, R] {
 	return nil
 }
 func (m *Duplex[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *DuplexCall[A, R] {
 	return nil
 }
-func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...FanOption) *DuplexFan[A, R] {
+func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *DuplexFan[A, R] {
 	return nil
 }
 

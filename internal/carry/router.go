@@ -1,0 +1,201 @@
+package carry
+
+import (
+	"context"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
+	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
+)
+
+// Router carries the calls of other peers: on a session, if they are unary and the
+// peer has sessions, and else each on a stream of its own. A client asks for all
+// protocols at once, and the one that was negotiated decides.
+type Router struct {
+	RouterConfig
+	extended protocol.ID
+	wire     *wire.Client
+	sessions *session.Pool
+}
+
+// RouterConfig is what a router has of its client.
+type RouterConfig struct {
+	Host       host.Host
+	Plain      protocol.ID     // v0.6's
+	Over       context.Context // ends when the client is closed
+	Limits     *call.Limits
+	Decoded    *account.Decoded
+	NoSessions bool
+}
+
+// NewRouter returns a router, which Close ends.
+func NewRouter(c RouterConfig) *Router {
+	memory := account.NewPeers(c.Limits.MessageSize)
+	return &Router{
+		RouterConfig: c,
+		extended:     Extended(c.Plain),
+		wire: wire.NewClient(wire.ClientConfig{
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
+		}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory}),
+	}
+}
+
+// Close ends the calls under way.
+func (r *Router) Close() {
+	r.wire.Close()
+	r.sessions.Close()
+}
+
+// Extended is the protocol that says more than v0.6's.
+func Extended(p protocol.ID) protocol.ID { return p + "/3" }
+
+// Sessions is the protocol of sessions.
+func Sessions(p protocol.ID) protocol.ID { return p + "/session/2" }
+
+// once makes a call, or one attempt of it. It returns [call.ErrPending] for one with a Done.
+func (r *Router) once(ctx context.Context, k *call.Call) error {
+	size := msgpack.StringMapSize(k.Metadata)
+	if most := r.Limits.MetadataSize; size > most {
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
+	}
+	if k.Kind == msg.KindStreaming {
+		return r.alone(ctx, k, r.extended, r.Plain)
+	}
+	var err error
+	if k.Body, err = r.encode(k); err != nil {
+		return err
+	}
+	share := !r.NoSessions && size <= session.MaxMetadata
+	if k.Done != nil {
+		r.start(ctx, k, share)
+		return call.ErrPending
+	}
+	defer k.Body.Done()
+	return r.unary(ctx, k, share)
+}
+
+// encode returns the encoded argument of a unary call, checked against the
+// limits.
+func (r *Router) encode(k *call.Call) (body codec.Encoded, err error) {
+	switch {
+	case k.Encoded != nil:
+		body.Head, err = k.Encoded.Bytes, k.Encoded.Err
+	case k.NoArg:
+		body.Head = call.NoArgument
+	default:
+		body, err = codec.Encode(k.Args, codec.Modern, k.Observer != nil)
+	}
+	switch n, most := body.Len(), r.Limits.MessageSize; {
+	case err != nil:
+		err = call.Fail(call.OfClient, codes.InvalidArgument, "the argument: %w", err)
+	case n > most:
+		err = call.Fail(call.OfClient, codes.ResourceExhausted, "the argument is %d bytes long, and %d may be", n, most).
+			LimitedBy("Limits.MessageSize", "client")
+	default:
+		return body, nil
+	}
+	body.Done()
+	return body, err
+}
+
+// maxTries is how often a call is made that is known not to have been sent.
+const maxTries = 3
+
+// unary makes a unary call and waits for it. With share it may be on a session.
+func (r *Router) unary(ctx context.Context, k *call.Call, share bool) error {
+	for try := 1; share; try++ {
+		s := r.sessions.Current(k.Peer)
+		if s == nil {
+			var st network.Stream
+			var err error
+			if s, st, err = r.session(ctx, k); err != nil {
+				return err
+			}
+			if st != nil { // of another protocol
+				return r.again(ctx, k, r.wire.Carry(ctx, st, k))
+			}
+			if s == nil {
+				break
+			}
+		}
+		if try == 1 {
+			k.Sent()
+		}
+		next, err := s.Carry(ctx, k, try == maxTries)
+		if next == session.Over {
+			return err
+		}
+		share = next == session.Again
+	}
+	return r.again(ctx, k, r.alone(ctx, k, r.extended, r.Plain))
+}
+
+// start makes a unary call that nobody waits for: without a goroutine, if there is a
+// session.
+func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
+	done := func(err error) {
+		k.Body.Done()
+		k.Done(err)
+	}
+	if share {
+		if s := r.sessions.Current(k.Peer); s != nil {
+			s.Start(ctx, k, func(next session.Next, err error) {
+				if next != session.Over {
+					err = r.unary(ctx, k, next == session.Again)
+				}
+				done(err)
+			})
+			return
+		}
+	}
+	go func() { done(r.unary(ctx, k, share)) }()
+}
+
+// session returns the peer's session, which it opens if there is none, or a stream
+// of another protocol if the peer has no sessions. Without either the call is to be
+// made alone.
+func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session, st network.Stream, err error) {
+	s, opener, err := r.sessions.Find(ctx, k.Peer)
+	if opener == nil || err != nil {
+		return s, nil, err
+	}
+	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
+	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case st.Protocol() == Sessions(r.Plain):
+		s, err = opener.Adopt(st)
+		return s, nil, err
+	}
+	opener.None()
+	return nil, st, nil
+}
+
+// alone makes a call on a stream of its own.
+func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.ID) error {
+	st, err := r.newStream(ctx, k.Peer, protocols...)
+	if err != nil {
+		return err
+	}
+	return r.wire.Carry(ctx, st, k)
+}
+
+// again makes a call once more that the peer has not seen: libp2p may remember what
+// the peer served before it was restarted as v0.6.
+func (r *Router) again(ctx context.Context, k *call.Call, err error) error {
+	if wire.NotServed(err) {
+		err = r.alone(ctx, k, r.Plain)
+	}
+	return err
+}
