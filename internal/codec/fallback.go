@@ -25,7 +25,6 @@ import (
 var (
 	selfer  = reflect.TypeFor[ugorji.Selfer]()
 	typeRaw = reflect.TypeFor[ugorji.Raw]()
-	typeExt = reflect.TypeFor[ugorji.RawExt]()
 )
 
 // Types reads types for those who describe them.
