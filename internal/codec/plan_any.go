@@ -38,7 +38,7 @@ func (d *decoder) any() (v any, ok bool) {
 		if c := d.b[start]; d.modern && (c < 0xc4 || c > 0xc6) {
 			return d.text(s), true
 		}
-		return append(make([]byte, 0, len(s)), s...), true
+		return own(s), true
 	case msgpack.KindArray:
 		return d.anyArray(h)
 	case msgpack.KindMap:

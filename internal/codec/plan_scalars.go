@@ -344,8 +344,13 @@ func decodeBytes(d *decoder, p unsafe.Pointer) bool {
 	if !ok || !d.add(headOnly) {
 		return false
 	}
-	own := make([]byte, len(s))
-	copy(own, s)
-	*(*[]byte)(p) = own
+	*(*[]byte)(p) = own(s)
 	return true
+}
+
+// own returns a copy, never nil, in memory that Go need not zero before.
+func own(s []byte) []byte {
+	b := make([]byte, len(s))
+	copy(b, s)
+	return b
 }
