@@ -27,6 +27,9 @@ type decoder struct {
 	free  uint64 // how much may be used before more is taken
 	holds *account.Holding
 
+	shared  []byte // memory for binary forms
+	sharing int    // how large the last of it was
+
 	repeats *repeats // nil: none are looked for
 	room    *repeats // for those of the next large message
 

@@ -56,6 +56,7 @@ var allowed = map[string][]string{
 	"stats":                  {},
 	"codes":                  {},
 	"policy":                 {""},
+	"forms":                  {"internal/codec"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
