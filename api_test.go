@@ -154,7 +154,8 @@ var updateAPI = flag.Bool("update", false, "write testdata/api.txt anew")
 
 const (
 	apiFile      = "testdata/api.txt"
-	mostExported = 130 // package-level names of the root
+	mostExported = 90  // package-level names of the root
+	v06Mark      = " // v0.6"
 )
 
 func TestExportedNamesAreThoseOfTheGoldenFile(t *testing.T) {
@@ -166,7 +167,7 @@ func TestExportedNamesAreThoseOfTheGoldenFile(t *testing.T) {
 			t.Errorf("%s has no doc comment", u)
 		}
 		if dir == "." && top > mostExported {
-			t.Errorf("the root exports %d names, more than %d", top, mostExported)
+			t.Errorf("the root exports %d package-level names, and %d may be: put what is new into a package of its own, as fan and policy are, or take away a name whose meaning another has (CONTRIBUTING.md)", top, mostExported)
 		}
 		lines = append(lines, names...)
 	}

@@ -197,8 +197,8 @@ func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 	if c.stats != nil {
 		k.Observer = c.stats
 	}
-	if c.options != nil && c.options.dial != call.DialOnce {
-		k.Dial, k.Told = c.options.dial, c.told
+	if c.options != nil && c.options.wait {
+		k.Wait, k.Told = true, c.told
 	}
 	if c.Kind == Streaming {
 		hooks := c.hooks(recovered)

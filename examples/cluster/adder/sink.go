@@ -22,7 +22,7 @@ type sink struct {
 	ipld.DAGService // what a builder does not use
 	ctx             context.Context
 	cancel          context.CancelCauseFunc
-	stores          *rpc.DuplexFan[api.Block, api.Stored]
+	stores          *fan.Duplex[api.Block, api.Stored]
 	out             *rpc.Sender[api.Added]
 	over            chan struct{} // closed when no more acknowledgements come
 
