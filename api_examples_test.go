@@ -22,11 +22,17 @@ const module = "github.com/libp2p/go-libp2p-gorpc"
 var withoutExample = map[string]string{
 	"fan.Option.ApplyFan":     "programs have no use for it",
 	"rpc.CallOption.ApplyFan": "programs have no use for it",
+	"describe.Method.ID":      "Check calls it",
+	"describe.Method.Info":    "Check calls it",
+	"rpctest.Typed.Handle":    "Handle calls it",
+	"rpctest.Typed.ID":        "Handle calls it",
+	"rpc.Response":            "v0.6 exports it; programs have no use for it",
+	"rpc.MaxServiceIDLength":  "Register checks it",
 }
 
-// calledByOthers are methods that Examples call through another package.
+// calledByOthers are methods that Examples call through another package or an interface.
 var calledByOthers = map[string]string{
-	"String": "fmt", "Error": "fmt", "LogValue": "log/slog", "Is": "errors", "Unwrap": "errors",
+	"String": "fmt", "Error": "fmt", "LogValue": "log/slog", "Is": "errors", "Unwrap": "errors", "IsClient": "stats.RPCStats",
 }
 
 // TestEveryNameIsInAnExample holds that what is exported is shown at work: every
@@ -86,31 +92,81 @@ func exportFiles(t *testing.T, dirs ...string) map[string]string {
 	return files
 }
 
-// usedIn notes the names of the module that the Example files in dir use.
+// usedIn notes the names of the module that the Example files in dir use: the names
+// they write, the types of the values that they have, and what their own types
+// implement.
 func usedIn(t *testing.T, set *token.FileSet, from types.Importer, dir string, used map[string]bool) {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "example*_test.go"))
+	paths, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(paths) == 0 {
-		return // its names are in the Examples of others
-	}
-	var parsed []*ast.File
+	var parsed, examples []*ast.File
 	for _, p := range paths {
 		f, err := parser.ParseFile(set, p, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
-		parsed = append(parsed, f)
+		if strings.HasSuffix(f.Name.Name, "_test") {
+			parsed = append(parsed, f) // Examples use what is in others
+			if strings.HasPrefix(filepath.Base(p), "example") {
+				examples = append(examples, f)
+			}
+		}
 	}
-	info := &types.Info{Uses: make(map[*ast.Ident]types.Object)}
+	if len(examples) == 0 {
+		return // its names are in the Examples of others
+	}
+	info := &types.Info{Uses: make(map[*ast.Ident]types.Object), Defs: make(map[*ast.Ident]types.Object), Types: make(map[ast.Expr]types.TypeAndValue)}
 	config := types.Config{Importer: from, Error: func(err error) { t.Error(err) }}
 	_, _ = config.Check(dir+"_test", set, parsed, info)
-	for _, obj := range info.Uses {
-		if name := nameOf(obj); name != "" {
-			used[name] = true
+	for _, f := range examples {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok {
+				noteObject(used, info.Uses[id])
+				noteMethod(used, info.Defs[id])
+			}
+			if e, ok := n.(ast.Expr); ok {
+				noteType(used, info.Types[e].Type)
+			}
+			return true
+		})
+	}
+}
+
+func noteObject(used map[string]bool, obj types.Object) {
+	if obj == nil {
+		return
+	}
+	used[nameOf(obj)] = true
+	noteType(used, obj.Type())
+}
+
+// noteType notes the type of a value, and those of what a function takes.
+func noteType(used map[string]bool, t types.Type) {
+	if p, ok := t.(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	if f, ok := t.(*types.Signature); ok {
+		for v := range f.Params().Variables() {
+			of := v.Type()
+			if s, ok := of.(*types.Slice); ok {
+				of = s.Elem()
+			}
+			if named, ok := of.(*types.Named); ok {
+				used[nameOf(named.Obj())] = true
+			}
 		}
+	}
+	if named, ok := t.(*types.Named); ok {
+		used[nameOf(named.Obj())] = true
+	}
+}
+
+// noteMethod notes a method of an Example's own type that a stats handler has.
+func noteMethod(used map[string]bool, obj types.Object) {
+	if f, ok := obj.(*types.Func); ok && f.Signature().Recv() != nil && (f.Name() == "TagRPC" || f.Name() == "HandleRPC") {
+		used["stats.Handler."+f.Name()] = true
 	}
 }
 

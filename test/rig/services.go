@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
