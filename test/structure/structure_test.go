@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"internal/mux":           {"internal/account"},
 	"internal/travels":       {},
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct", "internal/travels"},
-	"internal/shape":         {"internal/codec", "internal/travels"},
+	"internal/shape":         {"internal/travels"},
 	"internal/flow":          {"internal/codec", "internal/account"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
