@@ -26,9 +26,8 @@ func ExampleContextKey() {
 	server := rpc.NewServer(nil, "/node/1.0")
 	defer server.Close()
 	_ = server.RegisterFunc("Node", "Who", func(ctx context.Context, _ struct{}, same *bool) error {
-		var key rpc.ContextKey = rpc.ContextKeyRequestSender
 		sender, err := rpc.GetRequestSender(ctx)
-		*same = ctx.Value(key) == sender
+		*same = ctx.Value(rpc.ContextKeyRequestSender) == sender
 		return err
 	})
 	client := rpc.NewClientWithServer(nil, "/node/1.0", server)
