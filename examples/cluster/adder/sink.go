@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
@@ -22,7 +23,7 @@ type sink struct {
 	ipld.DAGService // what a builder does not use
 	ctx             context.Context
 	cancel          context.CancelCauseFunc
-	stores          *rpc.DuplexFan[api.Block, api.Stored]
+	stores          *fan.Duplex[api.Block, api.Stored]
 	out             *rpc.Sender[api.Added]
 	over            chan struct{} // closed when no more acknowledgements come
 
