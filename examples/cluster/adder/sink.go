@@ -12,9 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
-	"github.com/libp2p/go-libp2p-gorpc/fan"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 )
 
 // sink is where the DAG builder's blocks go: to all of some peers. The slowest
