@@ -142,9 +142,9 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	case err != nil:
 		return r.Limits.Fault(err, OfClient, "the reply")
 	}
-	h := r.Decoded.Borrow(string(c.Peer))
-	defer h.Return() // the reply is the caller's
-	err = codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	err = r.Decoded.While(string(c.Peer), func(h *account.Holding) error {
+		return codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	})
 	switch {
 	case err == nil:
 		c.Answered = true
