@@ -46,7 +46,7 @@ func ExampleCheck() {
 	}
 	fmt.Print(report)
 	// Output:
-	// Shop.Order: problem: argument.Lines[].Quantity: this side sends string (a string or bytes), and the server takes int (a number)
+	// Shop.Order: problem: argument.Lines[].Quantity: this side sends string, and the server takes int (a number)
 	// Shop.Order: note: argument: this side does not send Currency, which the server has: it stays zero
 	// Shop.Cancel: problem: the server's service has no method of this name
 }
