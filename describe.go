@@ -77,10 +77,16 @@ func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID)
 
 func describeFound(d *describer, m *method) shape.Method {
 	described := d.Method(uint8(m.kind), m.arg, m.reply)
-	if err := m.localOnly(); err != nil {
-		described.LocalOnly = shape.Trimmed(err.Error())
-	}
+	described.LostArgs, described.LostReply = lost(m.arg), lost(m.reply)
 	return described
+}
+
+// lost names a part of a type that does not travel.
+func lost(t reflect.Type) string {
+	if err := codec.Partly(t); err != nil {
+		return shape.Trimmed(err.Error())
+	}
+	return ""
 }
 
 // mayCall reports whether the caller that asks may call a method. Local calls are

@@ -150,8 +150,11 @@ func compareMethods(into *CheckedMethod, m Method, own, theirs *shape.Descriptio
 	if b.State != shape.Here {
 		return
 	}
-	if b.LocalOnly != "" {
-		problem("a part of the server's types stays local: %s", shape.Word(b.LocalOnly))
+	if b.LostArgs != "" {
+		problem("a part of the server's argument stays local: %s", shape.Word(b.LostArgs))
+	}
+	if b.LostReply != "" {
+		problem("a part of the server's reply stays local: %s", shape.Word(b.LostReply))
 	}
 	if rpc.Kind(b.Kind) == is.Kind && a.State == shape.Here {
 		var found shape.Findings

@@ -129,8 +129,8 @@ func (c *comparing) method(old, new *shape.Method) {
 		c.add(id, string(shape.Uncompared), "the types are too large to be described")
 		return
 	}
-	if old.LocalOnly == "" && new.LocalOnly != "" {
-		c.add(id, ruleLocalOnly, "a part of the types does not travel: "+shape.Word(new.LocalOnly))
+	if old.LostReply == "" && new.LostReply != "" { // of arguments peers send what they had
+		c.add(id, ruleLost, "reply: a part does not travel: "+shape.Word(new.LostReply))
 	}
 	var args, replies shape.Findings
 	const oldVersion, newVersion = "the old version", "the new version"

@@ -43,7 +43,7 @@ func public(d *shape.Description) Description {
 			s = &Service{Name: text(m.Service), Doc: docs[m.Service]}
 			services[m.Service] = s
 		}
-		offered := OfferedMethod{Name: text(m.Name), Doc: text(m.Doc), Kind: rpc.Kind(m.Kind), LocalOnly: text(m.LocalOnly), Limits: Limits(m.Limits)}
+		offered := OfferedMethod{Name: text(m.Name), Doc: text(m.Doc), Kind: rpc.Kind(m.Kind), LostArgs: text(m.LostArgs), LostReply: text(m.LostReply), Limits: Limits(m.Limits)}
 		if m.State == shape.Here {
 			offered.Args, offered.Reply = keys[m.Args], keys[m.Reply]
 		}
@@ -109,7 +109,7 @@ func private(p *Description) (*shape.Description, error) {
 	for _, s := range p.Services {
 		for _, m := range s.Methods {
 			to := shape.Method{
-				Service: s.Name, Name: m.Name, State: shape.Here, Kind: uint8(m.Kind), LocalOnly: m.LocalOnly, Doc: m.Doc, Limits: shape.Limits(m.Limits),
+				Service: s.Name, Name: m.Name, State: shape.Here, Kind: uint8(m.Kind), LostArgs: m.LostArgs, LostReply: m.LostReply, Doc: m.Doc, Limits: shape.Limits(m.Limits),
 			}
 			if m.Args == "" && m.Reply == "" {
 				to.State = shape.TooLarge
@@ -126,9 +126,6 @@ func private(p *Description) (*shape.Description, error) {
 	return d, d.Valid(0, true)
 }
 
-// The kinds of methods in JSON.
-var kinds = map[rpc.Kind]string{rpc.Unary: "unary", rpc.Streaming: "streaming"}
-
 // plainMethod is an OfferedMethod without methods.
 type plainMethod OfferedMethod
 
@@ -139,7 +136,7 @@ type methodJSON struct {
 
 // MarshalJSON writes the kind as a word.
 func (m OfferedMethod) MarshalJSON() ([]byte, error) {
-	return json.Marshal(methodJSON{kinds[m.Kind], plainMethod(m)})
+	return json.Marshal(methodJSON{m.Kind.String(), plainMethod(m)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
@@ -149,8 +146,8 @@ func (m *OfferedMethod) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*m = OfferedMethod(from.plainMethod)
-	for kind, word := range kinds {
-		if word == from.Kind {
+	for kind := range rpc.Streaming + 1 {
+		if kind.String() == from.Kind {
 			m.Kind = kind
 			return nil
 		}

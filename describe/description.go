@@ -44,8 +44,10 @@ type OfferedMethod struct {
 	// reply, or of each of a stream's. They are empty if the types are too large.
 	Args  string `json:"args,omitempty"`
 	Reply string `json:"reply,omitempty"`
-	// LocalOnly names a part of the types that does not travel, if there is one.
-	LocalOnly string `json:"localOnly,omitempty"`
+	// LostArgs and LostReply name a part of the argument, and of the reply, that does
+	// not travel, if there is one.
+	LostArgs  string `json:"lostArgs,omitempty"`
+	LostReply string `json:"lostReply,omitempty"`
 	Limits    Limits `json:"limits,omitzero"`
 }
 

@@ -19,7 +19,7 @@ const (
 	ruleMethodRemoved = "method-removed"
 	ruleMethodAdded   = "method-added"
 	ruleKind          = "kind"
-	ruleLocalOnly     = "local-only"
+	ruleLost          = "lost"
 	ruleLimit         = "limit"
 )
 
@@ -53,7 +53,7 @@ var rules = []Rule{
 	{string(shape.Length), "a list of any length is read into an array", true, "lists of another length fail", mendBeside},
 	{string(shape.BinaryForm), "bytes or a string became a type with a binary form of its own, or the other way round", true, "the bytes are misread, or refused", mendBeside},
 	{string(shape.Unknown), "what was of any type, or becomes it, is read into a type that not all of it fits", true, "what does not fit fails", mendMethod},
-	{ruleLocalOnly, "a part of the types cannot travel", true, "calls fail in which it is not nil or zero", "use a type that travels, or tag the field codec:\"-\""},
+	{ruleLost, "a part of the reply cannot travel", true, "calls fail in which it is not nil or zero", "use a type that travels, or tag the field codec:\"-\""},
 	{string(shape.Uncompared), "the types are too large to be compared", true, "not known", "describe smaller types"},
 	{ruleLimit, "a limit is narrower", false, "calls over it fail with ResourceExhausted, or end with DeadlineExceeded", ""},
 }

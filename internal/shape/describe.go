@@ -48,7 +48,8 @@ type (
 		Name      string `codec:",omitempty"` // so are the last two
 		State     string
 		Kind      uint8  `codec:",omitempty"`
-		LocalOnly string `codec:",omitempty"`
+		LostArgs  string `codec:",omitempty"` // a part that does not travel
+		LostReply string `codec:",omitempty"`
 		Args      int    `codec:",omitempty"`
 		Reply     int    `codec:",omitempty"`
 		Doc       string `codec:",omitempty"`
@@ -288,7 +289,7 @@ func (d *Description) validTexts() error {
 		switch l := m.Limits; {
 		case m.Service == "" || m.Name == "" || len(m.Service)+len(m.Name) > mostID:
 			return fmt.Errorf("method %d has no name, or a long one", i)
-		case len(m.Doc) > maxDoc || len(m.LocalOnly) > maxName:
+		case len(m.Doc) > maxDoc || len(m.LostArgs) > maxName || len(m.LostReply) > maxName:
 			return fmt.Errorf("method %d has a text that is too long", i)
 		case !(l.Rate >= 0 && l.Rate <= math.MaxFloat64) || l.Timeout < 0 || l.MessageSize < 0 || l.CallsPerPeer < 0 || l.Burst < 0:
 			return fmt.Errorf("method %d has a limit that is none", i)

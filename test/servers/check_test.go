@@ -374,7 +374,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"an unknown state":     {"Methods": []m{{"State": "\x00\x1b"}}},
 		"many fields":          one(m{"Kind": "struct", "Fields": fields(1<<14, "F\x1b")}),
 		"many types":           {"Methods": here, "Types": types},
-		"a long local reason":  {"Methods": []m{{"State": "here", "Kind": 1, "LocalOnly": strings.Repeat("\n", 1<<20)}}, "Types": []m{{"Kind": "any"}}},
+		"a long local reason":  {"Methods": []m{{"State": "here", "Kind": 1, "LostReply": strings.Repeat("\n", 1<<20)}}, "Types": []m{{"Kind": "any"}}},
 		"one name many times":  one(m{"Kind": "struct", "Fields": []m{{"Name": "Value"}, {"Name": "Value"}, {"Name": "Value"}}}),
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
