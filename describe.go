@@ -72,21 +72,7 @@ func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID)
 	case m == nil:
 		return shape.Method{State: shape.Absent}
 	}
-	return describeFound(d, m)
-}
-
-func describeFound(d *describer, m *method) shape.Method {
-	described := d.Method(uint8(m.kind), m.arg, m.reply)
-	described.LostArgs, described.LostReply = lost(m.arg), lost(m.reply)
-	return described
-}
-
-// lost names a part of a type that does not travel.
-func lost(t reflect.Type) string {
-	if err := codec.Partly(t); err != nil {
-		return shape.Trimmed(err.Error())
-	}
-	return ""
+	return d.Method(uint8(m.kind), m.arg, m.reply)
 }
 
 // mayCall reports whether the caller that asks may call a method. Local calls are
@@ -112,7 +98,7 @@ func (s *Server) describeAll(d *describer, may func(ServiceID) bool) {
 			if d.More = len(d.Methods) == shape.MaxAll; d.More {
 				return
 			}
-			described := describeFound(d, m)
+			described := d.Method(uint8(m.kind), m.arg, m.reply)
 			described.Service, described.Name = name, method
 			c := m.rules.Config()
 			described.Doc = shape.Line(c.Doc)

@@ -139,11 +139,20 @@ type Describer[T comparable] struct {
 
 // Method describes a method; kind is the caller's own number for its form.
 func (d *Describer[T]) Method(kind uint8, arg, reply T) Method {
-	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
+	m := Method{State: Here, Kind: kind, LostArgs: d.lost(arg), LostReply: d.lost(reply), Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
 	}
 	return m
+}
+
+// lost says which part of a type does not travel, and why.
+func (d *Describer[T]) lost(t T) string {
+	path, why := travels.Obstacle(d.Rules, t)
+	if why == "" {
+		return ""
+	}
+	return Trimmed(travels.Describe(travels.Names(path), why))
 }
 
 // add returns the number of the type.
