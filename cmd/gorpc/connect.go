@@ -101,7 +101,7 @@ func (t *target) serving(ctx context.Context, name string) (*connection, error) 
 	if c.protocol, err = t.pick(c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.client = rpc.NewClient(c.host, c.protocol)
+	c.client = rpc.NewClient(c.host, c.protocol, rpc.WithCallOptions(rpc.CallAllowLimited(true)))
 	return c, nil
 }
 

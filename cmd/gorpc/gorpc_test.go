@@ -141,8 +141,11 @@ func serveShop(t *testing.T, h host.Host, p protocol.ID, opts ...rpc.ServerOptio
 		rpc.WithMethodConfig(orderMethod.ID(), rpc.MethodConfig{Doc: "Order takes an order.\x1b[2J", MessageSize: 1 << 10, Timeout: time.Minute}),
 	}, opts...)...)
 	t.Cleanup(func() { _ = s.Close() })
-	if err := orderMethod.Handle(s, func(_ context.Context, o order) (receipt, error) {
+	if err := orderMethod.Handle(s, func(ctx context.Context, o order) (receipt, error) {
 		r := receipt{Order: o}
+		if md := rpc.MetadataFromContext(ctx); md["trace"] != "" {
+			_ = rpc.SetTrailer(ctx, rpc.Metadata{"traced": md["trace"]})
+		}
 		for _, l := range o.Lines {
 			r.Total += float64(l.Quantity) * 1.5
 		}
@@ -153,7 +156,17 @@ func serveShop(t *testing.T, h host.Host, p protocol.ID, opts ...rpc.ServerOptio
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := countMethod.Handle(s, func(_ context.Context, st *rpc.Receiver[int], to *rpc.Sender[string]) error { return nil }); err != nil {
+	if err := countMethod.Handle(s, func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[string]) error {
+		for n, err := range in.All(ctx) {
+			if err == nil {
+				err = out.Send(ctx, fmt.Sprint("number ", n))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
