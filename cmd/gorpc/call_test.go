@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/multiformats/go-multiaddr"
@@ -213,4 +214,30 @@ func TestRelay(t *testing.T) {
 	gorpc(t, "ping", "-c", "1", "--relay", relayAddr, behind.ID().String()).wants(t, 0, "through a relay")
 	gorpc(t, "call", relayAddr+"/p2p-circuit/p2p/"+behind.ID().String(), "Shop.Order", `{"ID": 3}`).wants(t, 0, `"ID": 3`)
 	gorpc(t, "ls", "--relay", relayAddr, behind.ID().String()).wants(t, 0, "Shop.Order")
+}
+
+// quiet is told of the peers that mDNS finds.
+type quiet struct{}
+
+func (quiet) HandlePeerFound(peer.AddrInfo) {}
+
+// A peer of the local network is found by its ID alone, if it announces itself.
+func TestMDNS(t *testing.T) {
+	h, err := libp2p.New() // on all interfaces, as mDNS needs it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	serveShop(t, h, shopProtocol)
+	_, absent := newHost(t)
+	_, id, _ := strings.Cut(absent, "/p2p/")
+	gorpc(t, "ls", "--timeout", "1m", id).wants(t, 24, "not found by mDNS", "give its multiaddr", "TCP and QUIC only")
+	announced := mdns.NewMdnsService(h, "", quiet{})
+	if err := announced.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gorpc(t, "ls", h.ID().String()).wants(t, 0, "Shop.Order")
+	if err := announced.Close(); err != nil {
+		t.Error(err)
+	}
 }

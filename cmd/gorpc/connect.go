@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/spf13/cobra"
 
@@ -114,7 +112,7 @@ func (t *target) connect(ctx context.Context, h host.Host, to *peer.AddrInfo) er
 		to.Addrs = append(to.Addrs, relay)
 	}
 	if len(to.Addrs) == 0 {
-		found, err := findByMDNS(ctx, h, to.ID)
+		found, err := findByMDNS(ctx, to.ID)
 		if err != nil {
 			return err
 		}
@@ -228,39 +226,3 @@ func (t *target) pick(c *connection) (protocol.ID, error) {
 	}
 	return "", usagef("peer %v serves several protocols: say --protocol, one of %s", c.peer, strings.Join(found, ", "))
 }
-
-// found is told of the peers in the local network.
-type found struct {
-	id   peer.ID
-	peer chan peer.AddrInfo
-}
-
-func (f found) HandlePeerFound(p peer.AddrInfo) {
-	if p.ID == f.id {
-		select {
-		case f.peer <- p:
-		default: // one is enough
-		}
-	}
-}
-
-func findByMDNS(ctx context.Context, h host.Host, id peer.ID) (*peer.AddrInfo, error) {
-	f := found{id, make(chan peer.AddrInfo, 1)}
-	service := mdns.NewMdnsService(h, "", f)
-	if err := service.Start(); err != nil {
-		return nil, fmt.Errorf("cannot look for peer %v in the local network: %w", id, err)
-	}
-	defer service.Close()
-	const patience = 5 * time.Second // peers answer in less than a second
-	select {
-	case p := <-f.peer:
-		return &p, nil
-	case <-time.After(patience):
-		return nil, &rpc.Error{Code: codes.Unavailable, Message: fmt.Sprintf(
-			"peer %v is not found by mDNS in the local network in %v: give its multiaddr, with /p2p/. mDNS announces TCP and QUIC only, and only if the peer runs it", id, patience)}
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-var _ io.Closer = (*connection)(nil)
