@@ -50,3 +50,26 @@ func ExampleCheck() {
 	// Shop.Order: note: argument: this side does not send Currency, which the server has: it stays zero
 	// Shop.Cancel: problem: the server's service has no method of this name
 }
+
+// What a server describes can be kept, and compared with a later version.
+func ExampleCompare() {
+	old, now := rpc.NewServer(nil, "/shop/1.0"), rpc.NewServer(nil, "/shop/1.0")
+	defer old.Close()
+	defer now.Close()
+	_ = rpc.NewMethod[orderV1, int]("Shop", "Order").Handle(old,
+		func(context.Context, orderV1) (int, error) { return 0, nil })
+	_ = rpc.NewMethod[orderV2, int]("Shop", "Order").Handle(now,
+		func(context.Context, orderV2) (int, error) { return 0, nil })
+
+	changes, err := describe.Compare(describe.Server(old), describe.Server(now))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, c := range changes {
+		fmt.Println(c.Breaking, c.Method, c.Rule)
+	}
+	// Output:
+	// false Shop.Order argument-field-added
+	// true Shop.Order type
+}

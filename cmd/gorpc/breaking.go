@@ -46,6 +46,9 @@ command line is wrong, and with the code of the error if a peer does not answer.
 // descriptionOf reads a file, or asks a peer.
 func (a *app) descriptionOf(ctx context.Context, from string) (describe.Description, error) {
 	if isPeer(from) {
+		if a.to.key == "" {
+			fmt.Fprintln(a.err, "Note: of a peer this compares what it lets anybody call; --key names a file with a key that may call more.")
+		}
 		return a.described(ctx, from)
 	}
 	b, err := os.ReadFile(from)

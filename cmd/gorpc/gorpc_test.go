@@ -303,7 +303,7 @@ func TestBreaking(t *testing.T) {
 	for _, to := range []string{now, other} {
 		gorpc(t, "breaking", old, to).wants(t, 1, broken, "breaking: Shop.Count: the method is gone", "3 changes, 3 of them breaking")
 	}
-	gorpc(t, "breaking", addr, other).wants(t, 1, broken)
+	gorpc(t, "breaking", addr, other).wants(t, 1, broken, "lets anybody call")
 	gorpc(t, "breaking", old, old).wants(t, 0, "0 changes")
 	gorpc(t, "breaking", old, addr).wants(t, 0, "0 changes")
 	gorpc(t, "breaking", old, bad).wants(t, 2, "bad.json", "no description")
