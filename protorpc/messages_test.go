@@ -23,7 +23,9 @@ import (
 )
 
 // Svc is registered by reflection.
-type Svc struct{ last *atomic.Pointer[structpb.Struct] }
+type Svc struct {
+	last *atomic.Pointer[structpb.Struct]
+}
 
 func (s Svc) Echo(_ context.Context, in, out *structpb.Struct) error {
 	s.last.Store(in)

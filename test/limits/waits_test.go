@@ -175,7 +175,9 @@ func TestArgumentWaitsForMemoryUntilItsDeadline(t *testing.T) {
 	a, b := rig.NewHost(t), rig.LimitedHost(t, littleMemory)
 	rig.Connect(t, a, b)
 	told := ends{make(chan error, manyLittle)}
-	rig.Serve(t, b, Echoes{}, rpc.WithServerLimits(littleMessages),
+	limits := littleMessages
+	limits.ProgressTimeout = time.Hour
+	rig.Serve(t, b, Echoes{}, rpc.WithServerLimits(limits),
 		rpc.WithMethodConfig(rpc.ServiceID{}, rpc.MethodConfig{Timeout: time.Second}),
 		rpc.WithServerStatsHandler(told))
 	encoded := rig.PlainBytes(make([]byte, littleSize))
