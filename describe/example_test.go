@@ -2,10 +2,12 @@ package describe_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/describe"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 )
 
 // The server's program, of a later version.
@@ -51,25 +53,29 @@ func ExampleCheck() {
 	// Shop.Cancel: problem: the server's service has no method of this name
 }
 
-// What a server describes can be kept, and compared with a later version.
-func ExampleCompare() {
-	old, now := rpc.NewServer(nil, "/shop/1.0"), rpc.NewServer(nil, "/shop/1.0")
-	defer old.Close()
-	defer now.Close()
-	_ = rpc.NewMethod[orderV1, int]("Shop", "Order").Handle(old,
-		func(context.Context, orderV1) (int, error) { return 0, nil })
-	_ = rpc.NewMethod[orderV2, int]("Shop", "Order").Handle(now,
-		func(context.Context, orderV2) (int, error) { return 0, nil })
+// A deployment stops before its calls fail. The server says who may ask by a rule of
+// the service.
+func ExampleReport_Err() {
+	size := rpc.NewMethod[string, int]("Store", "Size")
+	rules := policy.Rules{
+		size.ID():                    policy.Everyone(),
+		{Name: describe.ServiceName}: policy.Everyone(),
+	}
+	server := rpc.NewServer(nil, "/store/1.0", rpc.WithDescriptions(true), policy.With(rules))
+	defer server.Close()
+	_ = size.Handle(server, func(context.Context, string) (int, error) { return 0, nil })
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
 
-	changes, err := describe.Compare(describe.Server(old), describe.Server(now))
-	if err != nil {
-		fmt.Println(err)
+	report, err := describe.Check(context.Background(), client, "", size)
+	if err := errors.Join(err, report.Err()); err != nil {
+		fmt.Println("do not deploy:", err)
 		return
 	}
-	for _, c := range changes {
-		fmt.Println(c.Breaking, c.Method, c.Rule)
+	for _, checked := range report.Methods {
+		printNotes(checked)
 	}
-	// Output:
-	// false Shop.Order argument-field-added
-	// true Shop.Order type
+	// Output: Store.Size fits, with 0 notes
 }
+
+func printNotes(m describe.CheckedMethod) { fmt.Println(m.Method, "fits, with", len(m.Notes), "notes") }

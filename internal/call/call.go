@@ -22,9 +22,9 @@ type Call struct {
 	Peer     peer.ID
 	Kind     wire.Kind
 	Metadata map[string]string
-	Back     *Back         // has what the method sends back; nil: nobody asks
-	Observer flow.Observer // nil: nobody
-	Dial     Dialing
+	Back     *Back             // has what the method sends back; nil: nobody asks
+	Observer flow.Observer     // nil: nobody
+	Wait     bool              // for a connection, until there is one
 	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
@@ -46,16 +46,6 @@ type Call struct {
 	// calls it once, with the error of the call.
 	Done func(error)
 }
-
-// Dialing says how a call gets its connection.
-type Dialing uint8
-
-// The ways.
-const (
-	DialOnce    Dialing = iota
-	DialWaiting         // again and again, until there is one
-	DialNever           // there is one, or the call fails
-)
 
 // Encoded is an argument that is encoded once for many destinations.
 type Encoded struct {
