@@ -59,24 +59,20 @@ is sent. Of a peer without descriptions the types are guessed.`,
 	return cmd
 }
 
-// options turns the flags into options of the call.
-func (f *calling) options() ([]rpc.CallOption, error) {
-	var opts []rpc.CallOption
+// options turns the flags into metadata and options of the call.
+func (f *calling) options() (rpc.Metadata, []rpc.CallOption, error) {
 	md := rpc.Metadata{}
 	for _, pair := range f.metadata {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
-			return nil, usagef("--metadata %q is not of the form key=value", pair)
+			return nil, nil, usagef("--metadata %q is not of the form key=value", pair)
 		}
 		md[key] = value
 	}
-	if len(md) > 0 {
-		opts = append(opts, rpc.CallMetadata(md))
-	}
 	if f.retries < 0 {
-		return nil, usagef("--retries is %d, and cannot be negative", f.retries)
+		return nil, nil, usagef("--retries is %d, and cannot be negative", f.retries)
 	}
-	return append(opts, rpc.CallRetry(rpc.RetryPolicy{Attempts: f.retries + 1}), rpc.CallIdempotent(f.idempotent)), nil
+	return md, []rpc.CallOption{rpc.CallRetry(rpc.RetryPolicy{Attempts: f.retries + 1}), rpc.CallIdempotent(f.idempotent)}, nil
 }
 
 // invocation is one call that is being made.
@@ -95,7 +91,7 @@ func (a *app) callNow(ctx context.Context, f *calling, peerName, name string, wo
 	if !ok {
 		return usagef("%q is not of the form SERVICE.METHOD", name)
 	}
-	opts, err := f.options()
+	md, opts, err := f.options()
 	if err != nil {
 		return err
 	}
@@ -110,6 +106,7 @@ func (a *app) callNow(ctx context.Context, f *calling, peerName, name string, wo
 	if err := i.learn(ctx, f.stream); err != nil {
 		return err
 	}
+	ctx = rpc.ContextWithMetadata(ctx, md)
 	if i.method.Kind == rpc.Streaming {
 		return a.failed(i.streams(ctx))
 	}
