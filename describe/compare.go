@@ -1,6 +1,7 @@
 package describe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -110,10 +111,13 @@ type comparing struct {
 
 func idOf(m *shape.Method) rpc.ServiceID { return rpc.ServiceID{Name: m.Service, Method: m.Name} }
 
-func (c *comparing) add(id rpc.ServiceID, rule, text string) {
+func (c *comparing) add(id rpc.ServiceID, rule, text string) { c.addWith(id, rule, text, "") }
+
+// addWith adds a change whose mend may be another than the rule's.
+func (c *comparing) addWith(id rpc.ServiceID, rule, text, mend string) {
 	r := ruleNamed(rule)
 	if r.Breaking {
-		text += "; " + r.Mend
+		text += "; " + cmp.Or(mend, r.Mend)
 	}
 	method := shape.Word(id.Name) + "." + shape.Word(id.Method)
 	c.changes = append(c.changes, Change{Method: method, Rule: rule, Breaking: r.Breaking, Text: text})
@@ -150,7 +154,11 @@ func (c *comparing) findings(id rpc.ServiceID, all shape.Findings, dropped, miss
 		case shape.Missing:
 			rule = missing
 		}
-		c.add(id, rule, f.Path+": "+f.Text)
+		mend := ""
+		if f.Path == "argument" || f.Path == "reply" { // which has no name of its own
+			mend = wholeMends[rule]
+		}
+		c.addWith(id, rule, f.Path+": "+f.Text, mend)
 	}
 }
 

@@ -37,6 +37,12 @@ const (
 	mendMethod = "keep the method as it is, and add another for the new types"
 )
 
+// wholeMends are those where it is all of an argument or a reply that has changed.
+var wholeMends = map[string]string{
+	string(shape.Misfit): mendMethod, string(shape.Range): mendMethod, string(shape.Sign): mendMethod,
+	string(shape.Length): mendMethod, string(shape.BinaryForm): mendMethod,
+}
+
 var rules = []Rule{
 	{ruleMethodAdded, "a method or a service was added", false, "they do not call it", ""},
 	{ruleMethodRemoved, "a method or a service is gone, or has another name", true, "their calls fail with Unimplemented", "keep the method until nobody calls it"},

@@ -6,15 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/describe"
 )
 
-// UpdateVariable is the environment variable with which [Snapshot] writes its file: any
-// value but an empty one.
-const UpdateVariable = "RPCTEST_UPDATE"
+// updateVariable is the environment variable with which Snapshot writes its file.
+const updateVariable = "RPCTEST_UPDATE"
 
 // Snapshot compares what a server serves with what it did when file was written, and
 // fails the test if a change breaks peers of that version: [describe.Compare] has the
@@ -28,8 +28,8 @@ func Snapshot(t testing.TB, s *rpc.Server, file string) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("rpctest: Snapshot: %v", err)
 	}
-	there, update := err == nil, os.Getenv(UpdateVariable) != ""
-	howTo := UpdateVariable + "=1 go test -run '^" + t.Name() + "$' writes " + file
+	there, update := err == nil, os.Getenv(updateVariable) != ""
+	howTo := updateVariable + "=1 go test -run '^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$' writes " + file
 	var changes describe.Changes
 	if there {
 		before, err := describe.Read(written)

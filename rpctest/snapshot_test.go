@@ -42,15 +42,15 @@ func TestSnapshot(t *testing.T) {
 	snapshot := func(s *rpc.Server) *fakeT {
 		return runFake(func(t testing.TB) { rpctest.Snapshot(t, s, file) })
 	}
-	t.Setenv(rpctest.UpdateVariable, "")
+	t.Setenv("RPCTEST_UPDATE", "")
 	if r := snapshot(before); !r.failed || !strings.Contains(told(r), "RPCTEST_UPDATE=1 go test -run '^fake$'") {
 		t.Errorf("without a file: %s", told(r))
 	}
-	t.Setenv(rpctest.UpdateVariable, "1")
+	t.Setenv("RPCTEST_UPDATE", "1")
 	if r := snapshot(before); r.failed {
 		t.Errorf("writing: %s", told(r))
 	}
-	t.Setenv(rpctest.UpdateVariable, "")
+	t.Setenv("RPCTEST_UPDATE", "")
 	if r := snapshot(before); r.failed || told(r) != "" {
 		t.Errorf("of the same: %s", told(r))
 	}

@@ -59,8 +59,8 @@ is sent. Of a peer without descriptions the types are guessed.`,
 	return cmd
 }
 
-// options returns ctx with the metadata, and the options of the call, from the flags.
-func (f *calling) options(ctx context.Context) (context.Context, []rpc.CallOption, error) {
+// options turns the flags into metadata and options of the call.
+func (f *calling) options() (rpc.Metadata, []rpc.CallOption, error) {
 	md := rpc.Metadata{}
 	for _, pair := range f.metadata {
 		key, value, ok := strings.Cut(pair, "=")
@@ -69,13 +69,10 @@ func (f *calling) options(ctx context.Context) (context.Context, []rpc.CallOptio
 		}
 		md[key] = value
 	}
-	if len(md) > 0 {
-		ctx = rpc.ContextWithMetadata(ctx, md)
-	}
 	if f.retries < 0 {
 		return nil, nil, usagef("--retries is %d, and cannot be negative", f.retries)
 	}
-	return ctx, []rpc.CallOption{rpc.CallRetry(rpc.RetryPolicy{Attempts: f.retries + 1}), rpc.CallIdempotent(f.idempotent)}, nil
+	return md, []rpc.CallOption{rpc.CallRetry(rpc.RetryPolicy{Attempts: f.retries + 1}), rpc.CallIdempotent(f.idempotent)}, nil
 }
 
 // invocation is one call that is being made.
@@ -94,7 +91,7 @@ func (a *app) callNow(ctx context.Context, f *calling, peerName, name string, wo
 	if !ok {
 		return usagef("%q is not of the form SERVICE.METHOD", name)
 	}
-	ctx, opts, err := f.options(ctx)
+	md, opts, err := f.options()
 	if err != nil {
 		return err
 	}
@@ -109,6 +106,7 @@ func (a *app) callNow(ctx context.Context, f *calling, peerName, name string, wo
 	if err := i.learn(ctx, f.stream); err != nil {
 		return err
 	}
+	ctx = rpc.ContextWithMetadata(ctx, md)
 	if i.method.Kind == rpc.Streaming {
 		return a.failed(i.streams(ctx))
 	}

@@ -46,8 +46,9 @@ func (t *target) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("protocol", cobra.NoFileCompletions)
 }
 
-// within returns ctx with the timeout.
+// within returns ctx with the timeout. Relayed connections will do.
 func (t *target) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx = network.WithAllowLimitedConn(ctx, "gorpc")
 	if t.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}
@@ -99,15 +100,8 @@ func (t *target) serving(ctx context.Context, name string) (*connection, error) 
 	if c.protocol, err = t.pick(c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.client = rpc.NewClient(c.host, c.protocol, rpc.WithCallInterceptors(overRelays))
+	c.client = rpc.NewClient(c.host, c.protocol)
 	return c, nil
-}
-
-// overRelays lets all calls go over a relay.
-func overRelays(next rpc.Handler) rpc.Handler {
-	return func(ctx context.Context, call *rpc.CallInfo) error {
-		return next(network.WithAllowLimitedConn(ctx, "gorpc"), call)
-	}
 }
 
 func (t *target) connect(ctx context.Context, h host.Host, to *peer.AddrInfo) error {
@@ -125,7 +119,6 @@ func (t *target) connect(ctx context.Context, h host.Host, to *peer.AddrInfo) er
 		}
 		to = found
 	}
-	ctx = network.WithAllowLimitedConn(ctx, "gorpc")
 	if err := h.Connect(ctx, *to); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("cannot reach peer %v: %w", to.ID, ctx.Err())

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/spf13/cobra"
 
@@ -95,7 +94,7 @@ func (a *app) tellWay(p *pinged) {
 }
 
 func (a *app) pings(ctx context.Context, c *connection, told *pinged, count int, interval time.Duration) error {
-	ctx, cancel := context.WithCancel(network.WithAllowLimitedConn(ctx, "gorpc"))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for n := range count {
 		if n > 0 {
