@@ -4,11 +4,11 @@ import (
 	"context"
 	"io"
 	"reflect"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/yield"
 )
 
 // A pipe holds some items, so that not each of them is a change of goroutine,
@@ -200,7 +200,7 @@ func (p *Pipe[T]) Receive(ctx context.Context) (v T, err error) {
 	defer p.mu.Unlock()
 	if p.n == 0 && p.ended == nil {
 		p.mu.Unlock()
-		runtime.Gosched() // whoever fills it may go on, and with more than one
+		yield.Now() // whoever fills it may go on, and with more than one
 		p.mu.Lock()
 	}
 	for p.n == 0 && p.ended == nil {

@@ -20,8 +20,9 @@ var storeys = [][]string{
 	{"rpctest", "policy", "describe", ".", "fan", "stats", "codes"},
 	{"internal/carry", "internal/many", "internal/admit", "internal/record"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
+	{"internal/stream"},
 	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
-	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels"},
+	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels", "internal/yield"},
 }
 
 // The measures of the picture, in pixels.
