@@ -73,6 +73,10 @@ func (m *ServerStream[A, R]) Handle(s *Server, f func(ctx context.Context, arg A
 // dest, opts, and the end of ctx, mean what they do for [Method.Call].
 func (m *ServerStream[A, R]) Call(ctx context.Context, c *Client, dest peer.ID, arg A, opts ...CallOption) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
+		if !c.isLocal(dest) {
+			loopStream(ctx, c, dest, m.id, &m.config, opts, arg, yield)
+			return
+		}
 		call := openStream[A, R](ctx, c, dest, m.id, &m.config, opts)
 		defer call.close()
 		_ = call.args.Send(ctx, arg)

@@ -109,6 +109,9 @@ type LateSink interface {
 	LateOn(ch any)
 }
 
+// Ready is a source that may have all its items ready, and then never waits.
+type Ready interface{ Ready() bool }
+
 // Observer is told of items; data is the item's encoding, if there is one.
 type Observer interface {
 	In(item reflect.Value, data []byte)

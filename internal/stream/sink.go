@@ -20,7 +20,8 @@ type Sink struct {
 	Observer flow.Observer // nil: nobody
 	Origin   call.Origin
 	Item     string
-	Close    func() error // after the last item
+	Marked   bool         // a mark follows the last item
+	Close    func() error // after the last item, without a mark; nil: nothing is done
 	Canceled *atomic.Bool // of a server: nothing more is sent
 
 	count int
@@ -81,6 +82,10 @@ func (s *Sink) failed(err error) error {
 
 // End is that of [flow.Sink].
 func (s *Sink) End() error {
+	if s.Marked {
+		s.W.Start()
+		s.W.B = append(s.W.B, wire.StreamEnd)
+	}
 	if err := s.Flush(); err != nil || s.Close == nil {
 		return err
 	}

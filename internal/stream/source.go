@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -21,15 +22,15 @@ import (
 type Source struct {
 	R           *wire.Reader
 	Limits      *call.Limits
-	Observer    flow.Observer    // nil: nobody
-	Origin      call.Origin      // of a fault here
-	Item        string           // what the items are, for faults
-	Marked      bool             // the last item is followed by a mark
-	Call        *call.Call       // of a client: each item has a header
-	Charge      account.Charge   // of the item that was returned last
-	Fresh       func() flow.Item // makes what an item is decoded into
-	Undecodable func(b []byte, err error) *call.Fault
-	Stop        func()
+	Observer    flow.Observer                         // nil: nobody
+	Origin      call.Origin                           // of a fault here
+	Item        string                                // what the items are, for faults
+	Marked      bool                                  // the last item is followed by a mark
+	Call        *call.Call                            // of a client: each item has a header
+	Charge      account.Charge                        // of the item that was returned last
+	Fresh       func() flow.Item                      // makes what an item is decoded into
+	Undecodable func(b []byte, err error) *call.Fault // of a server
+	Stop        interface{ StopReading() }            // of a server
 
 	Bare bool // a reply without a header of its own has nil for it
 
@@ -40,7 +41,7 @@ type Source struct {
 }
 
 // Halt is that of [flow.Source].
-func (s *Source) Halt() { s.Stop() }
+func (s *Source) Halt() { s.Stop.StopReading() }
 
 // Next is that of [flow.Source].
 func (s *Source) Next(wait bool) (it flow.Item, st flow.State, err error) {
@@ -79,7 +80,7 @@ func (s *Source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	it = s.Fresh()
 	took, err := codec.Decode(codec.Message{B: b, Form: FormOf(s.Marked), Limits: s.Limits.Message()}, it.Ptr, s.Limits.MostDecoded(), s.Charge.Of)
 	if err != nil {
-		return it, flow.AtEnd, s.Undecodable(b, err).With(fmt.Sprintf("%s %d of the stream", s.Item, s.count))
+		return it, flow.AtEnd, s.undecodable(b, err).With(fmt.Sprintf("%s %d of the stream", s.Item, s.count))
 	}
 	if took > account.Unaccounted {
 		s.Charge.N, it.Holds = took, &s.Charge
@@ -92,6 +93,13 @@ func (s *Source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 	}
 	s.R.Done()
 	return it, flow.HasItem, nil
+}
+
+func (s *Source) undecodable(b []byte, err error) *call.Fault {
+	if s.Call != nil {
+		return s.Limits.Undecodable(b, reflect.PointerTo(s.Call.Item), err)
+	}
+	return s.Undecodable(b, err)
 }
 
 // smallItem is how large items may be that pipes take for as large as their

@@ -63,10 +63,11 @@ func (c *serverCall) newServerStream() *serverStream {
 func (s *serverStream) Cancel(cause error) {
 	s.canceled.Store(true)
 	s.serverCall.Cancel(cause)
-	s.stopReading()
+	s.StopReading()
 }
 
-func (s *serverStream) stopReading() {
+// StopReading is that of [stream.Source].
+func (s *serverStream) StopReading() {
 	s.StopWaiting()
 	s.in.Flow.StopReading()
 }
@@ -79,7 +80,7 @@ func (*serverStream) Begin() {}
 
 // Ends is that of [call.Stream].
 func (s *serverStream) Ends(i *call.Items) (flow.Source, flow.Sink) {
-	from, to := stream.NewServer(&s.Conn, i, true, s.stopReading, &s.canceled)
+	from, to := stream.NewServer(&s.Conn, i, true, s, &s.canceled)
 	to.Prefix = stream.Bare
 	return from, to
 }

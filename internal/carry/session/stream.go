@@ -21,7 +21,7 @@ import (
 // to another session with all that was sent; who sends notices nothing.
 type clientStream struct {
 	wire.Conn
-	x    *stream.Client
+	x    stream.Client
 	ctx  context.Context
 	head int // bytes of the request's header
 
@@ -44,10 +44,10 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 	}
 	err := c.enter(s, moved)
 	if err == nil {
-		if c.x.Begin() {
+		if c.x.Begin(true) {
 			k.Begun = true
 		}
-		err = c.x.Receive()
+		err = c.receive()
 	}
 	var ended *mux.EndedError
 	if errors.As(err, &ended) && !ended.Sent && ctx.Err() == nil {
@@ -70,23 +70,34 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 	return Over, c.explain(err)
 }
 
+// receive receives the replies. If their receiver ends its goroutine the call is over.
+func (c *clientStream) receive() error {
+	returned := false
+	defer func() {
+		if !returned {
+			c.end()
+		}
+	}()
+	err := c.x.Receive()
+	returned = true
+	return err
+}
+
 func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStream {
 	c := &clientStream{ctx: ctx}
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
 	c.Share(s.share)
-	c.x = stream.NewClient(k, &c.Conn, l, s.pool.Decoded, true)
+	c.x.Init(k, c, &c.Conn, l, s.pool.Decoded, true)
 	c.x.From.Bare = true
-	c.x.Abort, c.x.From.Stop = c.abort, c.abort
 	h := k.Header(ctx)
 	c.W.Start()
 	c.W.B = wire.AppendHeader(c.W.B, &h)
 	c.head = len(c.W.B)
-	c.stop = func() bool { return true }
 	if ctx.Done() != nil {
 		c.stop = context.AfterFunc(ctx, func() {
-			c.abort()
+			c.Abort()
 			k.In.Halt()
 		})
 	}
@@ -221,7 +232,11 @@ func (c *clientStream) Read(b []byte) (int, error) {
 	return f.Read(b)
 }
 
-func (c *clientStream) abort() {
+// Whole is that of [stream.Carrier]: there is a mark.
+func (*clientStream) Whole() error { return nil }
+
+// Abort is that of [stream.Carrier].
+func (c *clientStream) Abort() {
 	c.mu.Lock()
 	c.over = true
 	f := c.flow
@@ -239,7 +254,9 @@ func (c *clientStream) abort() {
 
 // end gives back what the call holds. Nobody sends or receives any more.
 func (c *clientStream) end() {
-	c.stop()
+	if c.stop != nil {
+		c.stop()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
@@ -255,7 +272,7 @@ func (c *clientStream) end() {
 // of its arguments are gone.
 func (c *clientStream) Strand() error {
 	f := call.Fail(call.OfClient, codes.Unavailable, "peer %v ended its session, and has no other", c.session.peer)
-	c.abort()
+	c.Abort()
 	_, _ = c.x.End(f)
 	c.end()
 	return f.Named().Of(call.Transport).NotSent(true)

@@ -105,7 +105,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 	if err == nil {
 		return nil
 	}
-	conn.abort()
+	conn.Abort()
 	return conn.explain(err)
 }
 
@@ -129,8 +129,8 @@ func (c *clientConn) done() {
 	c.Close()
 }
 
-// abort ends every wait of the call.
-func (c *clientConn) abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
+// Abort ends every wait of the call.
+func (c *clientConn) Abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
 
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather
@@ -153,7 +153,7 @@ func (c *clientConn) close() {
 // fail is abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
 	c.failed.CompareAndSwap(nil, f)
-	c.abort()
+	c.Abort()
 }
 
 // marked reports whether arguments and replies of a stream end with a mark.
@@ -186,7 +186,7 @@ func (c *clientConn) unary() error {
 	go func() {
 		err := c.write()
 		if call.IsFault(err) {
-			c.abort() // the reader must not wait for an answer
+			c.Abort() // the reader must not wait for an answer
 		}
 		written <- err
 	}()
@@ -195,7 +195,7 @@ func (c *clientConn) unary() error {
 	select {
 	case werr = <-written:
 	default: // the server did not want all of it
-		c.abort()
+		c.Abort()
 		werr = <-written
 	}
 	switch {
@@ -241,24 +241,25 @@ func (c *clientConn) receive() error {
 // stream sends the arguments and receives the replies at once. Both have
 // ended when it returns.
 func (c *clientConn) stream() error {
-	x := stream.NewClient(c.call, &c.Conn, c.client.Limits, c.client.Decoded, c.marked())
-	x.Abort, x.From.Stop = c.abort, c.abort
+	var x stream.Client
+	x.Init(c.call, c, &c.Conn, c.client.Limits, c.client.Decoded, c.marked())
 	if !c.marked() {
 		x.To.Close = c.st.CloseWrite
-		x.Whole = func() error {
-			if c.st.Conn().IsClosed() {
-				// The end of the connection may look like that of the stream, and v0.6
-				// marks no end: what is not known to be whole is no success.
-				return io.ErrUnexpectedEOF
-			}
-			return nil
-		}
 	}
 	left, err := x.Run()
 	if err == nil && !left {
 		c.close()
 	}
 	return err
+}
+
+// Whole is that of [stream.Carrier]. The end of the connection may look like that of the
+// stream, and v0.6 marks no end: what is not known to be whole is no success.
+func (c *clientConn) Whole() error {
+	if !c.marked() && c.st.Conn().IsClosed() {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
 }
 
 // explain turns what the stream says into the error of the call.

@@ -86,7 +86,7 @@ type serverConn struct {
 	sent     bool        // the answer has been written
 	hasSlot  bool        // one of the peer's
 	closed   atomic.Bool // the server was
-	stopped  atomic.Bool // stopReading was called
+	stopped  atomic.Bool // StopReading was called
 	canceled atomic.Bool // Cancel was
 
 	// Reading on after a unary argument begins when it was read and somebody
@@ -161,7 +161,7 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 
 // Ends is that of [call.Stream].
 func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
-	return stream.NewServer(&c.Conn, i, c.marked, c.stopReading, &c.canceled)
+	return stream.NewServer(&c.Conn, i, c.marked, c, &c.canceled)
 }
 
 // Argument is that of [call.Served].
