@@ -257,14 +257,17 @@ func (k *core) Refuse(c call.Served, err error) {
 // of the peer's business.
 func (s *Server) recovered(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				info.Reply = nil // who knows what is in it
-				logPanic(s.logger, "rpc: a method panicked", info, r)
-				err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
-			}
-		}()
+		defer s.catch(info, &err)
 		return next(ctx, info)
+	}
+}
+
+// catch is deferred by what may panic.
+func (s *Server) catch(info *CallInfo, err *error) {
+	if r := recover(); r != nil {
+		info.Reply = nil // who knows what is in it
+		logPanic(s.logger, "rpc: a method panicked", info, r)
+		*err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
 	}
 }
 

@@ -62,6 +62,7 @@ type method struct {
 	typed     typedFunc     // in place of fn
 	handler   any           // what typed, or stream, calls
 	stream    typedEnds     // the same, of a streaming method
+	direct    directMethod  // the same, of one that takes one argument
 	nilable   bool          // arg is a pointer or an interface
 	box       direct.Boxer  // of type arg
 	arg       reflect.Type  // as the method declares it

@@ -66,7 +66,7 @@ func (l *Loop[T]) Put(it Item) (err error) {
 		l.next = true
 		l.Before()
 	}
-	v := valueOf[T](it)
+	v := ValueOf[T](it)
 	if l.Guard {
 		defer func() {
 			if l.Panic = recover(); l.Panic != nil {
@@ -81,8 +81,8 @@ func (l *Loop[T]) Put(it Item) (err error) {
 	return ErrStopped
 }
 
-// valueOf returns the item, which may be of another type that is assignable.
-func valueOf[T any](it Item) T {
+// ValueOf returns the item, which may be of another type that is assignable.
+func ValueOf[T any](it Item) T {
 	if own, ok := it.Ptr.(*T); ok {
 		return *own
 	}

@@ -1,12 +1,14 @@
 package mux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -31,6 +33,7 @@ type Flow struct {
 	stalled int  // ticks without credit
 	outErr  error
 	room    sync.Cond
+	full    atomic.Bool // a Give would wait
 
 	// What has come.
 	in      chunks
@@ -379,7 +382,32 @@ func (f *Flow) queue(k chunk) error {
 	if len(k.b) > 0 {
 		f.out.push(k)
 	}
+	f.full.Store(f.out.n >= mostQueued)
 	return nil
+}
+
+// Room waits until a Give does not wait, or ctx ends.
+func (f *Flow) Room(ctx context.Context) error {
+	if !f.full.Load() {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { f.locked(f.room.Broadcast) })
+	defer stop()
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	for f.outErr == nil && f.out.n >= mostQueued && ctx.Err() == nil {
+		f.room.Wait()
+	}
+	if f.outErr != nil {
+		return f.outErr
+	}
+	return ctx.Err()
+}
+
+// HasMore reports whether anything can be read without waiting.
+func (f *Flow) HasMore() (more bool) {
+	f.locked(func() { more = f.in.n > 0 })
+	return more
 }
 
 // Write is Give of a copy.

@@ -55,6 +55,7 @@ func (f *Flow) sent() {
 		f.hush(f.out.n > 0 || !f.last)
 	}
 	if f.out.n < mostQueued {
+		f.full.Store(false)
 		f.room.Broadcast()
 	}
 	if f.out.n == 0 && f.last {

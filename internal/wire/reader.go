@@ -207,6 +207,9 @@ func (r *Reader) Skip(v []byte) bool {
 // Idle gives the buffer back, which is empty: nothing may come for long.
 func (r *Reader) Idle() { r.Close() }
 
+// Fill reads once, of a flow that has something to be read.
+func (r *Reader) Fill(l msgpack.Limits) error { return r.fill(l, false) }
+
 // AtEnd reports whether the next byte is StreamEnd, waiting for one.
 func (r *Reader) AtEnd() (bool, error) {
 	for r.r == r.w {
