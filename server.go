@@ -14,7 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
-	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -259,15 +258,6 @@ func (s *Server) recovered(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) (err error) {
 		defer s.catch(info, &err)
 		return next(ctx, info)
-	}
-}
-
-// catch is deferred by what may panic.
-func (s *Server) catch(info *CallInfo, err *error) {
-	if r := recover(); r != nil {
-		info.Reply = nil // who knows what is in it
-		logPanic(s.logger, "rpc: a method panicked", info, r)
-		*err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
 	}
 }
 

@@ -22,9 +22,9 @@ type Call struct {
 	Peer     peer.ID
 	Kind     wire.Kind
 	Metadata map[string]string
-	Back     *Back         // has what the method sends back; nil: nobody asks
-	Observer flow.Observer // nil: nobody
-	Dial     Dialing
+	Back     *Back             // has what the method sends back; nil: nobody asks
+	Observer flow.Observer     // nil: nobody
+	Wait     bool              // for a connection, until there is one
 	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
@@ -53,16 +53,6 @@ type Carried interface {
 	// Strand ends the call, which nobody carries on, and returns its error.
 	Strand() error
 }
-
-// Dialing says how a call gets its connection.
-type Dialing uint8
-
-// The ways.
-const (
-	DialOnce    Dialing = iota
-	DialWaiting         // again and again, until there is one
-	DialNever           // there is one, or the call fails
-)
 
 // Encoded is an argument that is encoded once for many destinations.
 type Encoded struct {
@@ -149,9 +139,9 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	case err != nil:
 		return r.Limits.Fault(err, OfClient, "the reply")
 	}
-	h := r.Decoded.Borrow(string(c.Peer))
-	defer h.Return() // the reply is the caller's
-	err = codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	err = r.Decoded.While(string(c.Peer), func(h *account.Holding) error {
+		return codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	})
 	switch {
 	case err == nil:
 		c.Answered = true
