@@ -135,6 +135,8 @@ func valueOf(c served, key any) (v any, ok bool) {
 		return c, true
 	case callInfoKey{}:
 		return c.info(), true
+	case call.StoppingKey{}:
+		return (<-chan struct{})(c.from().gate.shutting), true
 	case outgoingMetadata{}:
 		return nil, true // what the caller sent is not what the method sends
 	}

@@ -96,7 +96,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.limits.Set = call.Set(s.given).WithDefaults()
 	s.configs.Init(&s.limits)
-	s.gate.idle = make(chan struct{})
+	s.gate.idle, s.gate.shutting = make(chan struct{}), make(chan struct{})
 	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
 	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
@@ -344,6 +344,9 @@ type gate struct {
 	locked atomic.Bool
 	idle   chan struct{} // closed when the last call has left a shut gate
 	once   sync.Once
+
+	shutting  chan struct{} // closed when shut
+	shutsOnce sync.Once
 }
 
 // enter lets a call in, unless the gate is shut.
@@ -378,7 +381,10 @@ func (g *gate) leave() {
 	}
 }
 
-func (g *gate) close() { g.shut.Store(true) }
+func (g *gate) close() {
+	g.shut.Store(true)
+	g.shutsOnce.Do(func() { close(g.shutting) })
+}
 
 func (g *gate) wait(ctx context.Context) error {
 	if g.calls.Load() == 0 {

@@ -112,6 +112,10 @@ type Items struct {
 	Observer    flow.Observer              // nil: nobody
 }
 
+// StoppingKey is the key under which a method's context has a <-chan struct{} that is
+// closed when its server shuts down.
+type StoppingKey struct{}
+
 // Errors of Served.Argument.
 var (
 	ErrNilArgument = errors.New("the argument is nil")

@@ -54,7 +54,7 @@ func goneError(err error) error {
 	case err == nil, err == io.EOF, errors.Is(err, wire.ErrStalled), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, account.ErrMemory):
 		return err
 	case errors.Is(err, mux.ErrStopped):
-		return call.Masked(err)
+		return flow.ErrStopped
 	}
 	return errors.Join(call.ErrCallerGone, call.Masked(err))
 }
