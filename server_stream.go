@@ -53,8 +53,7 @@ func (s *Server) invokeStreaming(ctx context.Context, c *servedCall) error {
 	if !ok || c.method.direct == nil {
 		return s.invokePumped(ctx, c, nil)
 	}
-	arg := c.method.arg
-	c.source, c.sink = d.Ends(c.items(func() flow.Item { return flow.NewItem(arg) }))
+	c.source, c.sink = d.Ends(c.items(c.method.fresh))
 	c.hook(s)
 	first, only, err := d.Only(c.source)
 	switch {

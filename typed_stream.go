@@ -347,6 +347,7 @@ func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one b
 		},
 	}
 	if f, ok := handler.(func(context.Context, A, *Sender[R]) error); ok && one {
+		m.fresh = func() flow.Item { return flow.NewItem(m.arg) }
 		m.direct = func(ctx context.Context, arg flow.Item, to *directCall) (failed bool, err error) {
 			o := outlet[R](to)
 			defer func() { failed = o.Close() }()

@@ -77,7 +77,7 @@ func (f *Flow) open(id uint64, head int) {
 	c := f.c
 	f.id, f.turn.id, f.begun = id, id, true
 	n := f.out.n
-	if n > smallMessage || len(c.out) > batchSize {
+	if n > smallMessage || n > mostChunk && len(c.out) > batchSize {
 		n = head
 	}
 	c.room(n + 32)
