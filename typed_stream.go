@@ -305,8 +305,8 @@ type sender[T any] interface {
 
 // Send sends an item. It waits only where the other side is behind: up to 64
 // items are held (or [WithStreamBufferSize] in a server, if that is more), and
-// no more than make 256 KiB, but always one. They go out at once, together
-// when several have come meanwhile. The item belongs to the call then: what it
+// no more than make 256 KiB, but always one; in a [ServerStream] on a session those of
+// 128 KiB. They go out at once, together when several have come meanwhile. The item belongs to the call then: what it
 // points to must not be changed. That Send returns nil does not say that it
 // has arrived.
 //
