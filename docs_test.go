@@ -31,6 +31,7 @@ var packages = map[string]string{
 	"fmt":      "fmt",
 	"host":     "github.com/libp2p/go-libp2p/core/host",
 	"libp2p":   "github.com/libp2p/go-libp2p",
+	"network":  "github.com/libp2p/go-libp2p/core/network",
 	"log":      "log",
 	"peer":     "github.com/libp2p/go-libp2p/core/peer",
 	"protocol": "github.com/libp2p/go-libp2p/core/protocol",

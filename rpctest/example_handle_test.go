@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -45,4 +47,27 @@ func ExampleHandleReply() {
 	// Output:
 	// 0 out of order
 	// 3 <nil>
+}
+
+// A test keeps what the server serves in a file beside it, and fails when a change would
+// break the peers that run the version before.
+func ExampleSnapshot() {
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "rpc.json") // testdata/rpc.json in a real one
+	server := rpc.NewServer(nil, "/store/1.0")
+	defer server.Close()
+	_ = Size.Handle(server, func(context.Context, string) (int, error) { return 3, nil })
+	run(func(t testing.TB) {
+		_ = os.Setenv(rpctest.UpdateVariable, "1") // when go test is run, and the change is meant
+		rpctest.Snapshot(t, server, file)
+		_ = os.Unsetenv(rpctest.UpdateVariable)
+		rpctest.Snapshot(t, server, file)
+		fmt.Println("failed:", t.Failed())
+	})
+	// Output: failed: false
 }
