@@ -76,6 +76,10 @@ func (f *Flow) took(n int) {
 
 // grant lets what was taken be sent, and so much more.
 func (f *Flow) grant(more int) {
+	if f.turn.in != nil && f.c.backlogged() { // a client that sends, and reads nothing
+		f.c.end(errUnread)
+		return
+	}
 	n := f.taken + more
 	f.taken = 0
 	f.granted += n
