@@ -164,14 +164,60 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	return t
 }
 
+// loop is a typed call of one argument of another peer, whose replies are taken in the
+// caller's goroutine.
+type loop[A, R any] struct {
+	in      flow.One[A]
+	out     flow.Loop[R]
+	ends    streamEnds
+	back    call.Back
+	options *callConfig // nil where nobody asks for metadata
+}
+
+// Before is that of [flow.Loop].
+func (l *loop[A, R]) Before() { l.options.tellBack(&l.back) }
+
+// loopStream makes such a call, and hands its replies to yield.
+func loopStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption, arg A, yield func(R, error) bool) {
+	l := new(loop[A, R])
+	k := c.newCall(dest, id, Streaming)
+	k.options, k.typed = c.settled(config.calls, opts), true
+	if k.options != nil && k.options.wantsBack() {
+		k.remote.Back, l.options = &l.back, k.options
+	}
+	l.in.V = arg
+	l.out.Yield, l.out.Of, l.out.Guard = yield, l, c.watched
+	l.ends = streamEnds{in: &l.in, out: &l.out, fresh: l.out.Fresh, args: reflect.TypeFor[A](), replies: reflect.TypeFor[R]()}
+	k.stream = &l.ends
+	err := noEnd(c.do(ctx, k))
+	switch {
+	case l.out.Panic != nil:
+		panic(l.out.Panic)
+	case l.out.Left:
+		return
+	case err != nil:
+		var none R
+		l.Before()
+		yield(none, err)
+		return
+	}
+	l.Before()
+}
+
+// noEnd returns what a typed stream's call ends with. io.EOF that a method of this
+// process has returned is no good end: the caller gets what one of another would, with
+// the error itself in it.
+func noEnd(err error) error {
+	if err == io.EOF {
+		return &Error{Code: codes.Unknown, Message: err.Error(), cause: err}
+	}
+	return err
+}
+
 // finish is called when the call is over.
 func (t *typedCall[A, R]) finish(err error) {
 	t.cancel()
-	if err == io.EOF {
-		// A method of this process has returned it, which is no good end: the
-		// caller gets what one of another would, with the error itself in it.
-		err = &Error{Code: codes.Unknown, Message: err.Error(), cause: err}
-	}
+	err = noEnd(err)
 	if t.err = err; err == nil {
 		err = io.EOF
 	}

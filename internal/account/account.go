@@ -133,6 +133,23 @@ func (a *Account) reserve(n, whole int, grows bool) error {
 	return nil
 }
 
+// reserveSpare is how much of its limit libp2p grants to what can do without.
+const reserveSpare = 127
+
+// Spare counts n more bytes if libp2p grants them and has as much left for others; it
+// borrows nothing.
+func (a *Account) Spare(n int) bool {
+	if more := a.used + n - a.free - a.reserved - a.in - a.out; more > 0 {
+		size := max(more, a.step)
+		if a.mem.ReserveMemory(size, reserveSpare) != nil {
+			return false
+		}
+		a.reserved += size
+	}
+	a.used += n
+	return true
+}
+
 // Release gives n bytes back. Some may stay reserved for what comes next.
 func (a *Account) Release(n int) {
 	a.used -= n

@@ -41,10 +41,17 @@ type Call struct {
 	Item     reflect.Type     // of the caller's replies
 	Begun    bool             // some of the arguments may be gone
 	Answered bool             // Reply holds what the server answered
+	Carried  Carried          // what a carrier has of it between attempts; nil: nothing is gone
 
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
+}
+
+// Carried is a call that can be carried on as it is, and not otherwise.
+type Carried interface {
+	// Strand ends the call, which nobody carries on, and returns its error.
+	Strand() error
 }
 
 // Encoded is an argument that is encoded once for many destinations.

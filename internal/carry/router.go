@@ -17,9 +17,9 @@ import (
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
-// Router carries the calls of other peers: on a session, if they are unary and the
-// peer has sessions, and else each on a stream of its own. A client asks for all
-// protocols at once, and the one that was negotiated decides.
+// Router carries the calls of other peers: on a session, if the peer has sessions, and
+// else each on a stream of its own. A client asks for all protocols at once, and the one
+// that was negotiated decides.
 type Router struct {
 	RouterConfig
 	extended protocol.ID
@@ -68,20 +68,20 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	if most := r.Limits.MetadataSize; size > most {
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "metadata of %d bytes, and %d may be", size, most).Limited("Limits.MetadataSize")
 	}
+	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Kind == msg.KindStreaming {
-		return r.alone(ctx, k, r.extended, r.Plain)
+		return r.carry(ctx, k, share)
 	}
 	var err error
 	if k.Body, err = r.encode(k); err != nil {
 		return err
 	}
-	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Done != nil {
 		r.start(ctx, k, share)
 		return call.ErrPending
 	}
 	defer k.Body.Done()
-	return r.unary(ctx, k, share)
+	return r.carry(ctx, k, share)
 }
 
 // encode returns the encoded argument of a unary call, checked against the
@@ -111,8 +111,8 @@ func (r *Router) encode(k *call.Call) (body codec.Encoded, err error) {
 // maxTries is how often a call is made that is known not to have been sent.
 const maxTries = 3
 
-// unary makes a unary call and waits for it. With share it may be on a session.
-func (r *Router) unary(ctx context.Context, k *call.Call, share bool) error {
+// carry makes a call and waits for it. With share it may be on a session.
+func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 	for try := 1; share; try++ {
 		s := r.sessions.Current(k.Peer)
 		if s == nil {
@@ -122,13 +122,13 @@ func (r *Router) unary(ctx context.Context, k *call.Call, share bool) error {
 				return err
 			}
 			if st != nil { // of another protocol
-				return r.again(ctx, k, r.wire.Carry(ctx, st, k))
+				return r.apart(ctx, k, st)
 			}
 			if s == nil {
 				break
 			}
 		}
-		if try == 1 {
+		if try == 1 && k.Kind == msg.KindUnary {
 			k.Sent()
 		}
 		next, err := s.Carry(ctx, k, try == maxTries)
@@ -137,7 +137,20 @@ func (r *Router) unary(ctx context.Context, k *call.Call, share bool) error {
 		}
 		share = next == session.Again
 	}
+	if k.Carried != nil {
+		return k.Carried.Strand()
+	}
 	return r.again(ctx, k, r.alone(ctx, k, r.extended, r.Plain))
+}
+
+// apart makes a call on a stream that was opened for a session, of a peer that has
+// none.
+func (r *Router) apart(ctx context.Context, k *call.Call, st network.Stream) error {
+	if k.Carried != nil {
+		_ = st.Reset()
+		return k.Carried.Strand()
+	}
+	return r.again(ctx, k, r.wire.Carry(ctx, st, k))
 }
 
 // start makes a unary call that nobody waits for: without a goroutine, if there is a
@@ -151,14 +164,14 @@ func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 		if s := r.sessions.Current(k.Peer); s != nil {
 			s.Start(ctx, k, func(next session.Next, err error) {
 				if next != session.Over {
-					err = r.unary(ctx, k, next == session.Again)
+					err = r.carry(ctx, k, next == session.Again)
 				}
 				done(err)
 			})
 			return
 		}
 	}
-	go func() { done(r.unary(ctx, k, share)) }()
+	go func() { done(r.carry(ctx, k, share)) }()
 }
 
 // session returns the peer's session, which it opens if there is none, or a stream
@@ -198,9 +211,9 @@ func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.
 }
 
 // again makes a call once more that the peer has not seen: libp2p may remember what
-// the peer served before it was restarted as v0.6.
+// the peer served before it was restarted as v0.6. The arguments of a stream are gone.
 func (r *Router) again(ctx context.Context, k *call.Call, err error) error {
-	if wire.NotServed(err) {
+	if wire.NotServed(err) && k.Kind == msg.KindUnary {
 		err = r.alone(ctx, k, r.Plain)
 	}
 	return err

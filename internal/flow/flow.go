@@ -7,9 +7,9 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"runtime"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/yield"
 )
 
 // Errors of sources and sinks. A source or a sink also returns the errors of
@@ -109,6 +109,9 @@ type LateSink interface {
 	LateOn(ch any)
 }
 
+// Ready is a source that may have all its items ready, and then never waits.
+type Ready interface{ Ready() bool }
+
 // Observer is told of items; data is the item's encoding, if there is one.
 type Observer interface {
 	In(item reflect.Value, data []byte)
@@ -131,8 +134,7 @@ func Pump(src Source, dst Sink) error { return PumpAfter(src, dst, nil) }
 func PumpAfter(src Source, dst Sink, before func(item bool) error) error {
 	for {
 		it, st, err := src.Next(false)
-		for try := 0; try < 2 && st == Idle && err == nil; try++ {
-			runtime.Gosched()
+		for try := 0; try < 2 && st == Idle && err == nil && yield.Now(); try++ {
 			it, st, err = src.Next(false)
 		}
 		if st == Idle && err == nil {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"io"
 	"reflect"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/yield"
 )
 
 // A pipe holds some items, so that not each of them is a change of goroutine,
@@ -200,7 +200,7 @@ func (p *Pipe[T]) Receive(ctx context.Context) (v T, err error) {
 	defer p.mu.Unlock()
 	if p.n == 0 && p.ended == nil {
 		p.mu.Unlock()
-		runtime.Gosched() // whoever fills it may go on, and with more than one
+		yield.Now() // whoever fills it may go on, and with more than one
 		p.mu.Lock()
 	}
 	for p.n == 0 && p.ended == nil {
@@ -283,10 +283,8 @@ func (p *Pipe[T]) take(wait bool) (it Item, st State, err error) {
 			return it, AtEnd, ErrStopped
 		case p.n > 0:
 			p.out = p.pop()
-			it = Item{Ptr: &p.out, Size: &p.outSize}
-			if p.kind == reflect.Interface { // what it holds is the item
-				it.Value = reflect.ValueOf(&p.out).Elem()
-			}
+			it = itemOf(&p.out)
+			it.Size = &p.outSize
 			return it, HasItem, nil
 		case p.ended != nil:
 			return it, AtEnd, nil
@@ -317,7 +315,7 @@ func (p *Pipe[T]) Put(it Item) error {
 	if p.inSize == 0 {
 		p.inSize = sizeOf(it.Ptr) // it comes from no stream
 	}
-	err := p.give(p.valueOf(it), it.Holds)
+	err := p.give(ValueOf[T](it), it.Holds)
 	if err == nil && p.stats != nil {
 		p.stats.In(it.Reflected(), nil)
 	}
@@ -350,18 +348,6 @@ func (p *Pipe[T]) give(v T, holds *account.Charge) error {
 		}
 	}
 	return ErrStopped
-}
-
-func (p *Pipe[T]) valueOf(it Item) T {
-	if own, ok := it.Ptr.(*T); ok {
-		return *own
-	}
-	if p.kind == reflect.Pointer {
-		if own, ok := it.Ptr.(T); ok {
-			return own
-		}
-	}
-	return assigned[T](it.Reflected())
 }
 
 // assigned is for items of another type that is assignable.

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -25,6 +26,7 @@ type Client struct {
 	waits   int              // of both
 	away    *GoAwayError
 	most    uint64  // bytes of a request that the server takes
+	window  int     // the first of a call's arguments
 	free    []*call // for later
 }
 
@@ -43,6 +45,8 @@ type call struct {
 	gone    bool  // nobody waits
 	over    bool  // done was sent to
 
+	flow *ClientFlow // of a streaming call
+
 	// Of one that nobody waits for: what is told of its end, and what ends the
 	// watch for its context's.
 	told  func(Reply, error)
@@ -52,7 +56,7 @@ type call struct {
 // NewClient begins a session. ended is called once, when it is over, in a
 // goroutine of its own; the session has then let go of the stream.
 func NewClient(st Stream, mem account.Memory, lim Limits, ended func(error)) *Client {
-	c := &Client{ended: ended, open: make(map[uint64]*call), limit: initialCalls, most: math.MaxInt64}
+	c := &Client{ended: ended, open: make(map[uint64]*call), limit: initialCalls, most: math.MaxInt64, window: leastWindow}
 	if lim.Patient {
 		c.limit = 0
 	}
@@ -250,6 +254,11 @@ func (c *Client) unwait(k *call) {
 // enter makes the call one of those under way.
 func (c *Client) enter(k *call) {
 	c.entered++
+	if k.flow != nil {
+		c.begin(&k.message)
+		k.flow.enter()
+		return
+	}
 	if c.isSmall(&k.message) {
 		c.begin(&k.message)
 		c.addWhole(&k.message)
@@ -279,6 +288,9 @@ func (c *Client) queueLen() int { return c.entered - len(c.open) }
 // giveUp ends a call for its caller.
 func (c *Client) giveUp(k *call, code uint64) {
 	k.gone = true
+	if k.flow != nil {
+		k.flow.stop(ErrStopped)
+	}
 	switch {
 	case c.err != nil:
 	case k.begun:
@@ -328,6 +340,10 @@ func (c *Client) deliver(k *call, err error) {
 	}
 	k.err, k.over = err, true
 	c.forget(&k.message)
+	if k.flow != nil {
+		k.flow.over(err)
+		return
+	}
 	if k.told == nil {
 		k.done <- struct{}{}
 		return
@@ -345,6 +361,9 @@ func (c *Client) deliver(k *call, err error) {
 }
 
 func (c *Client) ending(err error) func() {
+	if c.away != nil && c.away.Code != 0 { // which is why
+		err = fmt.Errorf("%w (%w)", c.away, err)
+	}
 	c.deliverWaiting(&EndedError{Err: err})
 	for _, m := range c.queue.all() {
 		if k := m.call; !k.begun {

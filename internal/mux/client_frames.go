@@ -30,8 +30,12 @@ func (c *Client) loop() {
 
 // handle takes a frame, and its buffer.
 func (c *Client) handle(f *frame, buf []byte) error {
-	if f.kind == kindReply && c.settled {
+	switch {
+	case !c.settled:
+	case f.kind == kindReply:
 		return c.handleReply(f, buf)
+	case f.kind == kindBytes, f.kind == kindEnd:
+		return c.handleBytes(f, buf)
 	}
 	defer account.FreeBuffer(buf)
 	if !c.settled && f.kind != kindSettings {
@@ -51,9 +55,16 @@ func (c *Client) handle(f *frame, buf []byte) error {
 				c.limit = int(max(min(value, math.MaxInt32), 1))
 			case settingMessage:
 				c.most = value
+			case settingWindow:
+				c.window = int(max(min(value, math.MaxInt32), leastWindow))
 			}
 		})
 		c.admit()
+		for _, k := range c.open {
+			if k.flow != nil {
+				k.flow.data.Broadcast()
+			}
+		}
 		return err
 	case kindPing:
 		return c.answer(kindPong, nil, f.body)
@@ -63,7 +74,7 @@ func (c *Client) handle(f *frame, buf []byte) error {
 	case kindGoAway:
 		c.goAway(f)
 		return nil
-	case kindData, kindAbort, kindRefuse:
+	case kindData, kindAbort, kindRefuse, kindGrant, kindBlocked:
 	default:
 		return fmt.Errorf("%w: frame of kind %d from a server", ErrProtocol, f.kind)
 	}
@@ -77,13 +88,15 @@ func (c *Client) ofCall(f *frame) error {
 		return fmt.Errorf("%w: call %d is not under way", ErrProtocol, f.id)
 	}
 	switch f.kind {
+	case kindGrant, kindBlocked:
+		return k.ofFlow(f)
 	case kindData:
 		if !k.reply {
 			return fmt.Errorf("%w: call %d has data before a reply", ErrProtocol, f.id)
 		}
 		return c.received(k, c.more(&k.in, f))
 	case kindRefuse:
-		if k.reply {
+		if k.reply || k.flow != nil && k.flow.seen {
 			return fmt.Errorf("%w: call %d is refused after a reply", ErrProtocol, f.id)
 		}
 		switch {
@@ -108,7 +121,7 @@ func (c *Client) ofCall(f *frame) error {
 
 func (c *Client) handleReply(f *frame, buf []byte) error {
 	k := c.open[f.id]
-	if k == nil || k.reply {
+	if k == nil || k.reply || k.flow != nil {
 		account.FreeBuffer(buf)
 		return fmt.Errorf("%w: a reply to call %d, which waits for none", ErrProtocol, f.id)
 	}
@@ -138,6 +151,9 @@ func (c *Client) receiving(id uint64) *inbound {
 // stopSending leaves out what is still to be sent of a request: the server does
 // not want it.
 func (c *Client) stopSending(k *call) {
+	if k.flow != nil {
+		return // who passes over what comes too late
+	}
 	if k.queued {
 		c.add(kindCancel, []uint64{k.id, noMore})
 		c.kick(false, false)
@@ -167,6 +183,9 @@ func (c *Client) again(k *call, in *messages) {
 	c.stopSending(k)
 	delete(c.open, k.id)
 	c.entered--
+	if k.flow != nil {
+		k.flow.rewind()
+	}
 	k.off = 0
 	k.begun = false
 	c.wait(k, in)
@@ -226,6 +245,11 @@ func (c *Client) done() { c.end(ErrIdle) }
 
 func (c *Client) ticked() {
 	c.relieve()
+	for _, k := range c.open {
+		if k.flow != nil {
+			k.flow.ticked()
+		}
+	}
 	if c.calls() == 0 {
 		c.free = nil
 	}

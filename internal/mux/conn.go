@@ -111,6 +111,10 @@ type conn struct {
 	account account.Account
 	partial map[*inbound]struct{} // messages of which more is to come
 
+	flows      int // of streaming calls
+	quietFlows int // of them, those that are not about to send
+	windows    int // of all of them together, bytes
+
 	timer    *time.Timer
 	interval time.Duration
 	ticks    int64 // so far
@@ -132,6 +136,7 @@ type side interface {
 	idled()                           // nothing was called for so long
 	failed(in *inbound, reason error) // a message's pieces do not come
 	receiving(id uint64) *inbound     // what takes the next piece of a call's message, or nil
+	flowOf(id uint64) *Flow           // of a streaming call, or nil
 	done()                            // it takes no more calls, and has none
 }
 
@@ -175,6 +180,9 @@ func (c *conn) next() (f frame, buf []byte, err error) {
 		held = account.BufferCap(n)
 		c.mu.Lock()
 		ended, err := c.err, error(nil)
+		if c.covered(n) {
+			held = 0
+		}
 		if ended == nil {
 			err = c.account.Grow(held, held)
 		}
@@ -236,7 +244,7 @@ func (c *conn) skim(n int, lost error) (f frame, buf []byte, err error) {
 	c.whole.Store(c.consumed())
 	f.body, f.lost = nil, lost
 	switch f.kind {
-	case kindRequest, kindReply, kindData:
+	case kindRequest, kindReply, kindData, kindOpen, kindBytes, kindEnd:
 		return f, nil, nil
 	}
 	if f.unsure {

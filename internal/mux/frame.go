@@ -24,7 +24,12 @@ const (
 	kindPing
 	kindPong
 	kindGoAway
-	lastKind = kindGoAway
+	kindOpen    // client: a streaming call, with its first bytes
+	kindBytes   // the next bytes of a streaming call
+	kindEnd     // server: the last bytes of one
+	kindGrant   // so many more bytes may be sent
+	kindBlocked // more is to be sent than may be
+	lastKind    = kindBlocked
 )
 
 // Kinds from firstExtension on are passed over by whoever does not know them;
@@ -35,6 +40,7 @@ const firstExtension = 64
 const (
 	settingCalls   = 1 // how many calls the server takes at once
 	settingMessage = 2 // the most bytes of one message
+	settingWindow  = 3 // the first window of a call's arguments
 )
 
 const (
@@ -72,9 +78,9 @@ func parseFrame(b []byte, missing int) (f frame, err error) {
 	f.kind, b = kind(b[0]), b[1:]
 	numbers := 0
 	switch f.kind {
-	case kindRequest, kindReply, kindCancel, kindRefuse, kindGoAway:
+	case kindRequest, kindReply, kindCancel, kindRefuse, kindGoAway, kindOpen, kindGrant:
 		numbers = 2
-	case kindData, kindAbort:
+	case kindData, kindAbort, kindBytes, kindEnd, kindBlocked:
 		numbers = 1
 	case kindSettings:
 	case kindPing, kindPong:
@@ -95,16 +101,29 @@ func parseFrame(b []byte, missing int) (f frame, err error) {
 		*n, b = v, b[size:]
 	}
 	f.body, f.size = b, len(b)+missing
-	first := f.kind == kindRequest || f.kind == kindReply
-	switch {
-	case (f.kind == kindCancel || f.kind == kindAbort) && f.size > 0:
-		return f, fmt.Errorf("%w: %d bytes too many for kind %d", errFrame, f.size, f.kind)
-	case first && uint64(f.size) > f.num:
-		return f, fmt.Errorf("%w: a piece of %d bytes of a message of %d", errFrame, f.size, f.num)
-	case first && f.size == 0 && f.num > 0, f.kind == kindData && f.size == 0:
-		return f, fmt.Errorf("%w: an empty piece", errFrame)
+	return f, f.checkSize()
+}
+
+// checkSize checks that the body is as long as the kind says.
+func (f *frame) checkSize() error {
+	switch f.kind {
+	case kindCancel, kindAbort, kindGrant, kindBlocked:
+		if f.size > 0 {
+			return fmt.Errorf("%w: %d bytes too many for kind %d", errFrame, f.size, f.kind)
+		}
+	case kindRequest, kindReply:
+		if uint64(f.size) > f.num {
+			return fmt.Errorf("%w: a piece of %d bytes of a message of %d", errFrame, f.size, f.num)
+		}
+		if f.size == 0 && f.num > 0 {
+			return fmt.Errorf("%w: an empty piece", errFrame)
+		}
+	case kindData, kindOpen, kindBytes:
+		if f.size == 0 {
+			return fmt.Errorf("%w: an empty piece", errFrame)
+		}
 	}
-	return f, nil
+	return nil
 }
 
 // settings reads the pairs of a settings frame.
@@ -126,20 +145,27 @@ func (f *frame) settings(each func(key, value uint64)) error {
 
 // appendFrame appends a frame with its length before it.
 func appendFrame(b []byte, k kind, numbers []uint64, body ...[]byte) []byte {
-	size := 1
+	n := 0
+	for _, p := range body {
+		n += len(p)
+	}
+	b = appendHead(b, k, numbers, n)
+	for _, p := range body {
+		b = append(b, p...)
+	}
+	return b
+}
+
+// appendHead appends what comes before a frame's body of n bytes.
+func appendHead(b []byte, k kind, numbers []uint64, n int) []byte {
+	size := 1 + n
 	for _, n := range numbers {
 		size += uvarintLen(n)
-	}
-	for _, p := range body {
-		size += len(p)
 	}
 	b = binary.AppendUvarint(b, uint64(size))
 	b = append(b, byte(k))
 	for _, n := range numbers {
 		b = binary.AppendUvarint(b, n)
-	}
-	for _, p := range body {
-		b = append(b, p...)
 	}
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"runtime"
 	"strings"
 	"sync"
@@ -21,7 +22,8 @@ func FuzzFrame(f *testing.F) {
 	for _, b := range [][]byte{
 		settingsFrame(1, 2, 3, 1<<63), wholeRequest(1, "x"), requestFrame(1<<63, 1<<63, "x"), replyFrame(300, 70_000, "x"),
 		dataFrame(1, "x"), cancelFrame(1, 0), abortFrame(1), refuseFrame(1, 14, "x"), goAwayFrame(1, 14, "x"),
-		pingFrame(kindPing, "12345678"), pingFrame(kindPong, "12345678"), appendFrame(nil, firstExtension, nil, []byte("x")),
+		pingFrame(kindPing, "12345678"), pingFrame(kindPong, "12345678"), openFrame(1, 1<<10, "x"), bytesFrame(kindBytes, 1, "x"), bytesFrame(kindEnd, 1, ""),
+		appendFrame(nil, kindGrant, []uint64{1, 1 << 20}), appendFrame(nil, kindBlocked, []uint64{1}), appendFrame(nil, firstExtension, nil, []byte("x")),
 	} {
 		f.Add(b[1:])
 	}
@@ -36,7 +38,7 @@ func FuzzFrame(f *testing.F) {
 		var numbers []uint64
 		switch {
 		case fr.unsure:
-		case fr.kind == kindData, fr.kind == kindAbort:
+		case fr.kind == kindData, fr.kind == kindAbort, fr.kind == kindBytes, fr.kind == kindEnd, fr.kind == kindBlocked:
 			numbers = []uint64{fr.id}
 		case fr.kind != kindSettings && fr.kind != kindPing && fr.kind != kindPong:
 			numbers = []uint64{fr.id, fr.num}
@@ -86,7 +88,7 @@ func (p *program) frame() []byte {
 	k, id := kind(p.next()), uint64(p.next()%16)
 	num := p.size()
 	piece := zeros[:min(p.size(), uint64(len(zeros)))]
-	switch k %= 16; k {
+	switch k %= lastKind + 4; k {
 	case kindRequest, kindReply:
 		return appendFrame(nil, k, []uint64{id, num}, []byte(piece[:min(num, uint64(len(piece)))]))
 	case kindData:
@@ -97,11 +99,19 @@ func (p *program) frame() []byte {
 		return refuseFrame(id, uint64([]int{refusedForNow, refusedForMemory, 3}[num%3]), "no")
 	case kindAbort:
 		return abortFrame(id)
+	case kindOpen:
+		return openFrame(id, max(num, leastWindow-1), piece)
+	case kindBytes, kindEnd:
+		return bytesFrame(k, id, piece)
+	case kindGrant:
+		return appendFrame(nil, k, []uint64{id, num})
+	case kindBlocked:
+		return appendFrame(nil, k, []uint64{id})
 	case kindPing, kindPong:
 		return pingFrame(k, "12345678")
 	case kindSettings:
 		return settingsFrame(id%4, num)
-	case 0, 15:
+	case 0, lastKind + 1:
 		p.mangled = true
 		return []byte{byte(p.next()), byte(p.next()), byte(p.next())}
 	}
@@ -161,6 +171,7 @@ func addPrograms(f *testing.F) {
 	const (
 		s, rq, rp, dt, cn, ab, rf = int(kindSettings), int(kindRequest), int(kindReply), int(kindData), int(kindCancel), int(kindAbort), int(kindRefuse)
 		pi, ga                    = int(kindPing), int(kindGoAway)
+		op, by, en, gr, bl        = int(kindOpen), int(kindBytes), int(kindEnd), int(kindGrant), int(kindBlocked)
 		memory                    = 1
 	)
 	open := []int{memory, 0, s, 1, 0, 0, 0}
@@ -176,8 +187,14 @@ func addPrograms(f *testing.F) {
 	add(6, 0, 6, 0, 0, ga, 1, 2, 0, 0, 0, rp, 1, 2, 2, 0, 0, rq, 9, 2) // going away
 	add(0, rq, 1, 13, 2, 0, 5, 255, 0)                                 // 2 GiB announced
 	add(0, rq, 1, 14, 2, 0)
-	add(0, rq, 2, 2, 2, 0, 0, rq, 1, 2, 2, 0) // out of order
-	add(0, rq, 1, 2, 2, 0, 0, rq, 1, 2, 2, 0) // again
+	add(0, rq, 2, 2, 2, 0, 0, rq, 1, 2, 2, 0)                                       // out of order
+	add(0, rq, 1, 2, 2, 0, 0, rq, 1, 2, 2, 0)                                       // again
+	add(0, op, 1, 8, 2, 0, 0, by, 1, 0, 3, 0, 0, gr, 1, 8, 0, 0, 0, en, 1, 0, 3, 0) // a stream
+	add(0, op, 1, 8, 2, 0, 0, by, 1, 0, 8, 0, 0, by, 1, 0, 8, 0)                    // more than may come
+	add(0, op, 2, 8, 12, 0, 0, gr, 2, 13, 0, 0, 0, gr, 2, 13, 0, 0)                 // granted too much
+	add(0, op, 3, 3, 3, 0, 0, bl, 3, 0, 0, 0, 0, bl, 3, 0, 0, 0, 0, cn, 3, 1, 0, 0, 0, by, 3, 0, 8, 0)
+	add(6, 0, 22, 0, 0, bl, 1, 0, 0, 0, 0, gr, 1, 3, 0, 0, 0, by, 1, 0, 3, 0, 0, ab, 1, 0, 0, 0, 0, en, 2, 0, 0, 0)
+	add(22, 0, 22, 0, 22, 0, 0, rf, 1, 0, 0, 0, 0, rf, 2, 1, 0, 0, 0, ga, 3, 0, 0, 0)
 	add(5, 255, 0, 5, 255, 0, 0, pi, 0, 0, 0, 0)
 	add(128, rq, 1, 12, 12, 40, 0, 5, 255, 0) // half a frame
 	for id := 1; id < 8; id++ {               // a flood
@@ -225,6 +242,10 @@ func FuzzServer(f *testing.F) {
 func serveFuzz(in *Incoming) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if in.Flow != nil {
+		fuzzFlow(in)
+		return
+	}
 	switch in.id % 8 {
 	case 0:
 		in.OnCancel(func(uint64, error) { cancel() })
@@ -247,6 +268,36 @@ func serveFuzz(in *Incoming) {
 		echo(in)
 	default:
 		echo(in)
+	}
+}
+
+// fuzzFlow does all that a streaming method can.
+func fuzzFlow(in *Incoming) {
+	f := in.Flow
+	f.Skip(1)
+	switch in.id % 8 {
+	case 0: // reads nothing
+		_ = give(f, make([]byte, 100<<10), 5_000)
+	case 1:
+		_ = f.Give([]byte("early"), false, true)
+	case 2:
+		f.CloseRead()
+		time.Sleep(time.Second)
+		_ = f.Give(make([]byte, 70<<10), false, true)
+	case 3:
+		runtime.Goexit()
+	case 4: // forgets it
+	case 5:
+		go f.StopReading()
+		_, _ = io.Copy(f, f)
+		_ = f.Give(nil, false, true)
+	case 6:
+		time.Sleep(time.Minute)
+		f.StopWriting()
+		_, _ = io.Copy(f, f)
+	default:
+		_, _ = io.Copy(f, f)
+		_ = f.Give(nil, false, true)
 	}
 }
 
@@ -300,14 +351,37 @@ func FuzzClient(f *testing.F) {
 				}
 				go func() { over(c.Call(ctx, r)) }()
 			}
+			stream := func(op int) {
+				f, err := c.Open(make([]byte, 1+op), 1)
+				if err != nil {
+					return
+				}
+				timer := time.AfterFunc(time.Duration(op)*time.Second, func() { f.Cancel(canceled) })
+				calls.Go(func() {
+					defer f.Close()
+					defer timer.Stop()
+					var sending sync.WaitGroup
+					sending.Go(func() { _ = give(&f.Flow, make([]byte, op<<10), 3_000) })
+					if op%32 != 31 {
+						b, _ := io.ReadAll(f)
+						if bytes.Count(b, []byte{0}) != len(b) {
+							others.Store(true)
+						}
+					}
+					sending.Wait()
+				})
+			}
 			call(0)
 			call(0)
 			p.play(b, func(op int) {
-				if op%64 == 63 {
+				switch {
+				case op%64 == 63:
 					c.Retire()
-					return
+				case op%32 >= 22:
+					stream(op)
+				default:
+					call(op)
 				}
-				call(op)
 			})
 			if len(p.left)%2 == 0 {
 				_ = b.Close()

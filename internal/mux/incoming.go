@@ -9,7 +9,8 @@ import (
 
 // Incoming is a call at the server.
 type Incoming struct {
-	Own      any // the call of who serves it
+	Own      any   // the call of who serves it
+	Flow     *Flow // of a streaming call
 	s        *Server
 	id       uint64
 	in       inbound
@@ -63,6 +64,13 @@ func (in *Incoming) whole(ctx context.Context) ([]byte, error) {
 		}
 	}
 	return in.in.buf, in.failure
+}
+
+// GivenUp is the code with which the client has given the call up; 0 if it has not.
+func (in *Incoming) GivenUp() uint64 {
+	in.s.mu.Lock()
+	defer in.s.mu.Unlock()
+	return in.code
 }
 
 // Release gives the request's memory back; its bytes must not be used any more.
@@ -141,6 +149,14 @@ func (in *Incoming) Decline(reply []byte) error {
 	defer s.mu.Unlock()
 	if err := in.replies(); err != nil {
 		return err
+	}
+	if in.Flow != nil {
+		if len(reply) > in.Flow.credit {
+			s.conclude(in, kindAbort, []uint64{in.id}, nil)
+		} else {
+			s.conclude(in, kindEnd, []uint64{in.id}, reply)
+		}
+		return s.err
 	}
 	s.conclude(in, kindReply, []uint64{in.id, uint64(len(reply))}, reply)
 	return s.err

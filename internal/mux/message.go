@@ -7,6 +7,7 @@ type message struct {
 	next, prev *message
 	call       *call     // whose request it is
 	in         *Incoming // whose reply it is
+	flow       *Flow     // whose turn it is, and then nothing but that
 	kind       kind
 	id         uint64
 	head, body []byte

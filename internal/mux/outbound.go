@@ -67,6 +67,8 @@ func (o *outbound) done(m *message) {
 func (o *outbound) remove(m *message) {
 	switch l, _ := o.laneOf(m); {
 	case !m.queued:
+	case m.flow != nil:
+		o.turns.remove(m)
 	case m.turning:
 		o.turns.remove(m)
 		o.done(m)

@@ -80,3 +80,15 @@ func (c *conn) arrived(f *frame) {
 		c.drop(in)
 	}
 }
+
+// covered reports whether the next frame, of n bytes, has bytes of a streaming call that
+// its window accounts for. The mutex is held.
+func (c *conn) covered(n int) bool {
+	b, err := c.br.Peek(maxDataHead) // which are there, or come
+	if err != nil || kind(b[0]) != kindBytes && kind(b[0]) != kindEnd {
+		return false
+	}
+	id, size := binary.Uvarint(b[1:])
+	f := c.side.flowOf(id)
+	return size > 0 && f != nil && f.inErr == nil && n-1-size <= f.granted
+}

@@ -96,3 +96,11 @@ func goAwayFrame(last, code uint64, text string) []byte {
 }
 
 func pingFrame(k kind, data string) []byte { return appendFrame(nil, k, nil, []byte(data)) }
+
+func openFrame(id, window uint64, body string) []byte {
+	return appendFrame(nil, kindOpen, []uint64{id, window}, []byte(body))
+}
+
+func bytesFrame(k kind, id uint64, body string) []byte {
+	return appendFrame(nil, k, []uint64{id}, []byte(body))
+}

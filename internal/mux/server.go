@@ -17,6 +17,7 @@ type Server struct {
 	open    map[uint64]*Incoming // from its request to the end of its reply
 	skipped map[uint64]*inbound  // requests that are over before all of them has come
 	served  uint64               // the last ID before the session was closing
+	window  int                  // the first of a call's arguments
 	turns   chan bool            // true for a parked goroutine that is to read on
 	parked  int
 	linger  *time.Timer // runs while the client is to close
@@ -47,7 +48,8 @@ func NewServer(st Stream, mem account.Memory, lim Limits, h Handler) *Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.room(64)
-	s.out = appendSettings(s.out, settingCalls, uint64(lim.Calls), settingMessage, uint64(lim.Message))
+	s.window = min(max(mostWindows/lim.Calls, leastWindow), 16<<10)
+	s.out = appendSettings(s.out, settingCalls, uint64(lim.Calls), settingMessage, uint64(lim.Message), settingWindow, uint64(s.window))
 	s.queued = uint64(len(s.out))
 	s.kick(false, false)
 	go s.loop()
@@ -134,11 +136,14 @@ func (s *Server) run(in *Incoming) {
 	defer func() { // the method may end its goroutine
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.err == nil && !in.replied {
+		if s.err == nil && (!in.replied || in.Flow != nil && s.open[in.id] == in) {
 			s.conclude(in, kindAbort, []uint64{in.id}, nil)
 		}
 		s.isOver(in)
 		s.dropOrSkip(in)
+		if in.Flow != nil {
+			in.Flow.close()
+		}
 		s.closeIfDone()
 	}()
 	s.handler.Serve(in)
@@ -196,6 +201,9 @@ func (s *Server) wake(in *Incoming, failure error) {
 func (s *Server) cancel(in *Incoming, code uint64, why error) {
 	in.why, in.code = why, code
 	s.wake(in, why)
+	if in.Flow != nil {
+		in.Flow.stop(why)
+	}
 	if in.replied { // a large reply is under way
 		s.forget(&in.reply)
 		s.conclude(in, kindAbort, []uint64{in.id}, nil)
@@ -206,7 +214,7 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 // makes calls and reads nothing is not to have memory for all their ends; an
 // honest one waits for them, and has no more calls than it may.
 func (s *Server) conclude(in *Incoming, k kind, numbers []uint64, body []byte) {
-	if len(s.out) > maxBacklog+backlogOfCall*min(s.lim.Calls, maxBacklogOf) {
+	if s.backlogged() {
 		s.end(errUnread)
 		return
 	}
@@ -238,6 +246,11 @@ func (s *Server) written(m *message) { s.close(m.in) }
 func (s *Server) calls() int { return len(s.open) }
 
 func (s *Server) ticked() {
+	for _, k := range s.open {
+		if k.Flow != nil {
+			k.Flow.ticked()
+		}
+	}
 	if len(s.open) == 0 {
 		s.unpark(1)
 	}
@@ -255,6 +268,9 @@ func (s *Server) ending(err error) func() {
 			in.why = fmt.Errorf("the session ended: %w", err)
 		}
 		s.wake(in, in.why)
+		if in.Flow != nil {
+			in.Flow.stop(in.why)
+		}
 	}
 	return func() {
 		for _, in := range all {

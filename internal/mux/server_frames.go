@@ -15,9 +15,15 @@ func (s *Server) handle(f *frame, buf []byte) (in, over *Incoming, err error) {
 		account.FreeBuffer(buf)
 		return nil, nil, fmt.Errorf("%w: it begins with a frame of kind %d, not with settings", ErrProtocol, f.kind)
 	}
-	if f.kind == kindRequest {
+	switch f.kind {
+	case kindRequest:
 		in, err = s.request(f, buf)
 		return in, nil, err
+	case kindOpen:
+		in, err = s.opened(f, buf)
+		return in, nil, err
+	case kindBytes, kindGrant, kindBlocked:
+		return nil, nil, s.ofFlow(f, buf)
 	}
 	defer account.FreeBuffer(buf)
 	if f.unsure {
@@ -68,7 +74,7 @@ func (s *Server) ofCall(f *frame) (over *Incoming, err error) {
 		}
 		s.cancel(k, f.num, errCanceled)
 		return k, nil
-	case k == nil || k.in.whole() || k.why != nil:
+	case k == nil || k.Flow != nil || k.in.whole() || k.why != nil:
 		return nil, fmt.Errorf("%w: data of call %d, which waits for none", ErrProtocol, f.id)
 	}
 	if err := s.more(&k.in, f); err != nil {
@@ -93,22 +99,13 @@ func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 			account.FreeBuffer(buf)
 		}
 	}()
-	if f.id <= s.last {
-		return nil, fmt.Errorf("%w: call %d after call %d", ErrProtocol, f.id, s.last)
-	}
 	if f.num > math.MaxInt32 {
 		return nil, fmt.Errorf("%w: a request of %d bytes", ErrProtocol, f.num)
 	}
-	s.last = f.id
-	if s.closing {
-		return nil, nil // it is told by the go-away that this was not looked at
+	in, err := s.newCall(f)
+	if in == nil || err != nil {
+		return nil, err
 	}
-	most := max(s.lim.Calls, initialCalls) // a client may not have read the settings
-	if len(s.open) >= most || len(s.skipped) >= most {
-		return nil, fmt.Errorf("%w: more than %d calls at once", ErrProtocol, most)
-	}
-	in := s.handler.New()
-	in.s, in.id = s, f.id
 	if len(s.open) >= s.lim.Calls {
 		in.in.total, in.in.got = int(f.num), f.size
 		return nil, s.refuseUnseen(in, refusedForNow, "too many calls at once")
@@ -122,6 +119,24 @@ func (s *Server) request(f *frame, buf []byte) (*Incoming, error) {
 	}
 	in.first = f.body
 	s.open[f.id] = in
+	return in, nil
+}
+
+// newCall makes the call that a frame begins, or none if the session takes no more.
+func (s *Server) newCall(f *frame) (*Incoming, error) {
+	if f.id <= s.last {
+		return nil, fmt.Errorf("%w: call %d after call %d", ErrProtocol, f.id, s.last)
+	}
+	s.last = f.id
+	if s.closing {
+		return nil, nil // it is told by the go-away that this was not looked at
+	}
+	most := max(s.lim.Calls, initialCalls) // a client may not have read the settings
+	if len(s.open) >= most || len(s.skipped) >= most {
+		return nil, fmt.Errorf("%w: more than %d calls at once", ErrProtocol, most)
+	}
+	in := s.handler.New()
+	in.s, in.id = s, f.id
 	return in, nil
 }
 

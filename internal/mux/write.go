@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/yield"
 )
 
 // kick makes somebody write: the caller, once, if it may wait for that, and
@@ -69,12 +69,12 @@ func (c *conn) write(cancellable bool) {
 		}
 		before := c.queued
 		c.mu.Unlock()
-		runtime.Gosched()
+		yielded := yield.Now()
 		c.mu.Lock()
 		if c.err != nil {
 			return
 		}
-		if c.queued == before {
+		if !yielded || c.queued == before {
 			break
 		}
 	}
@@ -120,9 +120,11 @@ func (c *conn) write(cancellable bool) {
 	c.end(err)
 }
 
-// crowded reports whether somebody else may soon have something to write: a
-// call under way, or one whose request has been read and not yet looked at.
-func (c *conn) crowded() bool { return c.side.calls() > 1 || c.read.Load() != c.whole.Load() }
+// crowded reports whether somebody else may soon have something to write: a call that
+// waits for its answer, or one whose request has been read and not yet looked at.
+func (c *conn) crowded() bool {
+	return c.side.calls()-c.quietFlows > 1 || c.read.Load() != c.whole.Load()
+}
 
 // takeOver ends the writing of a caller that waits in it: it has to see its
 // context end.
@@ -146,16 +148,24 @@ func (c *conn) batch() []byte {
 	c.out = nil
 	for first := true; c.nextPiece() && (first || len(b)+FirstPiece < piecesAtOnce); first = false {
 		m := c.queue.next()
-		if m.off == 0 {
+		if m.flow == nil && m.off == 0 {
 			c.side.begin(m)
 		}
 		before := len(b)
-		b = m.appendPiece(b)
+		if m.flow != nil {
+			b = m.flow.appendPiece(b)
+		} else {
+			b = m.appendPiece(b)
+		}
 		b = c.pace.count(b, len(b)-before)
 		c.queued += uint64(len(b) - before)
-		if m.off < m.length {
+		switch {
+		case m.flow != nil:
+			m.flow.sent()
+			m.flow.send()
+		case m.off < m.length:
 			c.queue.again(m)
-		} else {
+		default:
 			c.queue.done(m)
 			c.forget(m)
 			c.side.written(m)
@@ -213,6 +223,12 @@ func (c *conn) addWhole(m *message) {
 }
 
 var errUnread = fmt.Errorf("%w: it does not read the answers to what it sends", ErrProtocol)
+
+// backlogged reports whether more waits for a client that does not read than one has
+// that waits for the ends of all its calls.
+func (c *conn) backlogged() bool {
+	return len(c.out) > maxBacklog+backlogOfCall*min(c.lim.Calls, maxBacklogOf)
+}
 
 // answer appends a frame that the peer has caused. One that causes more than
 // it reads is not to have memory for it.

@@ -49,6 +49,25 @@ func (c *Conn) Init(st Stream, mem account.Memory, stall time.Duration) {
 	c.W.Init(st, mem, stall)
 }
 
+// Flow is a [Stream] that many share the bytes of.
+type Flow interface {
+	Stream
+	// Await waits for something to read, or the end; if it has to, it calls idle
+	// before.
+	Await(idle interface{ Idle() })
+	// Give has b sent, which is its own from then on; pool says whose it was.
+	Give(b []byte, pool, last bool) error
+}
+
+// InitFlow is Init for a flow, of which there may be very many: while nothing comes or
+// goes they have no buffers.
+func (c *Conn) InitFlow(st Flow, mem account.Memory, stall time.Duration) {
+	c.R.Init(st, mem, stall)
+	c.R.flow = st
+	c.R.mem.Init(mem, firstBuffer, 0)
+	c.W.flow = st
+}
+
 // Share makes both borrow from what their peer is lent.
 func (c *Conn) Share(s account.Share) {
 	c.R.mem.Share(s)
@@ -94,6 +113,7 @@ const (
 // concurrent use.
 type Reader struct {
 	src  io.Reader
+	flow Flow // src, if it is one
 	mem  account.Account
 	dog  Watchdog
 	seen atomic.Int64 // bytes read so far
@@ -184,6 +204,12 @@ func (r *Reader) Skip(v []byte) bool {
 	return true
 }
 
+// Idle gives the buffer back, which is empty: nothing may come for long.
+func (r *Reader) Idle() { r.Close() }
+
+// Fill reads once, of a flow that has something to be read.
+func (r *Reader) Fill(l msgpack.Limits) error { return r.fill(l, false) }
+
 // AtEnd reports whether the next byte is StreamEnd, waiting for one.
 func (r *Reader) AtEnd() (bool, error) {
 	for r.r == r.w {
@@ -246,6 +272,9 @@ func (r *Reader) take(l msgpack.Limits) ([]byte, bool, error) {
 func (r *Reader) fill(l msgpack.Limits, watched bool) error {
 	err := r.fail
 	if err == nil {
+		if r.flow != nil && r.r == r.w {
+			r.flow.Await(r)
+		}
 		if err := r.room(l); err != nil {
 			return err
 		}

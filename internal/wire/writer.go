@@ -32,9 +32,10 @@ type Writer struct {
 	// they are refused only if they would be too large in any case.
 	Own bool
 
-	dst io.Writer
-	mem account.Account
-	dog Watchdog
+	dst  io.Writer
+	flow Flow // in place of dst, if it is one
+	mem  account.Account
+	dog  Watchdog
 
 	sent atomic.Int64 // bytes written so far
 }
@@ -47,12 +48,32 @@ func (w *Writer) Init(st Stream, mem account.Memory, stall time.Duration) {
 	w.dog.Init(st, true, stall)
 }
 
+// Start makes sure that B is a buffer of the pool.
+func (w *Writer) Start() {
+	if w.B == nil {
+		w.B = account.NewBuffer(firstBuffer)[:0]
+	}
+}
+
+// End is Flush of the last that is sent on a flow.
+func (w *Writer) End() error { return w.give(true) }
+
+// give hands what has been collected to a flow.
+func (w *Writer) give(last bool) error {
+	b := w.B
+	w.B = nil
+	return w.flow.Give(b, true, last)
+}
+
 // Flush writes what has been collected. A buffer that a large message made
 // grow is given back. Where no memory is granted for it, nothing is written,
 // and what was collected is forgotten.
 func (w *Writer) Flush() error {
 	if len(w.B) == 0 {
 		return nil
+	}
+	if w.flow != nil {
+		return w.give(false)
 	}
 	err := w.hold(cap(w.B))
 	if err == nil {
@@ -86,6 +107,12 @@ func (w *Writer) FlushWith(body []byte, users bool) error {
 	if len(w.B)+len(body) <= FlushSize {
 		w.B = append(account.GrowBuffer(w.B, len(body)), body...)
 		return w.Flush()
+	}
+	if w.flow != nil {
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		return w.flow.Give(body, false, false)
 	}
 	held := cap(w.B)
 	if !users {

@@ -64,7 +64,7 @@ func TestRepliesThatNobodyReadsCount(t *testing.T) {
 				rig.Eventually(t, "what is too much is refused", func() bool {
 					waiting := 0
 					for _, stack := range rig.LibraryGoroutines() {
-						if strings.Contains(stack, ".(*serverSession).serve(") || strings.Contains(stack, ".(*Server).serve(") {
+						if strings.Contains(stack, ".(*serverSession).serve(") || strings.Contains(stack, "carry/wire.(*Server).Serve(") {
 							waiting++
 						}
 					}

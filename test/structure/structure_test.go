@@ -38,12 +38,14 @@ var allowed = map[string][]string{
 	"internal/account":       {},
 	"internal/direct":        {},
 	"internal/wire":          {"internal/msgpack", "internal/account"},
-	"internal/mux":           {"internal/account"},
+	"internal/mux":           {"internal/account", "internal/yield"},
+	"internal/yield":         {},
 	"internal/travels":       {},
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct", "internal/travels"},
 	"internal/shape":         {"internal/travels"},
-	"internal/flow":          {"internal/codec", "internal/account"},
+	"internal/flow":          {"internal/codec", "internal/account", "internal/yield"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/stream":        {"codes", "internal/account", "internal/call", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
 	"internal/many":          {"codes", "internal/call", "internal/flow"},
 	"fan":                    {"internal/many"},
@@ -57,13 +59,14 @@ var allowed = map[string][]string{
 	"codes":                  {},
 	"policy":                 {""},
 	"forms":                  {"internal/codec"},
+	"watch":                  {"", "codes", "internal/call"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/stream", "internal/wire",
 }
 
 // source is one file of the module.

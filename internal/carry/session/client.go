@@ -1,6 +1,7 @@
-// Package session carries the unary calls of one client and one server on one
-// stream (docs/session.md). A request is a header, and the argument. A reply is a
-// header, nil where there is no error, and the reply.
+// Package session carries the calls of one client and one server on one stream
+// (docs/session.md). A request is a header, and the argument. A reply is a header, nil
+// where there is no error, and the reply. A streaming call is bytes both ways, which
+// internal/stream makes of its items.
 package session
 
 import (
@@ -40,6 +41,9 @@ type Session struct {
 	conn    network.Conn
 	peer    peer.ID
 	limited bool // over a relay
+
+	scope account.Memory // what streaming calls hold is of it
+	share account.Share
 }
 
 // Next is what is to become of a call.
@@ -54,6 +58,9 @@ const (
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	if c.Kind == wire.KindStreaming {
+		return s.stream(ctx, c, last)
+	}
 	r := newRequest(ctx, c)
 	defer r.done()
 	reply, err := s.mux.Call(ctx, &r.Request)
@@ -167,7 +174,9 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 	case call.HasEnded(ctx):
 		return call.Ended(ctx)
 	case errors.As(err, &refused):
-		c.NoReply()
+		if c.Reply != nil {
+			c.NoReply()
+		}
 		return s.refused(refused)
 	case errors.As(err, new(*mux.AbortedError)):
 		return call.Fail(call.OfServer, codes.Internal, "peer %v ended the call without a reply", s.peer).Named()

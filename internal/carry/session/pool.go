@@ -223,6 +223,7 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 	// know of the requests on the way.
 	l.Patient, o.peer.left = o.peer.left, false
 	l.Share = p.Memory.OfStream(st)
+	s.scope, s.share = st.Scope(), l.Share
 	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(error) {
 		p.forget(s, false)
 		p.mu.Lock()

@@ -55,6 +55,9 @@ type serverSession struct {
 	mux    *mux.Server
 
 	headers wire.Headers // that came before
+
+	scope account.Memory // what streaming calls hold is of it
+	share account.Share
 }
 
 // Serve is the handler of a session's stream.
@@ -69,6 +72,7 @@ func (s *Server) Serve(st network.Stream) {
 		l.Idle *= 2 // the client closes it, if it lives
 		l.Settings = s.limits.HeaderTimeout
 		l.Share = s.memory.OfStream(st)
+		c.scope, c.share = st.Scope(), l.Share
 		c.mux = mux.NewServer(muxStream{st}, st.Scope(), l, mux.Handler{
 			New: c.newCall, Serve: c.serve, Over: c.over, Ended: func(error) { s.remove(c) },
 		})
@@ -186,7 +190,13 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	} else {
 		err = core.Full()
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case in.Flow != nil:
+		s := k.newServerStream()
+		core.Refuse(s, err)
+		s.end()
+	default:
 		core.Refuse(k, err)
 	}
 }
@@ -216,8 +226,15 @@ func (c *serverCall) serve() error {
 		c.session.headers.Keep(first[:n], &h)
 	}
 	c.header, c.body = h, n
-	if h.Kind != wire.KindUnary {
-		return call.BadHeader(codes.InvalidArgument, "a session carries unary calls only")
+	kind := wire.KindUnary
+	if c.in.Flow != nil {
+		kind = wire.KindStreaming
+	}
+	switch {
+	case h.Kind != kind:
+		return call.BadHeader(codes.InvalidArgument, "the frame and the header say different kinds of call")
+	case kind == wire.KindStreaming:
+		return c.serveStream()
 	}
 	return c.session.server.core.Serve(context.Background(), &c.header, c, nil)
 }
@@ -275,11 +292,14 @@ func (c *serverCall) givenUp(code uint64, err error) {
 		context.AfterFunc(c.ctx, func() { timer.Stop() })
 		return
 	}
-	if errors.Is(err, call.ErrServerClosed) {
+	switch {
+	case errors.Is(err, call.ErrServerClosed):
 		c.cancel(call.ErrServerClosed)
-		return
+	case code == 0: // the session has ended
+		c.cancel(errors.Join(call.ErrCallerGone, call.Masked(err)))
+	default:
+		c.cancel(call.ErrCallerGone)
 	}
-	c.cancel(call.ErrCallerGone)
 }
 
 // Argument is that of [call.Served].

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"reflect"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -18,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -105,7 +105,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 	if err == nil {
 		return nil
 	}
-	conn.abort()
+	conn.Abort()
 	return conn.explain(err)
 }
 
@@ -129,8 +129,8 @@ func (c *clientConn) done() {
 	c.Close()
 }
 
-// abort ends every wait of the call.
-func (c *clientConn) abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
+// Abort ends every wait of the call.
+func (c *clientConn) Abort() { c.giveUp(call.CodeOfContext(c.ctx.Err())) }
 
 // giveUp is abort, and tells the server why, for its deadline and the
 // caller's come at the same time. A write that waits for the connection rather
@@ -153,23 +153,14 @@ func (c *clientConn) close() {
 // fail is abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
 	c.failed.CompareAndSwap(nil, f)
-	c.abort()
+	c.Abort()
 }
 
 // marked reports whether arguments and replies of a stream end with a mark.
 func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
 
 // form is how values are written.
-func (c *clientConn) form() codec.Form { return formOf(c.marked()) }
-
-// formOf is how values are written on a stream whose arguments and replies end with
-// a mark, or on v0.6's.
-func formOf(marked bool) codec.Form {
-	if marked {
-		return codec.Modern
-	}
-	return codec.Plain
-}
+func (c *clientConn) form() codec.Form { return stream.FormOf(c.marked()) }
 
 // writeAhead is how much can be written without waiting for the server to
 // read: the least window that the muxers begin with is larger.
@@ -195,7 +186,7 @@ func (c *clientConn) unary() error {
 	go func() {
 		err := c.write()
 		if call.IsFault(err) {
-			c.abort() // the reader must not wait for an answer
+			c.Abort() // the reader must not wait for an answer
 		}
 		written <- err
 	}()
@@ -204,7 +195,7 @@ func (c *clientConn) unary() error {
 	select {
 	case werr = <-written:
 	default: // the server did not want all of it
-		c.abort()
+		c.Abort()
 		werr = <-written
 	}
 	switch {
@@ -250,64 +241,25 @@ func (c *clientConn) receive() error {
 // stream sends the arguments and receives the replies at once. Both have
 // ended when it returns.
 func (c *clientConn) stream() error {
-	k := c.call
-	h := c.client.Decoded.Of(string(k.Peer))
-	defer h.Release() // what has not been received is the caller's
-	to, from := c.sink(), c.source(&h)
-	sent := make(chan error, 1)
-	go func() {
-		err := flow.Pump(k.In, to)
-		if call.IsFault(err) {
-			c.abort() // the reader must not wait for what will not come
-		}
-		sent <- err
-	}()
-	err := flow.Pump(from, k.Out)
-	if err == nil && !c.marked() && c.st.Conn().IsClosed() {
-		// The end of the connection may look like that of the stream, and v0.6
-		// marks no end: what is not known to be whole is no success.
-		err = io.ErrUnexpectedEOF
+	var x stream.Client
+	x.Init(c.call, c, &c.Conn, c.client.Limits, c.client.Decoded, c.marked())
+	if !c.marked() {
+		x.To.Close = c.st.CloseWrite
 	}
-	k.In.Halt()
-	var serr error
-	select {
-	case serr = <-sent:
-	default:
-		c.abort() // the call ended before its arguments did
-		serr = <-sent
-		if err == nil {
-			return nil // and well: what the sender met then is the abort
-		}
-	}
-	switch {
-	case call.IsFault(serr) && !call.IsFault(err):
-		return serr
-	case err == nil:
+	left, err := x.Run()
+	if err == nil && !left {
 		c.close()
 	}
 	return err
 }
 
-// sink returns where the arguments of a stream go to.
-func (c *clientConn) sink() *sink {
-	end := c.st.CloseWrite
-	if c.marked() {
-		end = func() error {
-			c.W.B = append(c.W.B, wire.StreamEnd)
-			return c.W.Flush()
-		}
+// Whole is that of [stream.Carrier]. The end of the connection may look like that of the
+// stream, and v0.6 marks no end: what is not known to be whole is no success.
+func (c *clientConn) Whole() error {
+	if !c.marked() && c.st.Conn().IsClosed() {
+		return io.ErrUnexpectedEOF
 	}
-	return &sink{w: &c.W, form: c.form(), limits: c.client.Limits, observer: c.call.Observer, origin: call.OfClient, item: "argument", close: end}
-}
-
-// source returns where the replies of a stream come from.
-func (c *clientConn) source(h *account.Holding) *source {
-	into := reflect.PointerTo(c.call.Item)
-	return &source{
-		r: &c.R, charge: account.Charge{Of: h}, limits: c.client.Limits, marked: c.marked(), observer: c.call.Observer,
-		origin: call.OfClient, item: "reply", call: c.call, fresh: c.call.Fresh,
-		undecodable: func(b []byte, err error) *call.Fault { return c.client.Limits.Undecodable(b, into, err) },
-	}
+	return nil
 }
 
 // explain turns what the stream says into the error of the call.

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -85,7 +86,7 @@ type serverConn struct {
 	sent     bool        // the answer has been written
 	hasSlot  bool        // one of the peer's
 	closed   atomic.Bool // the server was
-	stopped  atomic.Bool // stopReading was called
+	stopped  atomic.Bool // StopReading was called
 	canceled atomic.Bool // Cancel was
 
 	// Reading on after a unary argument begins when it was read and somebody
@@ -160,12 +161,8 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 
 // Ends is that of [call.Stream].
 func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
-	return &source{
-			r: &c.R, charge: account.Charge{Of: i.Holds}, limits: i.Limits, marked: c.marked, observer: i.Observer,
-			item: "argument", origin: call.OfServer, stop: c.stopReading, fresh: i.Fresh, undecodable: i.Undecodable,
-		}, &sink{
-			w: &c.W, form: c.Form(), prefix: i.OK, limits: i.Limits, observer: i.Observer, item: "reply", origin: call.OfServer, canceled: &c.canceled,
-		}
+	from, to := stream.NewServer(&c.Conn, i, c.marked, c, &c.canceled)
+	return &from, &to
 }
 
 // Argument is that of [call.Served].
@@ -201,7 +198,7 @@ func (c *serverConn) Taken() {
 }
 
 // Form is that of [call.Served].
-func (c *serverConn) Form() codec.Form { return formOf(c.marked) }
+func (c *serverConn) Form() codec.Form { return stream.FormOf(c.marked) }
 
 // Buffer is that of [call.Served]: the replies of a stream may be waiting in it.
 func (c *serverConn) Buffer() []byte { return c.W.B }

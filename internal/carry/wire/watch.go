@@ -39,7 +39,7 @@ func (c *serverConn) Cancel(cause error) {
 	c.canceled.Store(true)
 	c.cancel(cause)
 	if !c.readAll.Load() {
-		c.stopReading()
+		c.StopReading()
 	}
 }
 
@@ -144,7 +144,7 @@ func (c *serverConn) Gone(returned <-chan struct{}) error {
 	if c.marked {
 		// The caller's side stays open to the end of the call.
 		err := c.R.Discard(maxStray)
-		if flow.IsClosed(returned) { // it was stopReading
+		if flow.IsClosed(returned) { // it was StopReading
 			return nil
 		}
 		return errors.Join(call.ErrCallerGone, call.Masked(err))
@@ -236,8 +236,8 @@ func (c *serverConn) callerGone() error {
 	return errors.Join(call.ErrCallerGone, call.Masked(err))
 }
 
-// stopReading ends a read under way, and nothing that the caller can see.
-func (c *serverConn) stopReading() {
+// StopReading ends a read under way, and nothing that the caller can see.
+func (c *serverConn) StopReading() {
 	c.stopped.Store(true)
 	c.StopWaiting()
 	_ = c.st.SetReadDeadline(wire.Past)
