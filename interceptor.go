@@ -252,5 +252,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
+	return view{id: info.ID()}.render(call.Exited(o))
 }
