@@ -55,7 +55,7 @@ type vectorStruct struct {
 }
 
 type vectorArray struct {
-	_struct struct{} `codec:",toarray"`
+	_struct struct{} `codec:",toarray"` //lint:ignore U1000 the codec reads its tag
 	A       int
 	B       string
 }
