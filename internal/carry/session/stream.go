@@ -177,8 +177,13 @@ func (c *clientStream) Give(b []byte, pool, last bool) error {
 		}
 		err = f.Give(b, pool, last)
 		var ended *mux.EndedError
-		if errors.As(err, &ended) && !ended.Sent && c.moves(f) {
-			continue
+		if errors.As(err, &ended) && !ended.Sent {
+			if c.moves(f) {
+				continue
+			}
+			if pool {
+				account.FreeBuffer(b)
+			}
 		}
 		return sendFault(err)
 	}
