@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -30,18 +29,6 @@ func GetRequestSender(ctx context.Context) (peer.ID, error) {
 // several goroutines at once.
 func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOption {
 	return func(s *Server) { s.authorize = f }
-}
-
-// AuthorizeWithMap returns a function for [WithAuthorizeFunc] that allows each
-// peer the methods, named "Service.Method", that m holds true for it, and
-// nothing to a peer or a method that m does not hold. Nor does it allow a method
-// with a dot in its name, as no receiver has: "A.B.C" is C of the service A.B; a
-// package policy tells them apart. m is not copied: it must not change while the server
-// is in use.
-func AuthorizeWithMap(m map[peer.ID]map[string]bool) func(caller peer.ID, svc, method string) bool {
-	return func(caller peer.ID, svc, method string) bool {
-		return !strings.Contains(method, ".") && m[caller][svc+"."+method]
-	}
 }
 
 // allows asks the server's function.

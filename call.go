@@ -91,18 +91,14 @@ func (c *Client) GoContext(ctx context.Context, dest peer.ID, svc, method string
 	return nil
 }
 
-// Stream calls the streaming method svc.method on dest. It sends what it receives
-// from argsChan (a chan A or <-chan A), as fast as the method takes it, and puts
-// the replies into repliesChan (a chan R or chan<- R), which it always closes: read
-// them meanwhile, in another goroutine. It returns when the method has returned,
-// with its error, when the call fails, and at once when ctx ends. The method does
-// not take a channel that is closed after ctx has ended for the end of the
-// arguments. Stream panics if a channel is nil or of another type.
-//
-// The caller closes argsChan, also after an error, and uses it for no other call.
-// If it is open when the call is over, one goroutine receives and drops what is
-// still sent, so that no sender hangs, until argsChan is closed or [Client.Close]
-// is called.
+// Stream calls the streaming method svc.method on dest. It sends what it receives from
+// argsChan (a chan A or <-chan A), no faster than the method takes it, and puts the
+// replies into repliesChan (a chan R or chan<- R), which it always closes. It returns
+// when the method has returned, with its error, when the call fails, and at once when
+// ctx ends. It panics if a channel is nil or of another type. Another goroutine has to
+// read the replies meanwhile. Close argsChan, also after an error, and use it for no
+// other call: while it is open and the call is over, one goroutine drops what is still
+// sent, until [Client.Close]. docs/calling.md, "Streams by name", says more.
 func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, argsChan, repliesChan any) error {
 	id := ServiceID{svc, method}
 	args, replies := flow.Channels(id.String(), argsChan, repliesChan)
@@ -197,8 +193,8 @@ func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 	if c.stats != nil {
 		k.Observer = c.stats
 	}
-	if c.options != nil && c.options.dial != call.DialOnce {
-		k.Dial, k.Told = c.options.dial, c.told
+	if c.options != nil && c.options.wait {
+		k.Wait, k.Told = true, c.told
 	}
 	if c.Kind == Streaming {
 		hooks := c.hooks(recovered)

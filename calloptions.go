@@ -2,10 +2,7 @@ package rpc
 
 import (
 	"context"
-	"maps"
 	"time"
-
-	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/many"
@@ -21,16 +18,11 @@ type CallOption func(*callConfig)
 
 // callConfig is what the options of a call say together.
 type callConfig struct {
-	// The call's own, which come before its context's.
-	timeout  timeout
-	metadata Metadata
-	// The method's and the client's, which come after.
-	fallback  timeout
-	unaryOnly bool // the fallback is the client's
-	farther   Metadata
+	timeout   timeout // the call's own
+	fallback  timeout // the method's or the client's, without a deadline
+	unaryOnly bool    // the fallback is the client's
 
-	dial       call.Dialing
-	limited    bool
+	wait       bool
 	idempotent bool
 	retry      *RetryPolicy
 	sentinels  sentinels
@@ -51,13 +43,6 @@ type timeout struct {
 // each peer's call has d, from when it begins. 0, the default, is no bound.
 func CallTimeout(d time.Duration) CallOption {
 	return func(o *callConfig) { o.timeout = timeout{max(d, 0), true} }
-}
-
-// CallMetadata sends md along, beside the metadata of the context and of
-// farther options: of two values for one key the nearer is sent. md is not
-// copied: leave it alone afterwards.
-func CallMetadata(md Metadata) CallOption {
-	return func(o *callConfig) { o.metadata = merged(o.metadata, md) }
 }
 
 // CallReplyMetadata stores the metadata that the method sends back in header and
@@ -124,32 +109,10 @@ func forMany(opts ...CallOption) {
 // it has connected by itself. libp2p keeps from dialling an address for some
 // seconds after it has failed. The error is then the context's, and tells why
 // there was no connection. Without a deadline a call may wait for ever.
-// Default false: the peer is dialled once. It takes back [CallNoDial].
+// With a context of [network.WithNoDial] it waits for the peer to connect. Default
+// false: the peer is dialled once.
 func CallWait(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(call.DialWaiting, on) }
-}
-
-// CallNoDial makes calls fail at once, with [codes.Unavailable] and
-// [network.ErrNoConn], where there is no connection to the peer already.
-// Default false: the peer is dialled. It takes back [CallWait].
-func CallNoDial(on bool) CallOption {
-	return func(o *callConfig) { o.setDialing(call.DialNever, on) }
-}
-
-func (o *callConfig) setDialing(how call.Dialing, on bool) {
-	switch {
-	case on:
-		o.dial = how
-	case o.dial == how:
-		o.dial = call.DialOnce
-	}
-}
-
-// CallAllowLimited allows calls to go over a relayed connection, which is
-// limited in time and in bytes, where there is no direct one. Default false; a
-// context of [network.WithAllowLimitedConn] allows it all the same.
-func CallAllowLimited(on bool) CallOption {
-	return func(o *callConfig) { o.limited = on }
+	return func(o *callConfig) { o.wait = on }
 }
 
 // CallIdempotent says that a method may run more than once for one call, so
@@ -182,40 +145,15 @@ func (o *callConfig) applyDefaults(opts []CallOption, unaryOnly bool) {
 	if o.timeout.set {
 		o.fallback, o.unaryOnly = o.timeout, unaryOnly
 	}
-	o.farther = merged(o.farther, o.metadata)
-	o.timeout, o.metadata = timeout{}, nil
+	o.timeout = timeout{}
 }
 
 func (o *callConfig) retries() bool { return o != nil && o.retry != nil }
 
-// merged returns far and near in one; neither is changed.
-func merged(far, near Metadata) Metadata {
-	switch {
-	case len(near) == 0:
-		return far
-	case len(far) == 0:
-		return near
-	}
-	md := maps.Clone(far)
-	maps.Copy(md, near)
-	return md
-}
-
-// context returns ctx with all that the options say of it.
-func (o *callConfig) context(ctx context.Context, k *clientCall) (context.Context, context.CancelFunc) {
-	if len(o.farther) > 0 || len(o.metadata) > 0 {
-		ctx = ContextWithMetadata(ctx, merged(merged(o.farther, outgoing(ctx)), o.metadata))
-	}
-	if !k.Local { // a method that is local does not inherit them
-		if o.dial == call.DialNever {
-			ctx = network.WithNoDial(ctx, "rpc: CallNoDial")
-		}
-		if o.limited {
-			ctx = network.WithAllowLimitedConn(ctx, "rpc: CallAllowLimited")
-		}
-	}
+// context returns ctx bounded as the options say.
+func (o *callConfig) context(ctx context.Context, kind Kind) (context.Context, context.CancelFunc) {
 	_, has := ctx.Deadline()
-	if d := o.bound(k.Kind, has); d > 0 {
+	if d := o.bound(kind, has); d > 0 {
 		return context.WithTimeout(ctx, d)
 	}
 	return ctx, func() {}

@@ -260,7 +260,7 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 	if k.options == nil {
 		return plainContextError(c.entry(ctx, &k.CallInfo))
 	}
-	own, cancel := k.options.context(ctx, k)
+	own, cancel := k.options.context(ctx, k.Kind)
 	defer cancel()
 	if k.options.wantsBack() {
 		k.wantBack()

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
 )
 
@@ -17,6 +18,9 @@ import (
 func WithDescriptions(on bool) ServerOption {
 	return func(s *Server) { s.describes = on }
 }
+
+// describer describes the types of this program.
+type describer = shape.Describer[reflect.Type]
 
 type describeRequest = shape.Request[ServiceID]
 
@@ -39,14 +43,14 @@ func (s *Server) describe(ctx context.Context, r describeRequest) (shape.Descrip
 	if n := len(r.Methods); n > shape.MaxDescribed {
 		return shape.Description{}, &Error{Code: codes.InvalidArgument, Message: fmt.Sprintf("rpc: %d methods asked about, and %d may be at once", n, shape.MaxDescribed)}
 	}
-	var d shape.Describer
+	d := describer{Rules: codec.Types}
 	for _, id := range r.Methods {
 		d.Methods = append(d.Methods, s.describeMethod(ctx, &d, id))
 	}
 	return d.Description, nil
 }
 
-func (s *Server) describeMethod(ctx context.Context, d *shape.Describer, id ServiceID) shape.Method {
+func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID) shape.Method {
 	if len(id.String()) > MaxServiceIDLength {
 		return shape.Method{State: shape.NoService} // which nobody is asked about in a call
 	}

@@ -15,18 +15,18 @@
 //	client := rpc.NewClient(host2, "/arith/1.0")
 //	product, err := Multiply.Call(ctx, client, host1.ID(), Args{6, 7})
 //
-// A [Server] serves methods as a libp2p stream protocol. A [Client] calls them
-// by peer ID. When the destination is the host itself, or empty, the call
-// stays in the process: the method is called directly, and nothing is encoded.
-// So a program made of components can have them reach one another by RPC only,
-// on their own peer or on any other, with the same line of code.
+// A [Server] serves methods under a libp2p protocol ID. A [Client] calls them
+// by peer ID. If the destination is the host itself, or empty, the client calls the
+// method directly, in the same process, and encodes nothing. The components of a
+// program can therefore call each other by RPC only: the same line of code calls one
+// on the own peer or on another.
 //
 // Beside [Method] there are [ServerStream], [ClientStream] and [Duplex], for
 // many replies, many arguments, and both.
 //
-// A server takes receivers too, as net/rpc does, by reflection, and a client
-// calls by names. Either end may be the one or the other: they are the same
-// calls.
+// As with net/rpc, a server also takes receivers, whose methods it finds by
+// reflection, and a client also calls by name. Both forms make the same calls: a typed
+// client can call a receiver, and a client that calls by name a typed method.
 //
 //	type Arith struct{}
 //
@@ -47,70 +47,68 @@
 //	func (t T) Unary(ctx context.Context, arg A, reply *R) error
 //	func (t T) Streaming(ctx context.Context, args <-chan A, replies chan<- R) error
 //
-// A, R and what they contain travel as msgpack: exported fields, under their
-// names or those of `codec` or `json` tags, maps, slices, pointers, interface{}
-// values, times, and types that marshal themselves (encoding.BinaryMarshaler with
-// its counterpart), as peer.ID and cid.Cid do. A
-// may be a pointer, and a caller may pass a value where the method takes a
-// pointer, and the other way round. Unexported fields beside exported ones stay
-// behind. What cannot travel, such as a channel, a func, what an interface with
-// methods holds, or a struct without exported fields, is an error that names the
-// field, unless it is nil or zero. docs/wire.md has the tables.
+// A and R travel as msgpack: exported fields, under their names or those of `codec`
+// or `json` tags, maps, slices, pointers, interface{} values, times, and types with
+// both halves of a marshaler (encoding.BinaryMarshaler and BinaryUnmarshaler), such as
+// peer.ID and cid.Cid. A may be a pointer; a caller may pass a value for a pointer, or
+// a pointer for a value. Unexported fields beside exported ones do not travel. A channel,
+// a func, the content of an interface with methods, or a struct without exported fields
+// cannot travel: the call fails with an error that names the field, unless it is nil or
+// zero. docs/wire.md has the tables.
 //
-// A method's context ends with the call: when the method has returned, when its
-// caller gives up, by its own context or by going away, when the caller's deadline
-// has come, and, of a remote call, when the server closes.
-// It holds the caller's peer ID ([GetRequestSender]) and the metadata that was
-// sent along ([MetadataFromContext]). The reply is a new zero value; what the
-// method has stored in it when it returns is sent, beside its error too.
+// A method's context ends when the method has returned, when the caller's context ends
+// or the caller goes away, at the caller's deadline, and, in a remote call, when the
+// server closes. It holds the caller's peer ID ([GetRequestSender]) and the metadata
+// that the caller sent ([MetadataFromContext]). The reply is a new zero value. The
+// server sends what the method has stored in it, beside an error too.
 //
-// A streaming method receives its arguments from a channel, which is closed
-// after the last, and sends its replies to another. It may close that, and
-// need not: when it returns the call is over. Both channels are its own, and
-// are read and filled for it until it returns, whatever becomes of the caller.
-// Arguments are taken off the stream no faster than the method takes them, and
-// replies no faster than the caller does. A typed one has a [Receiver] and a
-// [Sender] in their place, which tell it of errors, and hold a few items so
-// that they are faster.
+// A streaming method receives its arguments from one channel, which the library closes
+// after the last, and sends its replies to another, which it may close. The call is
+// over when the method returns; until then the library serves both channels, also if
+// the caller has gone. Back pressure holds in both directions: the library takes
+// arguments from the stream no faster than the method does, and replies no faster than
+// the caller does. A typed streaming method has a [Receiver] and a [Sender] instead of
+// the channels: their methods return errors, and they buffer a few items.
 //
-// Methods are called concurrently, each call in a goroutine. A panic in one
-// ends its call with [codes.Internal].
+// Calls run concurrently, each in a goroutine ([MethodConfig].HeedsContext has an
+// exception). A panic in a method ends its call with [codes.Internal].
 //
 // # Calls
 //
-// [Client.Call], [Client.Go] and [Client.MultiCall] make unary calls, waiting,
-// not waiting, and of many peers at once. [Client.Stream] and
-// [Client.MultiStream] make streaming calls. Those of typed methods are made by
-// the method; package fan has options for those of many peers. A call is over when the method
-// has returned or the context has ended, whichever is first, and when it is
-// over nobody writes to the reply or the channels any more. Two things may remain
-// of it: a method that goes on though its context has ended, and a goroutine that
-// receives from an arguments channel that is not closed ([Client.Stream]).
+// A method value makes its own calls: of one peer ([Method.Call]) or of many
+// ([Method.CallAll]), for which package fan has options. By name, [Client.Call] waits
+// for a unary call, [Client.Go] does not, and [Client.MultiCall] calls many peers at
+// once; [Client.Stream] and [Client.MultiStream] make streaming calls.
 //
-// Errors that the library makes are of type [*Error], and tell by a [Code] and
-// an [ErrorType] what failed and where. A method may return such errors too;
-// of other errors the text travels. errors.Is(err, context.Canceled) and
-// errors.Is(err, context.DeadlineExceeded) hold for calls that ended so, on
-// both sides, and for nothing else but an error that the method returned.
+// A call is over when the method has returned or the caller's context has ended,
+// whichever is first. After that the library does not write to the reply or to the
+// channels. Two things can outlive the call: a method that ignores the end of its
+// context, and a goroutine that drains an arguments channel which the program has not
+// closed ([Client.Stream]).
+//
+// The library's errors are of type [*Error]: a [codes.Code] says what failed, an
+// [ErrorType] where. A method may return an [*Error], too; of any other error the text
+// travels. errors.Is(err, context.Canceled) and errors.Is(err,
+// context.DeadlineExceeded) hold on both sides if the caller's context ended, or if the
+// method returned such an error, and never otherwise.
 //
 // # Peers that are not to be trusted
 //
-// libp2p has authenticated every caller. [WithAuthorizeFunc], or package policy,
-// says which peer may call what; it is asked before anything but the method's name has been
-// read. Nothing that a peer sends is decoded before it has been found to be
-// whole and within the [Limits], which are in force unless lifted.
+// libp2p authenticates every caller. [WithAuthorizeFunc], or package policy, says which
+// peer may call which method; a server asks before it reads more than the request's
+// header. Neither side decodes what a peer sends before it is whole and within the
+// [Limits], all of which are on by default.
 //
 // # Testing
 //
-// Package rpctest tests components of such programs alone: it replaces what
-// they call by a few functions, makes it fail, hang or panic, and connects any
-// number of hosts in memory.
+// Package rpctest tests a component without the others: it mocks the methods that the
+// component calls, makes them fail, hang or panic, and connects any number of hosts in
+// memory.
 //
 // # Compatibility
 //
-// The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol in
-// both roles; docs/migrating.md lists what is different, docs/wire.md is the
-// protocol's specification, docs/calling.md is about options, retries and calls
-// of many peers, and docs/operating.md about limits, metrics
-// and shutting down.
+// The package has the API of go-libp2p-gorpc v0.6 and speaks its protocol as a client
+// and as a server. docs/migrating.md lists the differences, docs/wire.md specifies the
+// protocol, docs/calling.md is about options, retries and calls of many peers, and
+// docs/operating.md about limits, metrics and shutting down.
 package rpc

@@ -150,19 +150,6 @@ func CodeOf(err error) codes.Code {
 	return codes.Unknown
 }
 
-// IsRPCError reports whether err came from the library rather than from a method or
-// from the context of a call by name: whether its type is one of the other three.
-func IsRPCError(err error) bool { return typeOf(err) != NonRPCErr }
-
-// IsServerError reports whether the serving side failed outside the method.
-func IsServerError(err error) bool { return typeOf(err) == ServerErr }
-
-// IsClientError reports whether the calling side failed.
-func IsClientError(err error) bool { return typeOf(err) == ClientErr }
-
-// IsAuthorizationError reports whether the caller was refused the method.
-func IsAuthorizationError(err error) bool { return typeOf(err) == AuthorizationErr }
-
 func typeOf(err error) ErrorType {
 	var e *Error
 	if errors.As(err, &e) {

@@ -19,25 +19,23 @@ func ExampleCallOption() {
 	server := rpc.NewServer(nil, "/greeter/1.0")
 	err := who.Handle(server, func(ctx context.Context, _ string) (string, error) {
 		deadline, _ := ctx.Deadline()
-		md := rpc.MetadataFromContext(ctx)
-		return fmt.Sprintf("app %s, tenant %s, within %v", md["app"], md["tenant"], time.Until(deadline).Round(time.Second)), nil
+		return fmt.Sprint("within ", time.Until(deadline).Round(time.Second)), nil
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	client := rpc.NewClientWithServer(nil, "/greeter/1.0", server, rpc.WithCallOptions(
-		rpc.CallTimeout(time.Minute), rpc.CallMetadata(rpc.Metadata{"app": "demo", "tenant": "none"})))
+	client := rpc.NewClientWithServer(nil, "/greeter/1.0", server, rpc.WithCallOptions(rpc.CallTimeout(time.Minute)))
 
-	ctx := rpc.ContextWithMetadata(context.Background(), rpc.Metadata{"tenant": "blue"})
+	ctx := context.Background()
 	fmt.Println(who.Call(ctx, client, "", ""))
-	fmt.Println(who.Call(ctx, client, "", "", rpc.CallTimeout(2*time.Second), rpc.CallMetadata(rpc.Metadata{"tenant": "red"})))
+	fmt.Println(who.Call(ctx, client, "", "", rpc.CallTimeout(2*time.Second)))
 	// Output:
-	// app demo, tenant blue, within 5s <nil>
-	// app demo, tenant red, within 2s <nil>
+	// within 5s <nil>
+	// within 2s <nil>
 }
 
-// A call that must not dial fails at once where there is no connection, and
+// A call whose context forbids to dial fails at once where there is no connection, and
 // one that waits is made when there is one.
 func ExampleCallWait() {
 	a, b, done := twoHosts()
@@ -54,7 +52,7 @@ func ExampleCallWait() {
 	defer client.Close()
 
 	_ = a.Network().ClosePeer(b.ID())
-	_, err = hello.Call(context.Background(), client, b.ID(), "Ada", rpc.CallNoDial(true))
+	_, err = hello.Call(network.WithNoDial(context.Background(), "only a look"), client, b.ID(), "Ada")
 	fmt.Println(errors.Is(err, network.ErrNoConn))
 	fmt.Println(hello.Call(context.Background(), client, b.ID(), "Ada", rpc.CallWait(true), rpc.CallTimeout(time.Minute)))
 	// Output:

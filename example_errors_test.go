@@ -114,3 +114,52 @@ func ExampleErrorf() {
 	fmt.Println(rpc.CodeOf(err), err, errors.Is(err, io.ErrUnexpectedEOF))
 	// Output: Unavailable look up "colour": unexpected EOF false
 }
+
+// side says for a metric on which side a call has failed.
+func side(err error) string {
+	var e *rpc.Error
+	if !errors.As(err, &e) {
+		return "method"
+	}
+	switch e.Type() {
+	case rpc.ServerErr:
+		return "server"
+	case rpc.ClientErr:
+		return "client"
+	case rpc.AuthorizationErr:
+		return "denied"
+	case rpc.NonRPCErr:
+	}
+	return "method"
+}
+
+func ExampleErrorType() {
+	server := rpc.NewServer(nil, "/store/1.0")
+	defer server.Close()
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
+	_, err := lookUp.Call(context.Background(), client, "", "colour")
+	fmt.Println(side(err), side(errors.New("no such key")))
+	// Output: server method
+}
+
+// A connection breaks while a call is under way: the method may have run.
+func ExampleTransportError() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = lookUp.Handle(server, func(ctx context.Context, key string) (string, error) {
+		_ = b.Network().ClosePeer(a.ID())
+		return "blue", nil
+	})
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	_, err := lookUp.Call(context.Background(), client, b.ID(), "colour")
+	var broke *rpc.TransportError
+	var e *rpc.Error
+	if errors.As(err, &broke) && errors.As(err, &e) {
+		fmt.Println(broke.Peer == b.ID(), e.Code, "safe to send again:", e.Unsent())
+	}
+	// Output: true Unavailable safe to send again: false
+}

@@ -70,3 +70,78 @@ func ExampleSetHeader() {
 	// map[revision:42] <nil>
 	// EOF map[received:1]
 }
+
+// Metadata goes one step: a method that calls on passes on what it chooses.
+func ExampleContextWithMetadata() {
+	server := rpc.NewServer(nil, "/store/1.0")
+	defer server.Close()
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
+	_ = fetch.Handle(server, func(ctx context.Context, key string) (string, error) {
+		return key + " for " + rpc.MetadataFromContext(ctx)["tenant"], nil
+	})
+	front := rpc.NewMethod[string, string]("Front", "Fetch")
+	_ = front.Handle(server, func(ctx context.Context, key string) (string, error) {
+		return fetch.Call(rpc.ContextWithMetadata(ctx, rpc.MetadataFromContext(ctx)), client, "", key)
+	})
+	ctx := rpc.AppendMetadata(context.Background(), "tenant", "green")
+	fmt.Println(front.Call(ctx, client, "", "colour"))
+	// Output: colour for green <nil>
+}
+
+// An interceptor of a client reads what the methods of all calls send back.
+func ExampleCallInfo_Header() {
+	server := rpc.NewServer(nil, "/store/1.0")
+	defer server.Close()
+	_ = fetch.Handle(server, func(ctx context.Context, key string) (string, error) {
+		if err := rpc.SetHeader(ctx, rpc.Metadata{"version": "7"}); err != nil {
+			return "", err
+		}
+		return "blue", rpc.SetTrailer(ctx, rpc.Metadata{"cost": "3"})
+	})
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server, rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			err := next(ctx, call)
+			fmt.Println(call.ID(), "of version", call.Header()["version"], "has cost", call.Trailer()["cost"])
+			return err
+		}
+	}))
+	defer client.Close()
+	_, _ = fetch.Call(context.Background(), client, "", "colour")
+	// Output: Store.Fetch of version 7 has cost 3
+}
+
+// A method says before it receives how much is left of an upload that was broken off.
+func ExampleClientStreamCall_Header() {
+	server := rpc.NewServer(nil, "/store/1.0")
+	defer server.Close()
+	upload := rpc.NewClientStream[[]byte, int]("Store", "Upload")
+	_ = upload.Handle(server, func(ctx context.Context, in *rpc.Receiver[[]byte]) (size int, err error) {
+		if err := rpc.SetHeader(ctx, rpc.Metadata{"has": "4"}); err != nil {
+			return 0, err
+		}
+		for part, err := range in.All(ctx) {
+			if err != nil {
+				return 0, err
+			}
+			size += len(part)
+		}
+		return 4 + size, rpc.SetTrailer(ctx, rpc.Metadata{"parts": "1"})
+	})
+
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
+	ctx, file := context.Background(), []byte("the whole file")
+	call := upload.Open(ctx, client, "")
+	defer call.Close()
+	header, err := call.Header(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	has, _ := strconv.Atoi(header["has"])
+	_ = call.Send(ctx, file[has:])
+	size, err := call.Finish(ctx)
+	fmt.Println(size == len(file), err, call.Trailer())
+	// Output: true <nil> map[parts:1]
+}

@@ -3,6 +3,8 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -104,4 +106,91 @@ func ExampleServer_Shutdown() {
 	// Calls under way may finish; after ten seconds they are cancelled.
 	fmt.Println(server.Shutdown(ctx))
 	// Output: <nil>
+}
+
+// A server lists what it serves: for a page of documentation, say.
+func ExampleServer_Services() {
+	server := rpc.NewServer(nil, "/node/1.0")
+	defer server.Close()
+	_ = server.RegisterName("Node.Sums", Summer{})
+	_ = server.RegisterFunc("Node", "Version", func(_ context.Context, _ struct{}, version *string) error {
+		*version = "1.0"
+		return nil
+	})
+	for _, service := range server.Services() {
+		for _, method := range service.Methods {
+			how := "one reply"
+			if method.Kind == rpc.Streaming {
+				how = "a stream"
+			}
+			fmt.Printf("%s.%s: %v, %v, %s\n", service.Name, method.Name, method.Args, method.Reply, how)
+		}
+		for name, reason := range service.LeftOut {
+			fmt.Println(name, "cannot be called:", reason)
+		}
+	}
+	// Output:
+	// Node.Version: struct {}, string, one reply
+	// Node.Sums.Sum: int, int, a stream
+}
+
+// A method value tells its names and its types, whatever its kind.
+func ExampleMethod_Info() {
+	var (
+		get    = rpc.NewMethod[string, []byte]("Store", "Get")
+		list   = rpc.NewServerStream[string, string]("Store", "List")
+		upload = rpc.NewClientStream[[]byte, int]("Store", "Upload")
+		sync   = rpc.NewDuplex[string, []byte]("Store", "Sync")
+	)
+	for id, info := range map[rpc.ServiceID]rpc.MethodInfo{
+		get.ID(): get.Info(), list.ID(): list.Info(), upload.ID(): upload.Info(), sync.ID(): sync.Info(),
+	} {
+		fmt.Println(id, info.Kind, info.Kind == rpc.Unary, info.Args, info.Reply)
+	}
+	// Unordered output:
+	// Store.Get unary true string []uint8
+	// Store.List streaming false string string
+	// Store.Upload streaming false []uint8 int
+	// Store.Sync streaming false string []uint8
+}
+
+// The log of a server has the panics of its methods. A caller is told of them, and not
+// their stack.
+func ExampleWithServerLogger() {
+	brief := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "stack" || a.Key == "peer" {
+				return slog.Attr{} // what differs from run to run
+			}
+			return a
+		},
+	}))
+	server := rpc.NewServer(nil, "/node/1.0", rpc.WithServerLogger(brief))
+	defer server.Close()
+	_ = server.RegisterFunc("Node", "Version", func(context.Context, struct{}, *string) error { panic("not yet") })
+	client := rpc.NewClientWithServer(nil, "/node/1.0", server)
+	defer client.Close()
+	var version string
+	err := client.Call("", "Node", "Version", struct{}{}, &version)
+	fmt.Println(rpc.CodeOf(err))
+	// Output:
+	// level=ERROR msg="rpc: a method panicked" method=Node.Version panic="not yet"
+	// Internal
+}
+
+// A peer of another version of the program calls what this one has no more.
+func ExampleWithRefusedFunc() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/greeter/1.0",
+		rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, err error) {
+			fmt.Println(call.ID(), "of", call.Args, call.Peer == a.ID(), rpc.CodeOf(err))
+		}))
+	defer server.Close()
+	_ = server.Register(Greeter{})
+	client := rpc.NewClient(a, "/greeter/1.0")
+	defer client.Close()
+	var greeting string
+	_ = client.Call(b.ID(), "Greeter", "Forget", 7, &greeting)
+	// Output: Greeter.Forget of 7 true Unimplemented
 }

@@ -126,3 +126,42 @@ func ExampleDuplex() {
 	// GOOD <nil>
 	// EOF
 }
+
+// A method receives the first argument by itself and the others in a loop, as a client
+// does with replies.
+func ExampleReceiver_Receive() {
+	server := rpc.NewServer(nil, "/echo/1.0")
+	defer server.Close()
+	label := rpc.NewDuplex[string, string]("Echo", "Label")
+	_ = label.Handle(server, func(ctx context.Context, in *rpc.Receiver[string], out *rpc.Sender[string]) error {
+		prefix, err := in.Receive(ctx) // io.EOF if there is none
+		if err != nil {
+			return err
+		}
+		for line, err := range in.All(ctx) {
+			if err == nil {
+				err = out.Send(ctx, prefix+line)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+
+	client := rpc.NewClientWithServer(nil, "/echo/1.0", server)
+	defer client.Close()
+	ctx := context.Background()
+	call := label.Open(ctx, client, "")
+	defer call.Close()
+	for _, line := range []string{"- ", "one", "two"} {
+		_ = call.Send(ctx, line)
+	}
+	_ = call.CloseSend()
+	for line, err := range call.All(ctx) {
+		fmt.Println(line, err)
+	}
+	// Output:
+	// - one <nil>
+	// - two <nil>
+}

@@ -22,9 +22,8 @@ type Metadata map[string]string
 type outgoingMetadata struct{}
 
 // ContextWithMetadata returns a context whose calls carry md, in place of
-// what ctx carried before. md is not copied: leave it alone afterwards.
-//
-// [OutgoingMetadata] returns what ctx carries, to add to it.
+// what ctx carried before; [AppendMetadata] adds to that. md is not copied: leave it
+// alone afterwards.
 //
 // Metadata goes one step: a method that wants to pass on what it was sent says
 // so, with ContextWithMetadata(ctx, MetadataFromContext(ctx)). A v0.6 server
@@ -41,11 +40,14 @@ func AppendMetadata(ctx context.Context, pairs ...string) context.Context {
 	if len(pairs)%2 != 0 {
 		panic(fmt.Sprintf("rpc: AppendMetadata: the key %q has no value: pass an even number of strings", pairs[len(pairs)-1]))
 	}
-	md := make(Metadata, len(pairs)/2)
+	md := maps.Clone(outgoing(ctx))
+	if md == nil {
+		md = make(Metadata, len(pairs)/2)
+	}
 	for i := 0; i < len(pairs); i += 2 {
 		md[pairs[i]] = pairs[i+1]
 	}
-	return ContextWithMetadata(ctx, merged(outgoing(ctx), md))
+	return ContextWithMetadata(ctx, md)
 }
 
 // SetHeader sends md back to the caller of the method whose context ctx is, before
@@ -99,10 +101,7 @@ func MetadataFromContext(ctx context.Context) Metadata {
 	return nil
 }
 
-// OutgoingMetadata returns a copy of the metadata that calls with ctx carry;
-// nil if there are none.
-func OutgoingMetadata(ctx context.Context) Metadata { return maps.Clone(outgoing(ctx)) }
-
+// outgoing returns the metadata that calls with ctx carry.
 func outgoing(ctx context.Context) Metadata {
 	md, _ := ctx.Value(outgoingMetadata{}).(Metadata)
 	return md

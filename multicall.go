@@ -15,13 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 )
 
-// WithMultiStreamBufferSize sets how many arguments [Client.MultiStream] holds
-// for each destination: by how many the slowest may be behind before the
-// others wait for it. Default 0.
-func WithMultiStreamBufferSize(size int) ClientOption {
-	return func(c *Client) { c.multiBuffer = max(size, 0) }
-}
-
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
 // that has taken no argument for d although one was waiting: its error has
 // [codes.ResourceExhausted], and the others go on without it. 0, the default, is no
@@ -102,19 +95,13 @@ func (c *Client) encodeOnce(dests []peer.ID, args any) any {
 	return args
 }
 
-// MultiStream is [Client.Stream] to every destination at once: each gets all
-// the arguments, and the replies of all go to repliesChan, which is closed
-// when the last has ended. The errors returned are in the order of dests.
-//
-// An argument is taken from argsChan when every destination that is still
-// there has taken the one before, or has room for it; see
-// [WithMultiStreamBufferSize] and [WithMultiStreamStallTimeout]. A destination
-// whose call is over is passed by. MultiStream returns when all are, whether
-// argsChan is closed or not.
-//
-// The caller closes argsChan, also after errors, and uses it for no other call.
-// While it is open and no destination takes arguments any more, one goroutine
-// receives and drops what is still sent, as with Stream.
+// MultiStream is [Client.Stream] to every destination at once: each gets all the
+// arguments, and the replies of all go to repliesChan, which is closed when the last has
+// ended. It returns when all calls are over, with their errors in the order of dests.
+// It takes an argument from argsChan when every destination whose call is not over has
+// taken the one before, or has room for it ([WithMultiStreamBufferSize]), or is given up
+// ([WithMultiStreamStallTimeout]). Close argsChan as for Stream: while it is open and no
+// call is left, one goroutine drops what is still sent.
 func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method string, argsChan, repliesChan any) []error {
 	id := ServiceID{svc, method}
 	args, replies := flow.Channels(id.String(), argsChan, repliesChan)

@@ -143,7 +143,7 @@ func (s *Server) Services() []ServiceInfo {
 	var all []ServiceInfo
 	for _, svc := range s.registry.now.Load().services {
 		info := svc.info
-		info.Methods, info.LeftOut = slices.Clone(info.Methods), slices.Clone(info.LeftOut)
+		info.Methods, info.LeftOut = slices.Clone(info.Methods), maps.Clone(info.LeftOut)
 		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b ServiceInfo) int { return strings.Compare(a.Name, b.Name) })

@@ -23,9 +23,9 @@ type ServiceInfo struct {
 	Name string
 	// Methods are what can be called, by name.
 	Methods []MethodInfo
-	// LeftOut are the receiver's other exported methods, and why they cannot
-	// be called.
-	LeftOut []LeftOutMethod
+	// LeftOut are the names of the receiver's other exported methods, and for each
+	// why it cannot be called and the mend.
+	LeftOut map[string]string
 }
 
 // MethodInfo describes a method that can be called.
@@ -39,12 +39,6 @@ type MethodInfo struct {
 	// LocalOnly is nil, or names a part of the method's types that stays local:
 	// a remote call fails if it is there, and not nil or zero.
 	LocalOnly error
-}
-
-// LeftOutMethod is a method that Register did not take.
-type LeftOutMethod struct {
-	Name   string
-	Reason string // what is wrong, and the mend
 }
 
 // service is a receiver turned into methods.
@@ -118,12 +112,14 @@ func newService(name string, rcvr any) (*service, error) {
 	if len(s.methods) == 0 {
 		return nil, s.empty(t)
 	}
-	slices.SortFunc(s.info.LeftOut, func(a, b LeftOutMethod) int { return strings.Compare(a.Name, b.Name) })
 	return s, nil
 }
 
 func (s *service) leaveOut(name, reason string) {
-	s.info.LeftOut = append(s.info.LeftOut, LeftOutMethod{name, reason})
+	if s.info.LeftOut == nil {
+		s.info.LeftOut = make(map[string]string)
+	}
+	s.info.LeftOut[name] = reason
 }
 
 func (s *service) empty(t reflect.Type) error {
@@ -133,10 +129,10 @@ func (s *service) empty(t reflect.Type) error {
 	return fmt.Errorf("rpc: type %v has no method that can be called: %s", t, describeLeftOut(s.info.LeftOut))
 }
 
-func describeLeftOut(left []LeftOutMethod) string {
-	words := make([]string, len(left))
-	for i, l := range left {
-		words[i] = l.Name + ": " + l.Reason
+func describeLeftOut(left map[string]string) string {
+	words := make([]string, 0, len(left))
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		words = append(words, name+": "+left[name])
 	}
 	return strings.Join(words, "; ")
 }

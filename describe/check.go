@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -60,7 +61,7 @@ func Check(ctx context.Context, c *rpc.Client, dest peer.ID, methods ...Method) 
 		return Report{}, &rpc.Error{Code: codes.InvalidArgument, Message: fmt.Sprintf("describe: %d methods to check, and %d may be at once", len(methods), shape.MaxDescribed)}
 	}
 	var request shape.Request[rpc.ServiceID]
-	var own shape.Describer
+	own := shape.Describer[reflect.Type]{Rules: codec.Types}
 	for i, m := range methods {
 		request.Methods = append(request.Methods, m.ID())
 		report.Methods[i].Method = m.ID()

@@ -2,10 +2,12 @@ package describe_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/describe"
+	"github.com/libp2p/go-libp2p-gorpc/policy"
 )
 
 // The server's program, of a later version.
@@ -50,3 +52,30 @@ func ExampleCheck() {
 	// Shop.Order: note: argument: this side does not send Currency, which the server has: it stays zero
 	// Shop.Cancel: problem: the server's service has no method of this name
 }
+
+// A deployment stops before its calls fail. The server says who may ask by a rule of
+// the service.
+func ExampleReport_Err() {
+	size := rpc.NewMethod[string, int]("Store", "Size")
+	rules := policy.Rules{
+		size.ID():                policy.Everyone(),
+		{Name: describe.Service}: policy.Everyone(),
+	}
+	server := rpc.NewServer(nil, "/store/1.0", rpc.WithDescriptions(true), policy.With(rules))
+	defer server.Close()
+	_ = size.Handle(server, func(context.Context, string) (int, error) { return 0, nil })
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
+
+	report, err := describe.Check(context.Background(), client, "", size)
+	if err := errors.Join(err, report.Err()); err != nil {
+		fmt.Println("do not deploy:", err)
+		return
+	}
+	for _, checked := range report.Methods {
+		printNotes(checked)
+	}
+	// Output: Store.Size fits, with 0 notes
+}
+
+func printNotes(m describe.CheckedMethod) { fmt.Println(m.Method, "fits, with", len(m.Notes), "notes") }

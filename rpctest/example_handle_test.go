@@ -31,3 +31,18 @@ func ExampleHandle() {
 	// 3 <nil>
 	// Store.Size(cid) from this process: done
 }
+
+// A method that always replies the same, but for what its script says until it is reset.
+func ExampleHandleReply() {
+	run(func(t testing.TB) {
+		client, server := rpctest.Local(t)
+		size := rpctest.HandleReply(server, Size, 3)
+		size.Fail(rpctest.Every, errors.New("out of order"))
+		fmt.Println(Size.Call(context.Background(), client, "", "cid"))
+		size.Reset()
+		fmt.Println(Size.Call(context.Background(), client, "", "cid"))
+	})
+	// Output:
+	// 0 out of order
+	// 3 <nil>
+}

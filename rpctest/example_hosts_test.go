@@ -62,3 +62,22 @@ func ExampleMemoryHosts() {
 	// peer 1 <nil>
 	// peer 2 <nil>
 }
+
+// LoopbackHosts are for what in-memory hosts cannot show: here, a component whose peer
+// connects late.
+func ExampleLoopbackHosts() {
+	run(func(t testing.TB) {
+		hosts := rpctest.LoopbackHosts(t, 2)
+		server := rpctest.NewServer(t, hosts[1], "/cluster/1.0")
+		server.Mock("Cluster", rpctest.Methods{"Name": rpctest.Reply[struct{}]("peer 1")})
+		_ = hosts[0].Network().ClosePeer(server.ID())
+
+		rpctest.Connect(t, hosts...)
+		client := rpc.NewClient(hosts[0], "/cluster/1.0")
+		defer client.Close()
+		var name string
+		err := client.Call(server.ID(), "Cluster", "Name", struct{}{}, &name)
+		fmt.Println(name, err)
+	})
+	// Output: peer 1 <nil>
+}

@@ -8,7 +8,8 @@ import (
 )
 
 // Typed is a method value that functions of type F serve: an [rpc.Method], an
-// [rpc.ServerStream], an [rpc.ClientStream], or an [rpc.Duplex].
+// [rpc.ServerStream], an [rpc.ClientStream], or an [rpc.Duplex]. Programs have no use
+// for other types of it.
 type Typed[F any] interface {
 	ID() rpc.ServiceID
 	Handle(s *rpc.Server, f F) error

@@ -76,14 +76,19 @@ func withTests(pkgs []*packages.Package) (once []*packages.Package) {
 	return once
 }
 
-// choose says which packages are read: those that were asked for, and what tests
-// make variants of. Of the others that they import it loads the types.
+// choose says which packages are read: those that were asked for, what tests make
+// variants of, and what imports one that is read, so that each type is there once. Of
+// the others that they import it loads the types.
 func (l *loader) choose(listed []*packages.Package) error {
 	for _, p := range listed {
 		l.sources[p] = new(sync.Once)
 	}
 	packages.Visit(listed, nil, func(p *packages.Package) {
-		if strings.Contains(p.ID, " [") && l.sources[p] == nil {
+		read := strings.Contains(p.ID, " [")
+		for _, q := range p.Imports {
+			read = read || l.sources[q] != nil
+		}
+		if read && l.sources[p] == nil {
 			l.sources[p] = new(sync.Once)
 		}
 	})

@@ -4,6 +4,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -38,6 +39,8 @@ type Account struct {
 	// sets it only while this one's waits.
 	turn bool
 
+	until context.Context // ends its waits; nil: only Stop does
+
 	// Under the mutex of Peers.
 	stopped bool
 }
@@ -64,12 +67,19 @@ func (a *Account) Hold(n, whole int) error { return a.take(n, whole, false) }
 // at least. One message of a peer may always grow.
 func (a *Account) Grow(n, whole int) error { return a.take(n, whole, true) }
 
+// WaitUntil makes the end of ctx stop its waits. ctx is asked for its end only when
+// it waits.
+func (a *Account) WaitUntil(ctx context.Context) { a.until = ctx }
+
 // GrowOrWait is Grow, and waits for another message of the peer if that can help.
 func (a *Account) GrowOrWait(n, whole int) error {
 	for woken := false; ; woken = true {
 		err := a.Grow(n, whole)
 		if !a.share.waits || !IsPassing(err) || a.turn {
 			return err
+		}
+		if a.until != nil && !woken {
+			defer context.AfterFunc(a.until, a.Stop)()
 		}
 		if !a.share.peers.wait(a, woken) {
 			return ErrStopped

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,12 +20,17 @@ const Unaccounted = 16 << 10
 type Decoded struct {
 	most uint64 // for each peer
 
+	turn sync.Mutex // of those that decode again
+
 	mu    sync.Mutex
 	peers map[string]uint64 // what is held; no zeros
+	brief map[string]uint64 // of it, for as long as messages are decoded; no zeros
+	freed sync.Cond         // somebody has less in brief
 }
 
 func (a *Decoded) Init(most int) {
-	a.most, a.peers = uint64(most), make(map[string]uint64)
+	a.most, a.peers, a.brief = uint64(most), make(map[string]uint64), make(map[string]uint64)
+	a.freed.L = &a.mu
 }
 
 // Holding is what one call holds of a peer's account. Its methods are safe for
@@ -32,6 +38,7 @@ func (a *Decoded) Init(most int) {
 type Holding struct {
 	account *Decoded
 	peer    string
+	brief   bool          // until one message is decoded, which waits for nothing
 	held    atomic.Uint64 // changes with the account locked
 }
 
@@ -40,19 +47,48 @@ func (a *Decoded) Of(peer string) Holding { return Holding{account: a, peer: pee
 
 var holdings = sync.Pool{New: func() any { return new(Holding) }}
 
-// Borrow is Of for as long as one message is decoded. Return must follow.
-func (a *Decoded) Borrow(peer string) *Holding {
+// While calls decode with a holding of the peer that lasts until decode returns. What
+// has no room because other messages of the peer are being decoded is decoded again,
+// one after the other: that they end is certain, and the message need not be lost.
+func (a *Decoded) While(peer string, decode func(*Holding) error) error {
 	h := holdings.Get().(*Holding)
-	h.account, h.peer = a, peer
-	return h
+	h.account, h.peer, h.brief = a, peer, true
+	defer func() {
+		h.Release()
+		h.account, h.peer = nil, ""
+		holdings.Put(h)
+	}()
+	err := decode(h)
+	if !othersPass(err) {
+		return err
+	}
+	h.Release() // two that keep what they have would wait for each other
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	for {
+		a.waitForOthers(peer)
+		if err = decode(h); !othersPass(err) {
+			return err
+		}
+		h.Release()
+	}
 }
 
-// Return gives everything back, and the holding itself, which nobody may use any
-// more.
-func (h *Holding) Return() {
-	h.Release()
-	h.account, h.peer = nil, ""
-	holdings.Put(h)
+// othersPass reports whether a message had no room beside others that were being
+// decoded.
+func othersPass(err error) bool {
+	full, ok := errors.AsType[*DecodedError](err)
+	return ok && full.Passes() && full.others
+}
+
+// waitForOthers waits until some of what is being decoded for the peer is no longer
+// held, or nothing is.
+func (a *Decoded) waitForOthers(peer string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.brief[peer] > 0 {
+		a.freed.Wait()
+	}
 }
 
 // Take adds n bytes if the peer then has no more than most of the account.
@@ -62,9 +98,13 @@ func (h *Holding) Take(n, most uint64) error {
 	defer a.mu.Unlock()
 	have := a.peers[h.peer]
 	if have+n > most {
-		return &DecodedError{need: n, held: have, most: a.most}
+		others := h.brief && a.brief[h.peer] > h.held.Load()
+		return &DecodedError{need: n, held: have, most: a.most, others: others}
 	}
 	a.peers[h.peer] = have + n
+	if h.brief {
+		a.brief[h.peer] += n
+	}
 	h.held.Add(n)
 	return nil
 }
@@ -100,10 +140,18 @@ func (h *Holding) Free(n uint64) {
 	defer a.mu.Unlock()
 	n = min(n, h.held.Load())
 	h.held.Store(h.held.Load() - n)
-	if left := a.peers[h.peer] - n; left > 0 {
-		a.peers[h.peer] = left
+	give(a.peers, h.peer, n)
+	if h.brief {
+		give(a.brief, h.peer, n)
+		a.freed.Broadcast()
+	}
+}
+
+func give(held map[string]uint64, peer string, n uint64) {
+	if held[peer] > n {
+		held[peer] -= n
 	} else {
-		delete(a.peers, h.peer)
+		delete(held, peer)
 	}
 }
 
@@ -113,7 +161,10 @@ func (h *Holding) Release() {
 }
 
 // DecodedError says that a message would take too much of a peer's account.
-type DecodedError struct{ need, held, most uint64 }
+type DecodedError struct {
+	need, held, most uint64
+	others           bool // a part is held by messages that are being decoded
+}
 
 func (e *DecodedError) Error() string {
 	return fmt.Sprintf("it takes %d bytes when it is decoded, the peer's other calls hold %d, and %d may be held; Limits.DecodedPerPeer sets it",

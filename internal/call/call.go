@@ -22,9 +22,9 @@ type Call struct {
 	Peer     peer.ID
 	Kind     wire.Kind
 	Metadata map[string]string
-	Back     *Back         // has what the method sends back; nil: nobody asks
-	Observer flow.Observer // nil: nobody
-	Dial     Dialing
+	Back     *Back             // has what the method sends back; nil: nobody asks
+	Observer flow.Observer     // nil: nobody
+	Wait     bool              // for a connection, until there is one
 	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.
@@ -48,6 +48,7 @@ type Call struct {
 	Done func(error)
 }
 
+<<<<<<< HEAD
 // Carried is a call that can be carried on as it is, and not otherwise.
 type Carried interface {
 	// Strand ends the call, which nobody carries on, and returns its error.
@@ -64,6 +65,8 @@ const (
 	DialNever           // there is one, or the call fails
 )
 
+=======
+>>>>>>> main
 // Encoded is an argument that is encoded once for many destinations.
 type Encoded struct {
 	Value any
@@ -149,9 +152,9 @@ func (r *Replies) Store(c *Call, m codec.Message, err, refusal error) error {
 	case err != nil:
 		return r.Limits.Fault(err, OfClient, "the reply")
 	}
-	h := r.Decoded.Borrow(string(c.Peer))
-	defer h.Return() // the reply is the caller's
-	err = codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	err = r.Decoded.While(string(c.Peer), func(h *account.Holding) error {
+		return codec.DecodeReply(m, c.Reply, r.Limits.MostDecoded(), h)
+	})
 	switch {
 	case err == nil:
 		c.Answered = true

@@ -14,18 +14,22 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
-// Carry makes a call of another peer, with a connection as k.Dial wants it. It
+// Carry makes a call of another peer, with or without waiting for a connection. It
 // returns [call.ErrPending] for a call with a Done.
 func (r *Router) Carry(ctx context.Context, k *call.Call) error {
-	switch k.Dial {
-	case call.DialNever:
-		if !r.connected(ctx, k.Peer) {
-			return r.dialFault(ctx, k.Peer, network.ErrNoConn).NotSent(true)
-		}
-	case call.DialWaiting:
+	if k.Wait {
 		return r.carryWhenConnected(ctx, k)
 	}
 	return r.once(ctx, k)
+}
+
+// reachable returns a fault if there is no connection, and ctx forbids to dial:
+// libp2p would still wait for one that is direct, and the pool for another caller.
+func (r *Router) reachable(ctx context.Context, p peer.ID) error {
+	if forbidden, _ := network.GetNoDial(ctx); forbidden && !r.connected(ctx, p) {
+		return r.dialFault(ctx, p, network.ErrNoConn)
+	}
+	return nil
 }
 
 // newStream opens a stream to a peer, with a connection to it if there

@@ -178,6 +178,9 @@ func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 // of another protocol if the peer has no sessions. Without either the call is to be
 // made alone.
 func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session, st network.Stream, err error) {
+	if err := r.reachable(ctx, k.Peer); err != nil {
+		return nil, nil, err
+	}
 	s, opener, err := r.sessions.Find(ctx, k.Peer)
 	if opener == nil || err != nil {
 		return s, nil, err
@@ -197,6 +200,9 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 
 // alone makes a call on a stream of its own.
 func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.ID) error {
+	if err := r.reachable(ctx, k.Peer); err != nil {
+		return err
+	}
 	st, err := r.newStream(ctx, k.Peer, protocols...)
 	if err != nil {
 		return err

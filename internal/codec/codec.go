@@ -154,10 +154,6 @@ func DecodeReply(m Message, into any, most uint64, h *account.Holding) error {
 	return nil
 }
 
-// Partly returns an error that names the first part of t that travels only while
-// it is nil or zero, and nil if there is none.
-func Partly(t reflect.Type) error { return travelsPartly(t) }
-
 // exact is the greatest integer up to which all are exact in a float64 and in what
 // programs in other languages use for both.
 const exact = 1 << 53

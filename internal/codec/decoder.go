@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // decoder is the state of one Decode. Its err is set once, and ends it.
@@ -175,7 +176,7 @@ func (d *decoder) within(part string) bool {
 func (d *decoder) failure(into reflect.Type) error {
 	switch e := d.err.(type) {
 	case *MisfitError:
-		e.Field = pathText(d.path)
+		e.Field = travels.Join(d.path)
 	case *PartError:
 		e.Of = into
 		e.path = append(e.path, d.path...)

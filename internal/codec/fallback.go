@@ -6,11 +6,10 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
-
 	ugorji "github.com/ugorji/go/codec"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // The codec library encodes and decodes what no plan can: types that write and
@@ -26,21 +25,14 @@ import (
 var (
 	selfer  = reflect.TypeFor[ugorji.Selfer]()
 	typeRaw = reflect.TypeFor[ugorji.Raw]()
-	typeExt = reflect.TypeFor[ugorji.RawExt]()
 )
 
 // Types reads types for those who describe them.
 var Types travels.Reader[reflect.Type] = travels.ForReflect(selfer)
 
-// IsSelfer reports whether t itself writes and reads its encoding, by methods of
-// the codec library's interface.
-func IsSelfer(t reflect.Type) bool { return t.Implements(selfer) }
-
 // goesToLibrary reports whether values of t, no pointer or interface, are left to
 // the codec library.
-func goesToLibrary(t reflect.Type) bool {
-	return t == typeRaw || t == typeExt || reflect.PointerTo(t).Implements(selfer)
-}
+func goesToLibrary(t reflect.Type) bool { return travels.GoesToLibrary(Types, t) }
 
 // fallbacks counts the values that the codec library encoded or decoded.
 var fallbacks atomic.Uint64

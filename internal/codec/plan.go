@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // plan is how values of one type are encoded and decoded. It is immutable once it
@@ -80,7 +81,7 @@ func (pl planner) fill(p *plan) {
 		s := scalars[kind]
 		p.enc, p.dec = s.enc, s.dec
 	default: // Chan, Func, UnsafePointer
-		p.onlyNil(cannotTravel(t))
+		p.onlyNil(travels.Lost(Types, t))
 	}
 }
 
@@ -156,7 +157,7 @@ func (pl planner) iface(p *plan) {
 		}
 		return
 	}
-	t, why := p.typ, cannotTravel(p.typ)
+	t, why := p.typ, travels.Lost(Types, p.typ)
 	p.enc = func(e *encoder, b []byte, at unsafe.Pointer) []byte {
 		v := reflect.NewAt(t, at).Elem()
 		if v.IsNil() {

@@ -7,13 +7,14 @@ import (
 	"reflect"
 	"sync"
 	"unsafe"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // hasOwnForm reports whether values of t, no pointer or interface, are written as
 // the bytes that their own MarshalBinary makes.
 func hasOwnForm(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler)
+	return Types.PointerImplements(t, travels.MarshalsBinary) && Types.PointerImplements(t, travels.UnmarshalsBinary)
 }
 
 // callsByAddress reports whether encoding a t calls methods of pointers to it, or to
@@ -27,7 +28,7 @@ func callsByAddress(t reflect.Type) bool {
 		return true
 	}
 	if t != typeTime && hasOwnForm(t) {
-		return !t.Implements(binaryMarshaler)
+		return !Types.Implements(t, travels.MarshalsBinary)
 	}
 	switch t.Kind() {
 	case reflect.Array:

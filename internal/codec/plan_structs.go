@@ -8,6 +8,7 @@ import (
 	ugorji "github.com/ugorji/go/codec"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // structPlan is how structs of one type travel.
@@ -15,7 +16,7 @@ type structPlan struct {
 	typ     reflect.Type
 	fields  []fieldPlan
 	byName  map[string]int
-	keys    reflect.Kind // see structInfo
+	keys    reflect.Kind // see travels.Struct
 	array   bool
 	omits   bool // some of the fields may be left out
 	others  bool // a MissingFielder
@@ -29,7 +30,7 @@ type fieldPlan struct {
 	short     shortKey  // the same, if it is short, and the same in both
 	of        *plan
 	offset    uintptr
-	within    []step // without the steps that need no pointer
+	within    []step
 	omitEmpty bool
 }
 
@@ -47,39 +48,26 @@ var missingFielder = reflect.TypeFor[ugorji.MissingFielder]()
 // structure makes the plan of a type of structs.
 func (pl planner) structure(p *plan) {
 	t := p.typ
-	info := structOf(t)
-	s := &structPlan{typ: t, byName: make(map[string]int), keys: info.keys, array: info.array, promise: guardsOf(t)}
+	info := travels.StructOf(Types, t)
+	s := &structPlan{typ: t, byName: make(map[string]int), keys: info.Keys, array: info.Array, promise: guardsOf(t)}
 	s.others = reflect.PointerTo(t).Implements(missingFielder)
 	s.array = s.array && !s.others
-	for i, f := range info.fields {
-		within, offset := flatten(f.within, f.offset)
-		fp := fieldPlan{name: f.name, of: pl.plan(f.typ), within: within, offset: offset, omitEmpty: f.omitEmpty}
+	for i, f := range info.Fields {
+		within, offset := memory(f.Path)
+		fp := fieldPlan{name: f.Name, of: pl.plan(f.Type), within: within, offset: offset, omitEmpty: f.OmitEmpty}
 		for form := range fp.key {
-			b, err := appendKey(nil, Form(form), f.name, s.keys)
+			b, err := appendKey(nil, Form(form), f.Name, s.keys)
 			fp.key[form] = string(b)
 			if err != nil {
 				s.bad = err
 			}
 		}
 		fp.short = shorten(fp.key)
-		s.omits = s.omits || f.omitEmpty
+		s.omits = s.omits || f.OmitEmpty
 		s.fields = append(s.fields, fp)
-		s.byName[f.name] = i
+		s.byName[f.Name] = i
 	}
 	p.enc, p.dec = s.encode, s.decode
-}
-
-// flatten leaves out the steps to structs that are embedded without a pointer.
-func flatten(within []step, offset uintptr) ([]step, uintptr) {
-	var steps []step
-	at := uintptr(0)
-	for _, s := range within {
-		if at += s.offset; s.ptr != nil {
-			steps = append(steps, step{at, s.ptr})
-			at = 0
-		}
-	}
-	return steps, at + offset
 }
 
 // at returns where the field is, or nil if an embedded pointer on the way is nil.

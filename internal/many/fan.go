@@ -28,6 +28,12 @@ type Config struct {
 	// Ended is the error of a peer's call that was ended from here, which had err; of
 	// all of them together without a peer.
 	Ended func(p peer.ID, err error, why *call.Fault) error
+	// Again is the error of who wants results that another has had.
+	Again func() error
+	// Method is what is called, and Names reports whether an error's text says already
+	// that it is a peer's: for the error of all together.
+	Method string
+	Names  func(p peer.ID, err error) bool
 }
 
 // DefaultTimeout is what the calls of a write that have no timeout are left when the
@@ -299,6 +305,15 @@ func (f *Fan[R]) Rest(ctx context.Context, yield func(Event[R]) bool) {
 			return
 		}
 	}
+}
+
+// Waiting is the context that bounds waiting for results: the calls' own ends bring
+// theirs, unless they go on without the caller's.
+func (f *Fan[R]) Waiting(ctx context.Context) context.Context {
+	if f.Detached {
+		return ctx
+	}
+	return context.Background()
 }
 
 // Reached reports whether as many have succeeded as were asked for.

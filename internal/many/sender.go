@@ -45,9 +45,6 @@ func NewSender[A any](ctx, given context.Context, dests []peer.ID, c Config) *Se
 	return s
 }
 
-// Branch returns that of a peer.
-func (s *Sender[A]) Branch(p peer.ID) *Branch[A] { return s.branches[p] }
-
 // isOver is the time of those who have waited long enough.
 var isOver = func() <-chan time.Time {
 	ch := make(chan time.Time)

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"unicode/utf8"
 
-	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
@@ -83,42 +82,17 @@ const (
 	maxDepth  = 100 // of pointers
 )
 
-// Describer makes a Description of types of the running program.
-type Describer = DescriberOf[reflect.Type, Running]
-
-// DescriberOf makes a Description of types of one representation, T.
-type DescriberOf[T comparable, S Source[T]] struct {
+// Describer makes a Description of types of one representation, T.
+type Describer[T comparable] struct {
 	Description
-	Source S
+	Rules  travels.Reader[T]
 	known  map[T]int
 	fields int
 	over   bool
 }
 
-// Source reads types of one representation, T.
-type Source[T any] interface {
-	Rules() travels.Reader[T]
-	Bits(T) int                        // of a number
-	Len(T) int                         // of an array
-	Fields(T) (names []string, of []T) // of a struct, as they are written
-	Array(T) bool                      // a struct is written as an array
-}
-
-// Running reads the types of the running program.
-type Running struct{}
-
-func (Running) Rules() travels.Reader[reflect.Type] { return codec.Types }
-func (Running) Bits(t reflect.Type) int             { return t.Bits() }
-func (Running) Len(t reflect.Type) int              { return t.Len() }
-func (Running) Array(t reflect.Type) bool           { return codec.WrittenAsArray(t) }
-
-func (Running) Fields(t reflect.Type) (names []string, of []reflect.Type) {
-	fields := codec.FieldsOf(t)
-	return fields.Names, fields.Order
-}
-
 // Method describes a method; kind is the caller's own number for its form.
-func (d *DescriberOf[T, S]) Method(kind uint8, arg, reply T) Method {
+func (d *Describer[T]) Method(kind uint8, arg, reply T) Method {
 	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
@@ -127,8 +101,8 @@ func (d *DescriberOf[T, S]) Method(kind uint8, arg, reply T) Method {
 }
 
 // add returns the number of the type.
-func (d *DescriberOf[T, S]) add(t T) int {
-	rules := d.Source.Rules()
+func (d *Describer[T]) add(t T) int {
+	rules := d.Rules
 	for range maxDepth {
 		if rules.Kind(t) != reflect.Pointer || rules.Implements(t, travels.Selfer) {
 			break
@@ -153,8 +127,8 @@ func (d *DescriberOf[T, S]) add(t T) int {
 	return n
 }
 
-func (d *DescriberOf[T, S]) describe(t T) Type {
-	rules := d.Source.Rules()
+func (d *Describer[T]) describe(t T) Type {
+	rules := d.Rules
 	if travels.Marshals(rules, t) && rules.Kind(t) != reflect.Interface {
 		return Type{Kind: kindOwn}
 	}
@@ -162,11 +136,11 @@ func (d *DescriberOf[T, S]) describe(t T) Type {
 	case reflect.Bool:
 		return Type{Kind: kindBool}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return Type{Kind: kindInt, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindInt, Bits: rules.Bits(t)}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return Type{Kind: kindUint, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindUint, Bits: rules.Bits(t)}
 	case reflect.Float32, reflect.Float64:
-		return Type{Kind: kindFloat, Bits: d.Source.Bits(t)}
+		return Type{Kind: kindFloat, Bits: rules.Bits(t)}
 	case reflect.Interface:
 		return Type{Kind: kindAny}
 	case reflect.String:
@@ -174,7 +148,7 @@ func (d *DescriberOf[T, S]) describe(t T) Type {
 	case reflect.Slice, reflect.Array:
 		length := 0
 		if k == reflect.Array {
-			length = d.Source.Len(t)
+			length = rules.Len(t)
 		}
 		if rules.Kind(rules.Elem(t)) == reflect.Uint8 {
 			return Type{Kind: kindRaw, Len: length}
@@ -188,21 +162,19 @@ func (d *DescriberOf[T, S]) describe(t T) Type {
 	return Type{Kind: kindOther}
 }
 
-func (d *DescriberOf[T, S]) describeStruct(t T) Type {
-	names, types := d.Source.Fields(t)
-	if d.fields += len(types); d.fields > maxFields {
+func (d *Describer[T]) describeStruct(t T) Type {
+	of := travels.StructOf(d.Rules, t)
+	if d.fields += len(of.Fields); d.fields > maxFields {
 		d.over = true
 		return Type{}
 	}
-	s := Type{Kind: kindStruct, Fields: make([]Field, len(types))}
-	for i, f := range types {
-		name := names[i]
-		if len(name) > maxName {
+	s := Type{Kind: kindStruct, Fields: make([]Field, len(of.Fields)), Array: of.Array}
+	for i, f := range of.Fields {
+		if len(f.Name) > maxName {
 			d.over = true // a name that is cut is another one
 		}
-		s.Fields[i] = Field{name, d.add(f)}
+		s.Fields[i] = Field{f.Name, d.add(f.Type)}
 	}
-	s.Array = d.Source.Array(t)
 	return s
 }
 

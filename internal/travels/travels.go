@@ -1,6 +1,6 @@
-// Package travels has the rules that say which parts of a type are lost on the
-// wire. They are read of the types of a running program, by internal/codec, and of
-// its sources, by cmd/gorpcvet.
+// Package travels has the rules that say how types travel, and which parts of them are
+// lost on the wire. They are read of the types of a running program, by internal/codec,
+// and of its sources, by cmd/gorpcvet.
 package travels
 
 import (
@@ -16,6 +16,8 @@ const (
 	MarshalsBinary   Form = iota // encoding.BinaryMarshaler
 	UnmarshalsBinary             // encoding.BinaryUnmarshaler
 	MarshalsText                 // encoding.TextMarshaler
+	MarshalsJSON                 // json.Marshaler
+	EncodesGob                   // gob.GobEncoder
 	Selfer                       // the codec library's, for types that write and read themselves
 	Forms                        // how many there are
 )
@@ -23,7 +25,10 @@ const (
 // Reader reads types of one representation, T.
 type Reader[T any] interface {
 	Kind(T) reflect.Kind
-	String(T) string
+	String(T) string   // with the names of packages, not their paths
+	Package(T) string  // the path of the package that declares it, if one does
+	Bits(T) int        // of a number
+	Len(T) int         // of an array
 	Elem(T) T          // of a pointer, slice, array, map or channel
 	Key(T) T           // of a map
 	NumMethod(T) int   // of an interface
@@ -32,6 +37,7 @@ type Reader[T any] interface {
 	FieldType(T, int) T
 	Implements(T, Form) bool
 	PointerImplements(T, Form) bool
+	Promoted(T) (field int, ok bool) // of a struct, the embedded field whose MarshalBinary is the struct's
 }
 
 // Part is a field of a struct.
@@ -49,76 +55,22 @@ type Step[T any] struct {
 	Name   string
 }
 
-// Obstacle finds the first part of t that is lost where it is not nil or zero: the
-// way to it, from inside out, and why. It returns no reason if there is none.
-func Obstacle[T comparable](r Reader[T], t T) (path []Step[T], why string) {
-	return obstacle(r, t, make(map[T]bool))
-}
-
-func obstacle[T comparable](r Reader[T], t T, seen map[T]bool) (path []Step[T], why string) {
-	if seen[t] {
-		return nil, ""
-	}
-	seen[t] = true
-	if why = Lost(r, t); why != "" || Marshals(r, t) {
-		return nil, why
-	}
-	switch r.Kind(t) {
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return obstacle(r, r.Elem(t), seen)
-	case reflect.Map:
-		if path, why = obstacle(r, r.Key(t), seen); why != "" {
-			return path, why
-		}
-		return obstacle(r, r.Elem(t), seen)
-	case reflect.Struct:
-		for i := range r.NumField(t) {
-			f, of := r.Field(t, i), r.FieldType(t, i)
-			if !Encoded(f, r.Kind(of)) {
-				continue
-			}
-			if path, why = obstacle(r, of, seen); why != "" {
-				return append(path, Step[T]{t, i, f.Name}), why
-			}
-		}
-	}
-	return nil, ""
-}
-
-// Tag returns the tag that says how a field travels.
-func Tag(f Part) string {
+// tag returns the tag that says how a field travels.
+func (f Part) tag() string {
 	if tag := f.Tag.Get("codec"); tag != "" {
 		return tag
 	}
 	return f.Tag.Get("json")
 }
 
-// Encoded reports whether the codec encodes a field, of a type of that kind, or
-// those of the struct that it embeds.
-func Encoded(f Part, kind reflect.Kind) bool {
-	return Tag(f) != "-" && (f.Exported || f.Embedded && kind == reflect.Struct)
+// name returns the name that a tag gives a field, if it does.
+func (f Part) name() string {
+	name, _, _ := strings.Cut(f.tag(), ",")
+	return name
 }
 
-// Lost says why values of t itself cannot travel, but for nil and zero ones: the
-// codec has no form for a channel or a func, leaves out what a type has only a
-// text form for, and cannot make what an interface with methods holds.
-func Lost[T any](r Reader[T], t T) (why string) {
-	switch kind := r.Kind(t); kind {
-	case reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		if !Marshals(r, t) {
-			return "a " + kind.String() + " (" + r.String(t) + ")"
-		}
-	case reflect.Interface:
-		if r.NumMethod(t) > 0 {
-			return "the interface " + r.String(t) + ", which does not say what to decode into; use a concrete type"
-		}
-	case reflect.Struct:
-		if onlyText(r, t) {
-			return "a " + r.String(t) + ", which has no exported fields and only a text form; give it MarshalBinary and UnmarshalBinary"
-		}
-	}
-	return ""
-}
+// stays reports whether a tag says that a field does not travel.
+func (f Part) stays() bool { return f.tag() == "-" }
 
 // Marshals reports whether t's own methods say how it travels. A text form does
 // not count: the codec uses it in text formats only.
@@ -128,18 +80,15 @@ func Marshals[T any](r Reader[T], t T) bool {
 		r.Implements(t, Selfer) || r.PointerImplements(t, Selfer)
 }
 
-// onlyText reports whether all of a struct's content is hidden, and would be
-// lost without a word, though it has a text form.
-func onlyText[T any](r Reader[T], t T) bool {
-	if Marshals(r, t) {
-		return false
-	}
-	for i := range r.NumField(t) {
-		if f := r.Field(t, i); f.Exported || f.Embedded {
-			return false
+// GoesToLibrary reports whether values of t, no pointer or interface, are left to the
+// codec library: they write themselves with it, or are of its own types.
+func GoesToLibrary[T any](r Reader[T], t T) bool {
+	if r.Package(t) == "github.com/ugorji/go/codec" {
+		if name := r.String(t); name == "codec.Raw" || name == "codec.RawExt" {
+			return true
 		}
 	}
-	return r.NumField(t) > 0 && (r.Implements(t, MarshalsText) || r.PointerImplements(t, MarshalsText))
+	return r.PointerImplements(t, Selfer)
 }
 
 // Describe says of a part, by the names on the way to it from inside out, why it
@@ -161,4 +110,12 @@ func Join(path []string) string {
 		b.WriteString(path[i])
 	}
 	return b.String()
+}
+
+// Names are the names of steps.
+func Names[T any](path []Step[T]) (names []string) {
+	for _, s := range path {
+		names = append(names, s.Name)
+	}
+	return names
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -80,6 +81,9 @@ func (c *Conn) Share(s account.Share) {
 // StopWaiting ends a wait of the reader's for memory, and makes later ones fail.
 // It may be called at any time.
 func (c *Conn) StopWaiting() { c.R.mem.Stop() }
+
+// WaitUntil makes the end of ctx end the reader's waits for memory, too.
+func (c *Conn) WaitUntil(ctx context.Context) { c.R.mem.WaitUntil(ctx) }
 
 // Close gives back what both hold. No other call may be running.
 func (c *Conn) Close() {
@@ -324,12 +328,18 @@ func (r *Reader) room(l msgpack.Limits) error {
 		grown = 4 * have
 	}
 	size := max(int(min(grown, uint64(l.Bytes))), len(r.buf)+1, firstBuffer)
+	// A buffer of the pool takes a power of two, all of which counts.
+	pooled := account.BufferCap(size)
+	own := exact || pooled > max(min(int(4*have), l.Bytes), firstBuffer)
+	if !own {
+		size = pooled
+	}
 	whole := max(size, int(min(need, uint64(l.Bytes))))
 	if err := r.mem.GrowOrWait(size-r.mem.Used(), whole); err != nil {
 		return err
 	}
 	var buf []byte
-	if exact {
+	if own {
 		buf = make([]byte, size)
 	} else {
 		buf = account.NewBuffer(size)

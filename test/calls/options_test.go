@@ -3,7 +3,6 @@ package calls_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,15 +48,15 @@ func TestNearestTimeoutCounts(t *testing.T) {
 					o.Client = append(o.Client, c.client)
 				}
 				s := tr.Setup(t, o)
-				see := rig.MustHandle(t, s.Server, rig.ToldOptions(c.method...), rig.TellOptions)
+				left := rig.MustHandle(t, s.Server, rig.HoursLeft(c.method...), rig.TellHours)
 				ctx := context.Background()
 				if c.context > 0 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, time.Duration(c.context)*time.Hour)
 					defer cancel()
 				}
-				if got, err := see.Call(ctx, s.Client, s.Dest, struct{}{}, c.call...); err != nil || got.Hours != c.want {
-					t.Errorf("%d hours, not %d; %v", got.Hours, c.want, err)
+				if got, err := left.Call(ctx, s.Client, s.Dest, struct{}{}, c.call...); err != nil || got != c.want {
+					t.Errorf("%d hours, not %d; %v", got, c.want, err)
 				}
 			})
 		}
@@ -78,57 +77,14 @@ func TestCallTimeoutEndsTheCall(t *testing.T) {
 	})
 }
 
-func TestMetadataIsMergedAndTheNearestSent(t *testing.T) {
-	t.Parallel()
-	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
-		client := rpc.CallMetadata(rpc.Metadata{"a": "client", "b": "client", "c": "client", "d": "client"})
-		s := with(rig.Arith{}, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(client)}})
-		see := rig.MustHandle(t, s.Server, rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"b": "method", "c": "method", "d": "method"})), rig.TellOptions)
-		in := rpc.Metadata{"c": "context", "d": "context"}
-		ctx := rpc.ContextWithMetadata(rig.Context(t), in)
-		for range 2 { // nothing is kept of a call
-			got, err := see.Call(ctx, s.Client, s.Dest, struct{}{},
-				rpc.CallMetadata(rpc.Metadata{"d": "call"}), rpc.CallMetadata(rpc.Metadata{"e": "call"}))
-			want := rpc.Metadata{"a": "client", "b": "method", "c": "context", "d": "call", "e": "call"}
-			if err != nil || !maps.Equal(got.Metadata, want) {
-				t.Errorf("got %v, %v", got.Metadata, err)
-			}
-			got, err = see.Call(rig.Context(t), s.Client, s.Dest, struct{}{})
-			want = rpc.Metadata{"a": "client", "b": "method", "c": "method", "d": "method"}
-			if err != nil || !maps.Equal(got.Metadata, want) {
-				t.Errorf("without a call's own: %v, %v", got.Metadata, err)
-			}
-		}
-		if !maps.Equal(in, rpc.Metadata{"c": "context", "d": "context"}) {
-			t.Errorf("the caller's own is changed: %v", in)
-		}
-		var got rig.OptionsTold // by name: the client's
-		if err := s.Client.CallContext(ctx, s.Dest, "Svc", "See", struct{}{}, &got); err != nil || got.Metadata["a"] != "client" || got.Metadata["b"] != "client" || got.Metadata["c"] != "context" {
-			t.Errorf("by name: %v, %v", got.Metadata, err)
-		}
-	})
-}
-
-// What a call says of connections is not for those that a local method makes
-// with its context.
-func TestLocalMethodsDoNotInheritOptions(t *testing.T) {
-	t.Parallel()
-	s := rig.Local.Setup(t, rig.Options{})
-	see := rig.MustHandle(t, s.Server, rig.ToldOptions(), rig.TellOptions)
-	got, err := see.Call(rig.Context(t), s.Client, s.Dest, struct{}{}, rpc.CallNoDial(true), rpc.CallAllowLimited(true))
-	if err != nil || got.NoDial || got.Limited {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
+func TestContextsThatForbidToDialUseOnlyConnectionsThatAreThere(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		a, b := rig.NewHost(t), rig.NewHost(t)
 		rig.Know(a, b)
 		rig.Serve(t, b, rig.Arith{})
-		c := tr.Client(t, a, rpc.WithCallOptions(rpc.CallNoDial(true)))
-		ctx := rig.Context(t)
+		c := tr.Client(t, a)
+		ctx := network.WithNoDial(rig.Context(t), "test")
 
 		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7})
 		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "Svc.Multiply", b.ID().String())
@@ -144,11 +100,16 @@ func TestCallNoDialUsesOnlyConnectionsThatAreThere(t *testing.T) {
 			t.Errorf("it was dialled: %v", n)
 		}
 
-		// Taken back nearby, and, of no effect, without having been there.
-		for _, opts := range [][]rpc.CallOption{{rpc.CallNoDial(false)}, {rpc.CallWait(true)}, {rpc.CallWait(false)}} {
-			if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, opts...); err != nil || product != 42 {
-				t.Errorf("got %v, %v", product, err)
-			}
+		waiting := rig.InBackground(func() error {
+			_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, rpc.CallWait(true))
+			return err
+		})
+		rig.Connect(t, b, a)
+		if err := rig.Take(t, "the call that waits ends", waiting); err != nil {
+			t.Errorf("the peer has connected: %v", err)
+		}
+		if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}); err != nil || product != 42 {
+			t.Errorf("over the connection that is there: %v, %v", product, err)
 		}
 	})
 }
@@ -252,23 +213,49 @@ func TestCallWaitEndsWithItsContextOrItsClient(t *testing.T) {
 	})
 }
 
-func TestCallAllowLimited(t *testing.T) {
+// A context that forbids to dial does not make a call wait for another's dial, or for
+// a direct connection beside the relayed one.
+func TestContextsThatForbidToDialDoNotWait(t *testing.T) {
 	t.Parallel()
 	a, b := rig.Relayed(t)
 	rig.Serve(t, b, rig.Arith{})
-	c := rig.Client(t, a, rpc.WithCallOptions(rpc.CallAllowLimited(true)))
-	ctx := network.WithDialPeerTimeout(rig.Context(t), rig.Lonely) // for a direct connection
-	var product int
-	if err := c.CallContext(ctx, b.ID(), "Svc", "Multiply", rig.Args{A: 6, B: 7}, &product); err != nil || product != 42 {
-		t.Errorf("allowed by the client: %v, %v", product, err)
+	c := rig.Client(t, a)
+	ctx := network.WithNoDial(rig.Context(t), "test")
+	_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7})
+	rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "relayed (limited)")
+	ctx = network.WithAllowLimitedConn(ctx, "test")
+	if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}); err != nil || product != 42 {
+		t.Errorf("over the relay: %v, %v", product, err)
 	}
-	if product, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, rpc.CallNoDial(true)); err != nil || product != 42 {
-		t.Errorf("without a dial: %v, %v", product, err)
+
+	nowhere := coretest.RandPeerIDFatal(t)
+	h := dialingHost{a, make(chan struct{}), make(chan struct{})}
+	c = rig.Client(t, h)
+	dialing := rig.InBackground(func() error {
+		_, err := rig.MultiplyMethod.Call(rig.Context(t), c, nowhere, &rig.Args{A: 6, B: 7})
+		return err
+	})
+	rig.Take(t, "another call dials", h.begun)
+	_, err = rig.MultiplyMethod.Call(ctx, c, nowhere, &rig.Args{A: 6, B: 7})
+	if !errors.Is(err, network.ErrNoConn) {
+		t.Errorf("while another dials: %v", err)
 	}
-	for _, opts := range [][]rpc.CallOption{{rpc.CallAllowLimited(false)}, {rpc.CallAllowLimited(false), rpc.CallNoDial(true)}} {
-		_, err := rig.MultiplyMethod.Call(ctx, c, b.ID(), &rig.Args{A: 6, B: 7}, opts...)
-		rig.CheckErr(t, err, rpc.ClientErr, codes.Unavailable, "relayed (limited)")
+	close(h.proceed)
+	if err := rig.Take(t, "the other call ends", dialing); err == nil {
+		t.Error("there is nobody to dial")
 	}
+}
+
+// dialingHost dials when it is told to.
+type dialingHost struct {
+	host.Host
+	begun, proceed chan struct{}
+}
+
+func (h dialingHost) NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID) (network.Stream, error) {
+	h.begun <- struct{}{}
+	<-h.proceed
+	return h.Host.NewStream(ctx, p, pids...)
 }
 
 // stuckHost fails to open a stream at first, and then waits for the context.

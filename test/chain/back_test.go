@@ -481,15 +481,21 @@ func TestAppendMetadata(t *testing.T) {
 	t.Parallel()
 	first := rpc.AppendMetadata(context.Background(), "a", "1", "b", "2")
 	second := rpc.AppendMetadata(first, "b", "3", "c", "4", "c", "5")
+	echo := rpc.NewMethod[int, rpc.Metadata]("Svc", "Echo")
+	s := rig.Local.Setup(t, rig.Options{})
+	rig.MustHandle(t, s.Server, echo, func(ctx context.Context, _ int) (rpc.Metadata, error) {
+		return rpc.MetadataFromContext(ctx), nil
+	})
 	for i, c := range []struct {
 		ctx  context.Context
 		want rpc.Metadata
 	}{
 		{first, rpc.Metadata{"a": "1", "b": "2"}}, {second, rpc.Metadata{"a": "1", "b": "3", "c": "5"}},
 		{rpc.AppendMetadata(first), rpc.Metadata{"a": "1", "b": "2"}},
+		{rpc.AppendMetadata(context.Background()), nil},
 	} {
-		if got := rpc.OutgoingMetadata(c.ctx); !maps.Equal(got, c.want) {
-			t.Errorf("%d: got %v", i, got)
+		if got, err := echo.Call(c.ctx, s.Client, s.Dest, 0); err != nil || !maps.Equal(got, c.want) {
+			t.Errorf("%d: got %v, %v", i, got, err)
 		}
 	}
 	defer func() {

@@ -93,7 +93,7 @@ func TestCallAllYieldsEveryPeersResult(t *testing.T) {
 		dead, silent := c.dead(t), c.silent(t)
 		dests := slices.Concat(c.peers, []peer.ID{dead, silent, "", c.peers[2], dead})
 		given := slices.Clone(dests)
-		got := make(map[peer.ID]rpc.Result[int])
+		got := make(map[peer.ID]fan.Result[int])
 		for p, r := range which.CallAll(rig.Context(t), c.client, dests, 10, rpc.CallTimeout(2*time.Second)) {
 			if _, again := got[p]; again {
 				t.Errorf("%v came twice", p)
@@ -345,21 +345,23 @@ func TestOptionsHoldForThePeersCalls(t *testing.T) {
 	t.Parallel()
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		c := newCluster(t, tr, 3)
-		look := rig.ToldOptions(rpc.CallMetadata(rpc.Metadata{"by": "method", "of": "method"}))
-		serveAll(t, c, look, func(int) func(context.Context, struct{}) (rig.OptionsTold, error) { return rig.TellOptions })
+		left := rig.HoursLeft(rpc.CallTimeout(9 * time.Hour))
+		serveAll(t, c, left, func(int) func(context.Context, struct{}) (int, error) { return rig.TellHours })
 		f := &rig.Unsteady{Err: &rpc.Error{Code: codes.Unavailable, Message: "not now"}}
 		f.Times.Store(1)
 		try := rpc.NewMethod[int, int]("Svc", "Try", rpc.CallIdempotent(true))
 		serveAll(t, c, try, func(int) func(context.Context, int) (int, error) { return f.Call })
 
-		got, err := look.CollectAll(rig.Context(t), c.client, c.peers, struct{}{}, rpc.CallMetadata(rpc.Metadata{"by": "call"}))
-		for p, v := range got.Values {
-			if want := (rpc.Metadata{"by": "call", "of": "method"}); !maps.Equal(v.Metadata, want) {
-				t.Errorf("%v: %v", p, v.Metadata)
+		for want, opts := range map[int][]fan.Option{9: nil, 3: {rpc.CallTimeout(3 * time.Hour)}} {
+			got, err := left.CollectAll(context.Background(), c.client, c.peers, struct{}{}, opts...)
+			for p, hours := range got.Values {
+				if hours != want {
+					t.Errorf("%v has %d hours, not %d", p, hours, want)
+				}
 			}
-		}
-		if err != nil || len(got.Values) != 3 {
-			t.Errorf("%d values, %v", len(got.Values), err)
+			if err != nil || len(got.Values) != 3 {
+				t.Errorf("%d values, %v", len(got.Values), err)
+			}
 		}
 		if got, err := try.CollectAll(rig.Context(t), c.client, c.peers, 1, rig.Quickly(3)); err != nil || f.Calls.Load() != 4 {
 			t.Errorf("%v, %v after %d calls", got, err, f.Calls.Load())

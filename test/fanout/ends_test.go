@@ -144,7 +144,7 @@ func TestQuorum(t *testing.T) {
 
 		// Out of reach while one blocks and three are dead: three of six.
 		dests := slices.Concat(c.peers[1:3], []peer.ID{c.peers[3], c.dead(t), c.dead(t), c.dead(t)})
-		got, err := take2Results(t, func() (rpc.Results[int], error) {
+		got, err := take2Results(t, func() (fan.Results[int], error) {
 			return m.CollectAll(rig.Context(t), c.client, dests, 10, fan.Quorum(4))
 		})
 		if err == nil || len(got.Errors) != 3 || rpc.CodeOf(err) != codes.Unavailable {
@@ -167,10 +167,10 @@ func TestQuorum(t *testing.T) {
 }
 
 // take2Results is take for what returns two.
-func take2Results[R any](t testing.TB, f func() (rpc.Results[R], error)) (rpc.Results[R], error) {
+func take2Results[R any](t testing.TB, f func() (fan.Results[R], error)) (fan.Results[R], error) {
 	t.Helper()
 	var err error
-	got := rig.Take(t, "the results are collected", rig.InBackground(func() (r rpc.Results[R]) {
+	got := rig.Take(t, "the results are collected", rig.InBackground(func() (r fan.Results[R]) {
 		r, err = f()
 		return r
 	}))
@@ -188,7 +188,7 @@ func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
 		for range 200 {
 			dests = append(dests, c.silent(t))
 		}
-		got, err := take2Results(t, func() (rpc.Results[int], error) {
+		got, err := take2Results(t, func() (fan.Results[int], error) {
 			return which.CollectAll(rig.Context(t), c.client, append(dests, c.peers...), 10, fan.First(3))
 		})
 		if want := fmt.Sprint(map[peer.ID]int{c.peers[0]: 10, c.peers[1]: 11, c.peers[2]: 12}); err != nil || fmt.Sprint(got.Values) != want {

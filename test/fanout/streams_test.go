@@ -362,7 +362,7 @@ func TestClientStreamOpenAll(t *testing.T) {
 	defer call.Close()
 	ctx, cancel := context.WithCancel(rig.Context(t))
 	cancel()
-	got, err = take2Results(t, func() (rpc.Results[int], error) { return call.Finish(ctx) })
+	got, err = take2Results(t, func() (fan.Results[int], error) { return call.Finish(ctx) })
 	if !errors.Is(err, context.Canceled) || len(got.Errors) != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -432,7 +432,7 @@ func TestClosedCallsOfManyAreNotFinished(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	open := func() (call *rpc.ClientStreamFan[int, int], finish func() error) {
+	open := func() (call *fan.ClientStream[int, int], finish func() error) {
 		call = wait.OpenAll(rig.Context(t), c.client, c.peers)
 		for range c.servers {
 			rig.Take(t, "a method runs", running)

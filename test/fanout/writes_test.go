@@ -100,15 +100,15 @@ func newReplicas(t testing.TB, tr rig.Transport, n int, slow, failing []int) *re
 // writing is a form of a write, which returns when it is answered.
 type writing struct {
 	name  string
-	write func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error)
+	write func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error)
 }
 
 // collecting are the forms that tell what became of each peer.
 var collecting = []writing{
-	{"CollectAll", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error) {
+	{"CollectAll", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error) {
 		return r.put.CollectAll(ctx, r.client, dests, 7, opts...)
 	}},
-	{"Finish", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error) {
+	{"Finish", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error) {
 		call := r.upload.OpenAll(ctx, r.client, dests, opts...)
 		defer call.Close()
 		_ = call.Send(ctx, 7) // Finish tells
@@ -118,13 +118,13 @@ var collecting = []writing{
 
 // looping are those that are loops. Their results have what the loop yielded.
 var looping = []writing{
-	{"CallAll", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error) {
+	{"CallAll", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error) {
 		return gathered(r.put.CallAll(ctx, r.client, dests, 7, opts...))
 	}},
-	{"ServerStream", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error) {
+	{"ServerStream", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error) {
 		return gathered(r.watch.CallAll(ctx, r.client, dests, 7, opts...))
 	}},
-	{"Duplex", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (rpc.Results[int], error) {
+	{"Duplex", func(ctx context.Context, r *replicas, dests []peer.ID, opts ...fan.Option) (fan.Results[int], error) {
 		call := r.talk.OpenAll(ctx, r.client, dests, opts...)
 		defer call.Close()
 		_ = call.Send(ctx, 7)
@@ -133,9 +133,9 @@ var looping = []writing{
 	}},
 }
 
-func gathered(results func(func(peer.ID, rpc.Result[int]) bool)) (got rpc.Results[int], err error) {
-	got = rpc.Results[int]{Values: make(map[peer.ID]int), Errors: make(map[peer.ID]error)}
-	results(func(p peer.ID, r rpc.Result[int]) bool {
+func gathered(results func(func(peer.ID, fan.Result[int]) bool)) (got fan.Results[int], err error) {
+	got = fan.Results[int]{Values: make(map[peer.ID]int), Errors: make(map[peer.ID]error)}
+	results(func(p peer.ID, r fan.Result[int]) bool {
 		if r.Err != nil {
 			got.Errors[p] = r.Err
 			err = errors.Join(err, r.Err)
@@ -160,7 +160,7 @@ func everyForm(t *testing.T, forms []writing, f func(t *testing.T, tr rig.Transp
 }
 
 // checkEach sees to it that each peer is in one of the fields.
-func checkEach(t *testing.T, dests []peer.ID, got rpc.Results[int]) {
+func checkEach(t *testing.T, dests []peer.ID, got fan.Results[int]) {
 	t.Helper()
 	in := make(map[peer.ID]int)
 	for p := range got.Values {
@@ -183,7 +183,7 @@ func checkEach(t *testing.T, dests []peer.ID, got rpc.Results[int]) {
 }
 
 // rest gathers what becomes of the calls that go on.
-func rest(t *testing.T, got rpc.Results[int]) (values map[peer.ID][]int, errs map[peer.ID]error) {
+func rest(t *testing.T, got fan.Results[int]) (values map[peer.ID][]int, errs map[peer.ID]error) {
 	t.Helper()
 	values, errs = rig.ByPeer(t, got.Rest(rig.Context(t)))
 	if len(values)+len(errs) != len(got.Going) {
@@ -338,7 +338,7 @@ func TestEndOfTheContextBeforeAWriteIsAnswered(t *testing.T) {
 				cancel()
 			}()
 			type answer struct {
-				rpc.Results[int]
+				fan.Results[int]
 				err error
 			}
 			got := rig.Take(t, "the write returns", rig.InBackground(func() answer {

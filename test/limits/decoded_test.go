@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -400,6 +401,34 @@ func TestDecodedRepliesAreBoundedInAClient(t *testing.T) {
 			if err := byName(800); err != nil {
 				t.Errorf("after the call: %v", err)
 			}
+		})
+	}
+}
+
+// Replies that have no room beside each other are decoded one after the other, and
+// none is lost: their methods have run.
+func TestRepliesThatAreDecodedAtOnceShareTheirAccount(t *testing.T) {
+	t.Parallel()
+	for _, tr := range rig.Transports[1:] {
+		t.Run(tr.Name, func(t *testing.T) {
+			t.Parallel()
+			s := tr.Setup(t, rig.Options{Client: []rpc.ClientOption{rpc.WithClientLimits(rpc.Limits{DecodedPerPeer: decodedLimit})}})
+			if err := s.Server.RegisterName("Svc", replier{}); err != nil {
+				t.Fatal(err)
+			}
+			var calls sync.WaitGroup
+			for range 16 {
+				calls.Go(func() {
+					for range 20 {
+						var bigs []Big
+						if err := s.Client.CallContext(rig.Context(t), s.Dest, "Svc", "Reply", 800, &bigs); err != nil || len(bigs) != 800 {
+							t.Errorf("%d values, %v", len(bigs), err)
+							return
+						}
+					}
+				})
+			}
+			calls.Wait()
 		})
 	}
 }

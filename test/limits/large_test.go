@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -148,6 +149,9 @@ func TestLargeMessagesAtOnceBothWays(t *testing.T) {
 			rig.Serve(t, b, Echoes{})
 			ca, cb := tr.Client(t, a), tr.Client(t, b)
 			for form, call := range forms {
+				if testing.Short() && !strings.Contains(form, "bytes") {
+					continue
+				}
 				t.Run(muxer+"/"+tr.Name+"/"+form, func(t *testing.T) {
 					atOnce(t, 8, func(i int) error {
 						data := bytes.Repeat([]byte{byte(i)}, 8<<20)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
@@ -165,6 +166,33 @@ func TestWaitForMemoryEndsWithTheCall(t *testing.T) {
 			}
 			rig.Released(t, a)
 		})
+	}
+}
+
+// An argument that waits for memory waits no longer than its method has time, though
+// those that have the memory do nothing. Not parallel, for it looks at all goroutines.
+func TestArgumentWaitsForMemoryUntilItsDeadline(t *testing.T) {
+	a, b := rig.NewHost(t), rig.LimitedHost(t, littleMemory)
+	rig.Connect(t, a, b)
+	told := ends{make(chan error, manyLittle)}
+	limits := littleMessages
+	limits.ProgressTimeout = time.Hour
+	rig.Serve(t, b, Echoes{}, rpc.WithServerLimits(limits),
+		rpc.WithMethodConfig(rpc.ServiceID{}, rpc.MethodConfig{Timeout: time.Second}),
+		rpc.WithServerStatsHandler(told))
+	encoded := rig.PlainBytes(make([]byte, littleSize))
+	for range manyLittle {
+		c, err := rig.PlainClient(rig.Context(t), a, b.ID(), "Svc", "First")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Reset()
+		go func() { _ = c.Send(encoded[:littleSize-200<<10]) }()
+	}
+	rig.Eventually(t, "some wait for memory", func() bool { return waitForMemory() > 0 })
+	rig.Eventually(t, "none does", func() bool { return waitForMemory() == 0 })
+	if err := rig.Take(t, "a call ends", told.errs); err == nil || !strings.Contains(err.Error(), "the argument has not arrived: context deadline exceeded") {
+		t.Errorf("it ends with %v", err)
 	}
 }
 

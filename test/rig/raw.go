@@ -31,7 +31,7 @@ func Open(t testing.TB, a, b host.Host, p protocol.ID) network.Stream {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Reset() })
-	_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = st.SetDeadline(time.Now().Add(patience))
 	return st
 }
 
@@ -134,7 +134,7 @@ func Refusal(t testing.TB, st io.Reader) Answer {
 func Play(b host.Host, n int, f func(network.Stream)) {
 	b.SetStreamHandler(Protocol, func(st network.Stream) {
 		defer st.Close()
-		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = st.SetDeadline(time.Now().Add(patience))
 		if _, err := io.ReadFull(st, make([]byte, n)); err == nil {
 			f(st)
 		}

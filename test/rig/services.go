@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
-
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -256,26 +254,16 @@ func Quickly(attempts int) rpc.CallOption {
 	return rpc.CallRetry(rpc.RetryPolicy{Attempts: attempts, Backoff: time.Millisecond})
 }
 
-// OptionsTold is what a method saw of its call.
-type OptionsTold struct {
-	Hours    int // to the deadline, rounded up; 0 without
-	Metadata rpc.Metadata
-	NoDial   bool
-	Limited  bool
+// HoursLeft is the method that TellHours serves.
+func HoursLeft(opts ...rpc.CallOption) *rpc.Method[struct{}, int] {
+	return rpc.NewMethod[struct{}, int]("Svc", "HoursLeft", opts...)
 }
 
-// TellOptions is a method that replies what it saw of its call.
-func TellOptions(ctx context.Context, _ struct{}) (s OptionsTold, err error) {
-	if d, ok := ctx.Deadline(); ok {
-		s.Hours = int(time.Until(d)/time.Hour) + 1
+// TellHours is a method that replies the hours to its deadline, rounded up; 0 without.
+func TellHours(ctx context.Context, _ struct{}) (int, error) {
+	d, ok := ctx.Deadline()
+	if !ok {
+		return 0, nil
 	}
-	s.Metadata = rpc.MetadataFromContext(ctx)
-	s.NoDial, _ = network.GetNoDial(ctx)
-	s.Limited, _ = network.GetAllowLimitedConn(ctx)
-	return s, nil
-}
-
-// ToldOptions is the method that TellOptions serves.
-func ToldOptions(opts ...rpc.CallOption) *rpc.Method[struct{}, OptionsTold] {
-	return rpc.NewMethod[struct{}, OptionsTold]("Svc", "See", opts...)
+	return int(time.Until(d)/time.Hour) + 1, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 )
 
 var (
@@ -62,9 +63,9 @@ func Received[A, R any](ctx context.Context, t testing.TB, call *rpc.DuplexCall[
 }
 
 // ByPeer gathers what a loop yields.
-func ByPeer[R any](t testing.TB, results func(func(peer.ID, rpc.Result[R]) bool)) (values map[peer.ID][]R, errs map[peer.ID]error) {
+func ByPeer[R any](t testing.TB, results func(func(peer.ID, fan.Result[R]) bool)) (values map[peer.ID][]R, errs map[peer.ID]error) {
 	values, errs = make(map[peer.ID][]R), make(map[peer.ID]error)
-	results(func(p peer.ID, r rpc.Result[R]) bool {
+	results(func(p peer.ID, r fan.Result[R]) bool {
 		if errs[p] != nil {
 			t.Errorf("%v: %+v after its error", p, r)
 		}

@@ -67,7 +67,7 @@ func MultiplyAsV06(b host.Host) *atomic.Int32 {
 	requests := new(atomic.Int32)
 	b.SetStreamHandler(Protocol, func(st network.Stream) {
 		defer st.Close()
-		_ = st.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = st.SetDeadline(time.Now().Add(patience))
 		req := make([]byte, len(Header("Svc", "Multiply"))+7)
 		if _, err := io.ReadFull(st, req); err == nil {
 			requests.Add(1)

@@ -15,13 +15,17 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
+// patience is how long tests wait for what should come at once. The race detector
+// makes everything slower, and other tests run beside.
+const patience = (1 + 2*slow) * 20 * time.Second
+
 // Take receives from ch, and fails the test unless that is soon.
 func Take[T any](t testing.TB, what string, ch <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-ch:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("not within 20 s: %s", what)
+	case <-time.After(patience):
+		t.Fatalf("not within %v: %s", patience, what)
 	}
 	return v
 }
@@ -31,8 +35,8 @@ func Take2[T any](t testing.TB, ch <-chan T) (v T, open bool) {
 	t.Helper()
 	select {
 	case v, open = <-ch:
-	case <-time.After(20 * time.Second):
-		t.Fatal("not within 20 s: the channel has an item or is closed")
+	case <-time.After(patience):
+		t.Fatalf("not within %v: the channel has an item or is closed", patience)
 	}
 	return v, open
 }
@@ -48,11 +52,11 @@ func InBackground[T any](f func() T) <-chan T {
 // be ended all the same.
 func Promptly(t testing.TB, call func(context.Context) error) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience/4)
 	defer cancel()
 	err := call(ctx)
 	if ctx.Err() != nil {
-		t.Errorf("not within 5 s: %v", err)
+		t.Errorf("not within %v: %v", patience/4, err)
 	}
 	return err
 }
@@ -62,12 +66,12 @@ func Eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(patience)
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

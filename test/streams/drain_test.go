@@ -113,7 +113,11 @@ var leavingCalls = map[string]leavingCall{
 		Server: []rpc.ServerOption{rpc.WithAuthorizeFunc(func(peer.ID, string, string) bool { return false })},
 	}},
 	"too much metadata": {method: "Wait", remote: true, Options: rig.Options{
-		Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallMetadata(rpc.Metadata{"key": strings.Repeat("long", 10_000)}))},
+		Client: []rpc.ClientOption{rpc.WithCallInterceptors(func(next rpc.Handler) rpc.Handler {
+			return func(ctx context.Context, call *rpc.CallInfo) error {
+				return next(rpc.AppendMetadata(ctx, "key", strings.Repeat("long", 10_000)), call)
+			}
+		})},
 	}},
 	"a client's interceptor refuses": {method: "Wait", Options: rig.Options{
 		Client: []rpc.ClientOption{rpc.WithClientInterceptors(refusing)},

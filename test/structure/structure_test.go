@@ -42,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/yield":         {},
 	"internal/travels":       {},
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct", "internal/travels"},
-	"internal/shape":         {"internal/codec", "internal/travels"},
+	"internal/shape":         {"internal/travels"},
 	"internal/flow":          {"internal/codec", "internal/account", "internal/yield"},
 	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/stream":        {"codes", "internal/account", "internal/call", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},

@@ -76,11 +76,11 @@ func TestExternalServicesAreServedElsewhere(t *testing.T) {
 // TestNamesAreTheLibrarys compares the stand-in that the testdata is written with,
 // and so the names that the analyzer knows, with the library itself.
 func TestNamesAreTheLibrarys(t *testing.T) {
-	real, err := packages.Load(&packages.Config{Mode: packages.LoadTypes, Dir: filepath.Join("..", "..", "..")}, library, library+"/rpctest")
+	real, err := packages.Load(&packages.Config{Mode: packages.LoadTypes, Dir: filepath.Join("..", "..", "..")}, library, library+"/rpctest", library+"/fan")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, stub := range loaded(t, library, library+"/rpctest") {
+	for i, stub := range loaded(t, library, library+"/rpctest", library+"/fan") {
 		for _, name := range stub.Types.Scope().Names() {
 			own, lib := stub.Types.Scope().Lookup(name), real[i].Types.Scope().Lookup(name)
 			if !own.Exported() {

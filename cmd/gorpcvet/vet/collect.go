@@ -254,7 +254,7 @@ func (u *unit) declaration(call *ast.CallExpr) (m Method, ok bool) {
 }
 
 func (u *unit) method(service, name string, streaming bool, arg, reply types.Type, at ast.Node) Method {
-	d := describer{Source: u.types}
+	d := describer{Rules: u.types}
 	shown := d.Method(0, u.types.one(arg), u.types.one(reply))
 	d.Methods = append(d.Methods, shown)
 	return Method{

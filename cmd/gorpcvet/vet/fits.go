@@ -121,7 +121,7 @@ func (s *site) misfit(t types.Type, m *Method, argument bool) string {
 
 // differences compares the types as they travel, by the library's own comparison.
 func (s *site) differences(t types.Type, m *Method, argument bool) string {
-	caller := describer{Source: s.types}
+	caller := describer{Rules: s.types}
 	own := caller.Method(0, s.types.one(t), s.types.one(t))
 	if own.State != shape.Here || m.Types.Methods[0].State != shape.Here {
 		return ""
@@ -158,7 +158,7 @@ func (u *unit) checkDeclaration(call *ast.CallExpr) {
 	s := &site{unit: u, call: call, service: own.Service, method: own.Name}
 	s.form.Dest = none
 	kind, argument, reply := "", "", ""
-	for _, m := range u.from(call).find(own.Service, own.Name) {
+	for _, m := range u.from(call).served(own.Service, own.Name) {
 		if m.Declared != "" {
 			continue
 		}

@@ -17,10 +17,9 @@ import (
 type goTypes struct{ known typeutil.Map }
 
 var _ travels.Reader[types.Type] = (*goTypes)(nil)
-var _ shape.Source[types.Type] = (*goTypes)(nil)
 
 // describer describes types of sources as the library does those of a program.
-type describer = shape.DescriberOf[types.Type, *goTypes]
+type describer = shape.Describer[types.Type]
 
 func (g *goTypes) one(t types.Type) types.Type {
 	t = types.Unalias(t)
@@ -106,6 +105,8 @@ var formInterfaces = sync.OnceValue(func() map[travels.Form]*types.Interface {
 		travels.MarshalsBinary:   one("MarshalBinary", nil, types.NewTuple(bytes, err)),
 		travels.UnmarshalsBinary: one("UnmarshalBinary", types.NewTuple(bytes), types.NewTuple(err)),
 		travels.MarshalsText:     one("MarshalText", nil, types.NewTuple(bytes, err)),
+		travels.MarshalsJSON:     one("MarshalJSON", nil, types.NewTuple(bytes, err)),
+		travels.EncodesGob:       one("GobEncode", nil, types.NewTuple(bytes, err)),
 	}
 })
 
@@ -126,71 +127,28 @@ func hasMethod(t types.Type, name string) bool {
 	return ok
 }
 
-// What follows makes it a source of descriptions.
+// Promoted finds the embedded field on the way to the method. As of running programs,
+// nothing is said of generic types.
+func (g *goTypes) Promoted(t types.Type) (field int, ok bool) {
+	if named, ok := types.Unalias(t).(*types.Named); ok && named.TypeArgs().Len() > 0 {
+		return 0, false
+	}
+	m, index, _ := types.LookupFieldOrMethod(t, true, nil, "MarshalBinary")
+	if _, ok := m.(*types.Func); !ok || len(index) < 2 {
+		return 0, false
+	}
+	return index[0], true
+}
 
-func (g *goTypes) Rules() travels.Reader[types.Type] { return g }
+func (g *goTypes) Package(t types.Type) string {
+	if named, ok := types.Unalias(t).(*types.Named); ok && named.Obj().Pkg() != nil {
+		return named.Obj().Pkg().Path()
+	}
+	return ""
+}
 
 var sizes = types.SizesFor("gc", "amd64")
 
 func (g *goTypes) Bits(t types.Type) int { return int(sizes.Sizeof(t.Underlying())) * 8 }
 
 func (g *goTypes) Len(t types.Type) int { return int(t.Underlying().(*types.Array).Len()) }
-
-func (g *goTypes) Array(t types.Type) bool {
-	s := t.Underlying().(*types.Struct)
-	for i := range s.NumFields() {
-		if f := g.Field(t, i); f.Name == "_struct" {
-			return tagHas(f, "toarray")
-		}
-	}
-	return false
-}
-
-// Fields are those that are written, of embedded structs too: of one name the one
-// that is embedded least deep.
-func (g *goTypes) Fields(t types.Type) (names []string, of []types.Type) {
-	depths := make(map[string]int)
-	at := make(map[string]int)
-	var collect func(t types.Type, depth int, around []types.Type)
-	collect = func(t types.Type, depth int, around []types.Type) {
-		for i := range g.NumField(t) {
-			f, ft := g.Field(t, i), g.FieldType(t, i)
-			name, embedded := tagName(f), ft
-			if p, ok := ft.Underlying().(*types.Pointer); ok && f.Embedded {
-				embedded = g.one(p.Elem())
-			}
-			if travels.Tag(f) == "-" || !f.Exported && !f.Embedded || f.Name == "_struct" {
-				continue
-			}
-			if f.Embedded && name == "" && g.Kind(embedded) == reflect.Struct {
-				if !contains(around, embedded) {
-					collect(embedded, depth+1, append(around, embedded))
-				}
-				continue
-			}
-			if !f.Exported {
-				continue
-			}
-			if name == "" {
-				name = f.Name
-			}
-			if had, ok := depths[name]; !ok {
-				depths[name], at[name] = depth, len(names)
-				names, of = append(names, name), append(of, ft)
-			} else if depth < had {
-				depths[name], of[at[name]] = depth, ft
-			}
-		}
-	}
-	collect(t, 0, []types.Type{t})
-	return names, of
-}
-
-func contains(all []types.Type, t types.Type) bool {
-	for _, other := range all {
-		if other == t {
-			return true
-		}
-	}
-	return false
-}

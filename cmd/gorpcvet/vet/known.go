@@ -144,8 +144,15 @@ func (v *view) methodsOf(service string) (all []*Method) {
 }
 
 // served are the methods of a name: those that something serves, or those that are
-// only declared.
+// only declared. In tests, where many servers have services of one name, there are
+// none if others may be registered that do not show.
 func (v *view) served(service, name string) []*Method {
+	hidden := func(p Place) bool {
+		return (p.Service == "" || p.Service == service) && (p.Package == v.pkg || v.near[p.Package]) && v.sees(p)
+	}
+	if v.inTest && slices.ContainsFunc(v.open, hidden) {
+		return nil
+	}
 	found := v.find(service, name)
 	declared := func(m *Method) bool { return m.Declared != "" }
 	if slices.ContainsFunc(found, func(m *Method) bool { return !declared(m) }) {

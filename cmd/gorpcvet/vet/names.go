@@ -56,9 +56,9 @@ var (
 	openers = map[string]bool{"Open": true, "OpenAll": true}
 	enders  = map[string]map[string]bool{
 		"ClientStreamCall": {"Close": true, "Finish": true},
-		"ClientStreamFan":  {"Close": true, "Finish": true},
+		"fan.ClientStream": {"Close": true, "Finish": true},
 		"DuplexCall":       {"Close": true, "All": true, "Receive": true},
-		"DuplexFan":        {"Close": true, "All": true},
+		"fan.Duplex":       {"Close": true, "All": true},
 	}
 )
 
@@ -136,11 +136,19 @@ func namedOf(t types.Type) *types.Named {
 	return named
 }
 
-// libraryType returns the name of a type of the library's root that t is or points to.
+// libraryType returns the name of a type of the library's root, or of its package fan,
+// that t is or points to.
 func libraryType(t types.Type) (name string, args *types.TypeList) {
 	named := namedOf(t)
-	if named == nil || named.Obj().Pkg() == nil || !ofLibrary(named.Obj().Pkg().Path()) {
+	if named == nil || named.Obj().Pkg() == nil {
 		return "", nil
+	}
+	path, many := strings.CutSuffix(named.Obj().Pkg().Path(), "/fan")
+	switch {
+	case !ofLibrary(path):
+		return "", nil
+	case many:
+		return "fan." + named.Obj().Name(), named.TypeArgs()
 	}
 	return named.Obj().Name(), named.TypeArgs()
 }

@@ -149,10 +149,6 @@ func (u *unit) checkTravels(at ast.Node, method string, arg, reply types.Type) {
 		if why == "" {
 			continue
 		}
-		var path []string
-		for _, s := range steps {
-			path = append(path, s.Name)
-		}
 		place := at
 		if len(steps) > 0 {
 			field := steps[0].Struct.Underlying().(*types.Struct).Field(steps[0].Index)
@@ -161,7 +157,7 @@ func (u *unit) checkTravels(at ast.Node, method string, arg, reply types.Type) {
 			}
 		}
 		u.find(place, "travels", "the %s of %s cannot travel whole: of %s, %s; a call fails in which that is not nil or zero",
-			what, method, brief(t), travels.Describe(path, why))
+			what, method, brief(t), travels.Describe(travels.Names(steps), why))
 	}
 }
 

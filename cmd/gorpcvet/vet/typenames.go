@@ -2,10 +2,6 @@ package vet
 
 import (
 	"go/types"
-	"slices"
-	"strings"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
 // brief is a type as people read it, and as reflect has it.
@@ -15,15 +11,6 @@ func brief(t types.Type) string {
 
 // full is a type with the paths of its packages: identical types have one.
 func full(t types.Type) string { return types.TypeString(types.Unalias(t), nil) }
-
-func tagName(f travels.Part) string {
-	name, _, _ := strings.Cut(travels.Tag(f), ",")
-	return name
-}
-
-func tagHas(f travels.Part, option string) bool {
-	return slices.Contains(strings.Split(travels.Tag(f), ",")[1:], option)
-}
 
 // target returns what t points to, or t.
 func target(t types.Type) types.Type {

@@ -14,6 +14,7 @@ import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
+	"github.com/libp2p/go-libp2p-gorpc/fan"
 )
 
 // sink is where the DAG builder's blocks go: to all of some peers. The slowest
@@ -22,7 +23,7 @@ type sink struct {
 	ipld.DAGService // what a builder does not use
 	ctx             context.Context
 	cancel          context.CancelCauseFunc
-	stores          *rpc.DuplexFan[api.Block, api.Stored]
+	stores          *fan.Duplex[api.Block, api.Stored]
 	out             *rpc.Sender[api.Added]
 	over            chan struct{} // closed when no more acknowledgements come
 

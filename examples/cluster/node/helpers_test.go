@@ -110,7 +110,7 @@ func newCluster(t *testing.T, n int, configure func(i int, cfg *node.Config)) []
 
 // testContext ends with the test, and before it would be taken for hung.
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -165,9 +165,12 @@ func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
 }
 
 // Argument is that of [call.Served].
-func (c *serverConn) Argument(_ context.Context, l *call.Limits, keep bool) (codec.Message, error) {
+func (c *serverConn) Argument(ctx context.Context, l *call.Limits, keep bool) (codec.Message, error) {
+	c.WaitUntil(ctx)
 	b, kept, err := c.R.NextToKeep(l.Message(), wire.PaceAll, keep)
 	switch {
+	case errors.Is(err, account.ErrStopped) && ctx.Err() != nil:
+		err = call.CallerGone("the argument", ctx.Err())
 	case err == io.EOF:
 		err = call.ErrNoArgument
 	case err == msgpack.ErrInvalid && c.R.EndBuffered():

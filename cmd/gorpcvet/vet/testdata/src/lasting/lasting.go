@@ -143,6 +143,9 @@ func streamsClosed(ctx context.Context, c *rpc.Client, dest peer.ID) error {
 	talk := chat.Open(ctx, c, dest)
 	for range talk.All(ctx) {
 	}
+	all := chat.OpenAll(ctx, c, nil)
+	for range all.All(ctx) {
+	}
 	short := upload.Open(ctx, c, dest)
 	_, err := short.Finish(ctx)
 	keep(upload.Open(ctx, c, dest))
@@ -162,6 +165,7 @@ func returned(ctx context.Context, c *rpc.Client, dest peer.ID) *rpc.DuplexCall[
 func streamsOpen(ctx context.Context, c *rpc.Client, dest peer.ID) error {
 	upload.Open(ctx, c, dest)       // want `openstream: the stream is not closed, and holds its call`
 	_ = chat.Open(ctx, c, dest)     // want `openstream: the stream is not closed, and holds its call`
+	chat.OpenAll(ctx, c, nil)       // want `openstream: the stream is not closed, and holds its call`
 	talk := chat.Open(ctx, c, dest) // want `openstream: the stream is not closed, and holds its call`
 	_ = talk.Send(ctx, 1)
 	up := upload.Open(ctx, c, dest) // want `openstream: the stream is not closed on the way out at line \d+`

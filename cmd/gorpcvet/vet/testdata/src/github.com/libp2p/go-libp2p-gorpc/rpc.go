@@ -63,11 +63,8 @@ type (
 	Duplex[A, R any]           struct{}
 	ClientStreamCall[A, R any] struct{}
 	DuplexCall[A, R any]       struct{}
-	ClientStreamFan[A, R any]  struct{}
-	DuplexFan[A, R any]        struct{}
 	Sender[T any]              struct{}
 	Receiver[T any]            struct{}
-	Results[R any]             struct{}
 )
 
 func NewMethod[A, R any](service, method string, opts ...CallOption) *Method[A, R] { return nil }
@@ -98,25 +95,20 @@ func (m *Duplex[A, R]) Handle(s *Server, f func(ctx context.Context, in *Receive
 func (m *ClientStream[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *ClientStreamCall[A, R] {
 	return nil
 }
-func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *ClientStreamFan[A, R] {
+func (m *ClientStream[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *fan.ClientStream[A, R] {
 	return nil
 }
 func (m *Duplex[A, R]) Open(ctx context.Context, c *Client, dest peer.ID, opts ...CallOption) *DuplexCall[A, R] {
 	return nil
 }
-func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *DuplexFan[A, R] {
+func (m *Duplex[A, R]) OpenAll(ctx context.Context, c *Client, dests []peer.ID, opts ...fan.Option) *fan.Duplex[A, R] {
 	return nil
 }
 
 func (c *ClientStreamCall[A, R]) Close() error                                { return nil }
 func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (r R, err error) { return }
 func (c *ClientStreamCall[A, R]) Send(ctx context.Context, arg A) error       { return nil }
-func (c *ClientStreamFan[A, R]) Close() error                                 { return nil }
-func (c *ClientStreamFan[A, R]) Finish(ctx context.Context) (Results[R], error) {
-	return Results[R]{}, nil
-}
-func (c *DuplexCall[A, R]) Close() error                                 { return nil }
-func (c *DuplexCall[A, R]) Send(ctx context.Context, arg A) error        { return nil }
-func (c *DuplexCall[A, R]) Receive(ctx context.Context) (r R, err error) { return }
-func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error]  { return nil }
-func (c *DuplexFan[A, R]) Close() error                                  { return nil }
+func (c *DuplexCall[A, R]) Close() error                                      { return nil }
+func (c *DuplexCall[A, R]) Send(ctx context.Context, arg A) error             { return nil }
+func (c *DuplexCall[A, R]) Receive(ctx context.Context) (r R, err error)      { return }
+func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error]       { return nil }
