@@ -48,25 +48,12 @@ type Call struct {
 	Done func(error)
 }
 
-<<<<<<< HEAD
 // Carried is a call that can be carried on as it is, and not otherwise.
 type Carried interface {
 	// Strand ends the call, which nobody carries on, and returns its error.
 	Strand() error
 }
 
-// Dialing says how a call gets its connection.
-type Dialing uint8
-
-// The ways.
-const (
-	DialOnce    Dialing = iota
-	DialWaiting         // again and again, until there is one
-	DialNever           // there is one, or the call fails
-)
-
-=======
->>>>>>> main
 // Encoded is an argument that is encoded once for many destinations.
 type Encoded struct {
 	Value any
