@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -120,7 +121,7 @@ func (l *Limits) Response() msgpack.Limits {
 const MaxErrorText = 256 << 10
 
 // Fault names the limit that reading or writing ran into. Other errors are
-// libp2p's: it returns them without the errors of contexts.
+// libp2p's: it returns them masked, but for the bare io.EOF of a stream's own end.
 func (l *Limits) Fault(err error, o Origin, what string) error {
 	var over *msgpack.LimitError
 	switch {
@@ -138,6 +139,8 @@ func (l *Limits) Fault(err error, o Origin, what string) error {
 			code = codes.InvalidArgument
 		}
 		return Fail(o, code, "%s: %w", what, err)
+	case err == io.EOF:
+		return err
 	}
 	return Masked(err)
 }

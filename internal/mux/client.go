@@ -40,11 +40,13 @@ type call struct {
 	begun   bool
 	starved uint8 // times that it was refused for want of memory
 	again   bool  // it was refused once already
+	late    bool  // it did not begin at once
 	reply   bool  // it has begun
 	gone    bool  // nobody waits
 	over    bool  // done was sent to
 
-	flow *ClientFlow // of a streaming call
+	flow     *ClientFlow // of a streaming call
+	deadline Deadline
 
 	// Of one that nobody waits for: what is told of its end, and what ends the
 	// watch for its context's.
@@ -113,26 +115,6 @@ func (r Reply) Release() {
 	if len(r.c.free) < maxFree {
 		r.c.free = append(r.c.free, r.call)
 	}
-}
-
-// Request is what a call sends: two parts in a row.
-type Request struct {
-	Head, Body []byte
-	// Owned is how many bytes of a large request are accounted for: the others
-	// are the caller's own.
-	Owned int
-	// Keep is for a reply that is to be kept; see [Reply.Keep].
-	Keep bool
-	// Code says what the server is told of the error of a context that has
-	// ended. It is not 0.
-	Code func(error) uint64
-}
-
-// prepare makes a call of a request.
-func (k *call) prepare(r *Request) {
-	k.message.call = k
-	k.set(kindRequest, r.Head, r.Body)
-	k.owned, k.in.keep = r.Owned, r.Keep
 }
 
 // Call sends a request and waits for the reply. What the request holds is not
@@ -241,7 +223,7 @@ func (c *Client) refuses(k *call) error {
 func (c *Client) wait(k *call, in *messages) {
 	in.push(&k.message)
 	c.waits++
-	k.waits = in
+	k.waits, k.late = in, true
 }
 
 func (c *Client) unwait(k *call) {
@@ -263,6 +245,7 @@ func (c *Client) enter(k *call) {
 		c.addWhole(&k.message)
 		return
 	}
+	k.late = true
 	if err := c.enqueue(&k.message); err != nil {
 		c.entered--
 		c.deliver(k, &RequestError{err})
@@ -272,6 +255,7 @@ func (c *Client) enter(k *call) {
 // begin gives the call its ID.
 func (c *Client) begin(m *message) {
 	k := m.call
+	k.tellTime()
 	c.last++
 	m.id, k.start, k.begun = c.last, c.queued, true
 	c.open[m.id] = k

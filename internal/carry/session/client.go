@@ -85,12 +85,18 @@ func newRequest(ctx context.Context, c *call.Call) (r request) {
 	h := c.Header(ctx)
 	r.Head = wire.AppendHeader(account.NewBuffer(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
 	r.Body, r.Owned, r.Code = c.Body.Head, len(r.Head)+len(c.Body.Head), codeNumber
-	r.Keep = codec.WantsBytes(c.Reply)
+	r.Keep, r.Deadline = codec.WantsBytes(c.Reply), deadline(ctx)
 	if c.Body.User != nil {
 		r.Head = append(r.Head, c.Body.Head...)
 		r.Body = c.Body.User
 	}
 	return r
+}
+
+func deadline(ctx context.Context) (d mux.Deadline) {
+	d.At, _ = ctx.Deadline()
+	d.Left = wire.SetTimeout
+	return d
 }
 
 func codeNumber(err error) uint64 { return uint64(call.CodeOfContext(err)) }

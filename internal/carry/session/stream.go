@@ -128,7 +128,7 @@ func (c *clientStream) enter(s *Session, moved bool) error {
 
 // begin begins the call with b. The mutex is held.
 func (c *clientStream) begin(b []byte) error {
-	f, err := c.session.mux.Open(b, c.head)
+	f, err := c.session.mux.Open(b, c.head, deadline(c.ctx))
 	c.flow, c.failed, c.unsent = f, err, nil
 	var ended *mux.EndedError
 	if errors.As(err, &ended) {
