@@ -131,20 +131,8 @@ func (r *Router) carryWhenConnected(ctx context.Context, k *call.Call) error {
 	if !r.unreached(ctx, err) {
 		return err
 	}
-	arrived := make(chan struct{}, 1)
-	notifiee := &network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
-		if conn.RemotePeer() == k.Peer {
-			select {
-			case arrived <- struct{}{}:
-			default:
-			}
-		}
-	}}
-	r.Host.Network().Notify(notifiee)
-	defer r.Host.Network().StopNotify(notifiee)
-	if r.connected(ctx, k.Peer) { // before anybody looked
-		arrived <- struct{}{}
-	}
+	arrived, stop := r.arrivals(ctx, k.Peer)
+	defer stop()
 	pauses := call.Backoff(firstDialPause, mostDialPause)
 	for r.unreached(ctx, err) {
 		if ended := call.Pause(ctx, r.Over, pauses.NextBackOff(), arrived); ended != nil {
