@@ -50,6 +50,20 @@ func ExampleServiceName() {
 	// Output: libp2p.gorpc
 }
 
+// A program that would rather lose a call than have more connections than its connection
+// manager allows.
+func ExampleWithConnProtection() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = fetch.Handle(server, func(_ context.Context, key string) (string, error) { return "blue", nil })
+	client := rpc.NewClient(a, "/store/1.0", rpc.WithConnProtection(false))
+	defer client.Close()
+	fmt.Println(fetch.Call(context.Background(), client, b.ID(), "colour"))
+	// Output: blue <nil>
+}
+
 // Sessions can be turned off on either side: each call then has a stream of its own,
 // as with v0.6.
 func ExampleWithServerSessions() {

@@ -35,18 +35,23 @@ type RouterConfig struct {
 	Limits     *call.Limits
 	Decoded    *account.Decoded
 	NoSessions bool
+	NoProtect  bool
 }
 
 // NewRouter returns a router, which Close ends.
 func NewRouter(c RouterConfig) *Router {
 	memory := account.NewPeers(c.Limits.MessageSize)
+	var protect *call.Protector
+	if !c.NoProtect {
+		protect = call.NewProtector(c.Host.ConnManager())
+	}
 	return &Router{
 		RouterConfig: c,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect}),
 	}
 }
 
@@ -185,7 +190,13 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 	if opener == nil || err != nil {
 		return s, nil, err
 	}
-	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
+	defer func() {
+		if ctx.Err() != nil {
+			opener.Close(nil)
+		} else {
+			opener.Close(err)
+		}
+	}()
 	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
 	switch {
 	case err != nil:

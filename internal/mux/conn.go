@@ -34,6 +34,8 @@ type Limits struct {
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
 
+	Busy func(bool) // told now and then whether there are calls; nil: nobody. It does not wait.
+
 	Patient bool // a client sends no request before the server's settings
 
 	Share account.Share // what the peer may be lent

@@ -38,6 +38,9 @@ func (c *conn) tick() {
 	}
 	c.ticks++
 	read := c.read.Load()
+	if c.lim.Busy != nil {
+		c.lim.Busy(c.side.calls() > 0)
+	}
 	busy := c.side.calls() > 0 || read != c.whole.Load()
 	// Who takes a lot lives, though the ping may be behind all of it.
 	unheard := busy && read == c.lastRead

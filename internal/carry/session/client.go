@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -42,6 +43,9 @@ type Session struct {
 	peer    peer.ID
 	limited bool // over a relay
 
+	protected atomic.Bool // with the connection manager
+	over      atomic.Bool
+
 	scope account.Memory // what streaming calls hold is of it
 	share account.Share
 }
@@ -56,8 +60,21 @@ const (
 	Elsewhere             // it was not sent, and the peer has no sessions
 )
 
+// protect says whether the session has calls. One that has none is protected a little
+// longer, for the next.
+func (s *Session) protect(on bool) {
+	if s.protected.Load() == on || s.protected.Swap(on) == on {
+		return
+	}
+	s.pool.Protect.Protect(s.peer, on)
+	if on && s.over.Load() { // and nobody will say that there are no calls
+		s.protect(false)
+	}
+}
+
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	s.protect(true)
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
 	}
@@ -70,6 +87,7 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	s.protect(true)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
 		next, err := s.finish(ctx, c, reply, err, false)

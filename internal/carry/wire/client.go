@@ -29,6 +29,7 @@ type ClientConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Protect *call.Protector
 }
 
 // Client carries the calls of a client. Its methods are safe for concurrent use.
@@ -121,11 +122,13 @@ func (c *clientConn) open() error {
 		c.Close()
 		return call.Closed().NotSent(true)
 	}
+	c.client.Protect.Protect(c.call.Peer, true)
 	return nil
 }
 
 func (c *clientConn) done() {
 	c.client.open.remove(c)
+	c.client.Protect.Protect(c.call.Peer, false)
 	c.Close()
 }
 
