@@ -38,10 +38,14 @@ func (r *Router) newStream(ctx context.Context, p peer.ID, protocols ...protocol
 	open, cancel := context.WithCancel(r.awaitDirect(ctx, p))
 	defer cancel()
 	defer context.AfterFunc(r.Over, cancel)()
+	wait := r.watch(p, cancel)
 	st, err := r.Host.NewStream(open, p, protocols...)
+	silent := wait.over()
 	switch {
 	case err == nil:
 		return st, nil
+	case silent && !call.HasEnded(ctx):
+		return nil, r.Limits.Silent(p).NotSent(true)
 	case r.Over.Err() != nil && ctx.Err() == nil:
 		return nil, call.Closed().NotSent(true)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -25,6 +26,7 @@ type Router struct {
 	extended protocol.ID
 	wire     *wire.Client
 	sessions *session.Pool
+	monitor  *live.Monitor
 }
 
 // RouterConfig is what a router has of its client.
@@ -45,11 +47,13 @@ func NewRouter(c RouterConfig) *Router {
 	if !c.NoProtect {
 		protect = call.NewProtector(c.Host.ConnManager())
 	}
+	monitor := live.New(c.Over, c.Limits.SilenceTimeout)
 	return &Router{
 		RouterConfig: c,
+		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect, Monitor: monitor,
 		}),
 		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect}),
 	}
@@ -59,6 +63,7 @@ func NewRouter(c RouterConfig) *Router {
 func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
+	r.monitor.Close()
 }
 
 // Extended is the protocol that says more than v0.6's.

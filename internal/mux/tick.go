@@ -43,7 +43,7 @@ func (c *conn) tick() {
 	}
 	busy := c.side.calls() > 0 || read != c.whole.Load()
 	// Who takes a lot lives, though the ping may be behind all of it.
-	unheard := busy && read == c.lastRead
+	unheard := (busy || c.quiet > 0) && read == c.lastRead // who is in doubt is asked until there is an answer
 	c.quiet = countIf(c.quiet, unheard && c.handed-c.lastSent < lively)
 	c.stuck = countIf(c.stuck, c.writing && c.handed == c.lastSent)
 	c.idle = countIf(c.idle, read == c.lastRead && !busy)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -17,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -45,6 +47,7 @@ type Session struct {
 
 	protected atomic.Bool // with the connection manager
 	over      atomic.Bool
+	left      sync.Once
 
 	scope account.Memory // what streaming calls hold is of it
 	share account.Share
@@ -71,6 +74,10 @@ func (s *Session) protect(on bool) {
 		s.protect(false)
 	}
 }
+
+// leave closes the connection of a session that is silent, so that no call is made on it
+// any more.
+func (s *Session) leave() { s.left.Do(func() { live.Leave(s.conn) }) }
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
@@ -167,7 +174,7 @@ func (s *Session) lost(c *call.Call, ended *mux.EndedError, last bool) (Next, er
 		return Elsewhere, nil
 	}
 	s.pool.forget(s, false)
-	if ended.Sent || last {
+	if ended.Sent || last || errors.Is(ended.Err, mux.ErrSilent) { // who waited has waited long enough
 		return Over, s.ended(ended)
 	}
 	return Again, nil
@@ -181,6 +188,7 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	case errors.Is(ended, call.ErrClientClosed):
 		return call.Closed().NotSent(!ended.Sent)
 	case errors.Is(ended, mux.ErrSilent):
+		s.leave()
 		return s.pool.Limits.Silent(s.peer).NotSent(!ended.Sent)
 	case call.IsTurnedAway(ended.Err):
 		return call.TurnedAway(s.peer, ended.Err)

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -241,7 +242,10 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 		}
 	}
 	s.scope, s.share = st.Scope(), l.Share
-	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(error) {
+	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(err error) {
+		if errors.Is(err, mux.ErrSilent) {
+			s.leave()
+		}
 		p.forget(s, false)
 		s.over.Store(true)
 		s.protect(false)

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -30,6 +31,7 @@ type ClientConfig struct {
 	Decoded *account.Decoded
 	Memory  *account.Peers
 	Protect *call.Protector
+	Monitor *live.Monitor
 }
 
 // Client carries the calls of a client. Its methods are safe for concurrent use.
@@ -41,9 +43,7 @@ type Client struct {
 
 // NewClient returns a carrier, which Close ends.
 func NewClient(c ClientConfig) *Client {
-	k := &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
-	k.open.init(k)
-	return k
+	return &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
 }
 
 // Close ends the calls that are under way, and all later ones. Closed has ended.
@@ -123,11 +123,13 @@ func (c *clientConn) open() error {
 		return call.Closed().NotSent(true)
 	}
 	c.client.Protect.Protect(c.call.Peer, true)
+	c.client.Monitor.Watch(st.Conn(), c)
 	return nil
 }
 
 func (c *clientConn) done() {
 	c.client.open.remove(c)
+	c.client.Monitor.Unwatch(c.st.Conn(), c)
 	c.client.Protect.Protect(c.call.Peer, false)
 	c.Close()
 }
@@ -152,6 +154,9 @@ func (c *clientConn) close() {
 		_ = c.st.Close()
 	}()
 }
+
+// Silent is that of [live.User].
+func (c *clientConn) Silent() { c.fail(c.client.Limits.Silent(c.call.Peer)) }
 
 // fail is abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
