@@ -77,6 +77,8 @@ func (r *Router) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fa
 		return f
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses a stream to peer %v: %w", p, err).Named().Over(call.Libp2p)
+	case call.IsTurnedAway(err):
+		return call.TurnedAway(p, err)
 	case r.onlyLimited(ctx, p):
 		f := call.Fail(call.OfClient, codes.Unavailable, "no stream to peer %v: %s (%v)", p, limitedHint, err)
 		f.Naming, f.Cause = true, network.ErrLimitedConn // err may be the end of a context, and not the caller's

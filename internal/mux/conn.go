@@ -292,6 +292,7 @@ func (c *conn) end(err error) {
 		if errors.Is(err, ErrIdle) {
 			_ = c.st.Close()
 		} else {
+			_ = c.st.SetWriteDeadline(time.Unix(1, 0)) // WebRTC goes on writing after a reset
 			_ = c.st.Reset()
 		}
 		after()

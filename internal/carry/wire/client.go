@@ -171,8 +171,9 @@ func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
 func (c *clientConn) form() codec.Form { return stream.FormOf(c.marked()) }
 
 // writeAhead is how much can be written without waiting for the server to
-// read: the least window that the muxers begin with is larger.
-const writeAhead = 64 << 10
+// read: the least that the transports take at first is larger. WebRTC takes 32 KiB, and
+// learns only by reading that the stream was refused.
+const writeAhead = 16 << 10
 
 // unary sends the argument and receives the reply, in the caller's goroutine.
 func (c *clientConn) unary() error {
