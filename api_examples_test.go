@@ -32,7 +32,8 @@ var withoutExample = map[string]string{
 
 // calledByOthers are methods that Examples call through another package or an interface.
 var calledByOthers = map[string]string{
-	"String": "fmt", "Error": "fmt", "LogValue": "log/slog", "Is": "errors", "Unwrap": "errors", "IsClient": "stats.RPCStats",
+	"String": "fmt", "Error": "fmt", "LogValue": "log/slog", "MarshalJSON": "encoding/json", "UnmarshalJSON": "encoding/json",
+	"Is": "errors", "Unwrap": "errors", "IsClient": "stats.RPCStats",
 }
 
 // TestEveryNameIsInAnExample holds that what is exported is shown at work: every

@@ -231,6 +231,15 @@ func recovered(next Handler) Handler {
 	}
 }
 
+// catch is deferred by what may panic.
+func (s *Server) catch(info *CallInfo, err *error) {
+	if r := recover(); r != nil {
+		info.Reply = nil // who knows what is in it
+		logPanic(s.logger, "rpc: a method panicked", info, r)
+		*err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
+	}
+}
+
 func logPanic(logger *slog.Logger, what string, call *CallInfo, value any) {
 	logger.Error(what, "method", call.ID().String(),
 		"peer", call.Peer.String(), "panic", value, "stack", string(debug.Stack()))
@@ -243,5 +252,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)"))
+	return view{id: info.ID()}.render(call.Exited(o))
 }

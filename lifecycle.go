@@ -34,7 +34,9 @@ func (s *Server) Close() error {
 // finish. It returns nil when they have. When ctx ends before, it cancels the
 // rest, as Close does, and returns the context's error.
 //
-// A peer that calls meanwhile gets an error with [codes.Unavailable].
+// A peer that calls meanwhile gets an error with [codes.Unavailable], and so does one
+// whose call on a session is cancelled. A method that runs for long hears of it:
+// package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.gate.close()
 	s.sessions.GoAway("the server is shutting down")

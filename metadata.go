@@ -135,6 +135,8 @@ func valueOf(c served, key any) (v any, ok bool) {
 		return c, true
 	case callInfoKey{}:
 		return c.info(), true
+	case call.StoppingKey{}:
+		return (<-chan struct{})(c.from().gate.shutting), true
 	case outgoingMetadata{}:
 		return nil, true // what the caller sent is not what the method sends
 	}
@@ -149,7 +151,8 @@ type serverContext struct {
 	carried         call.Served
 	call            *CallInfo
 	settings        atomic.Pointer[call.Setting]
-	header, trailer Metadata // what the answer takes back
+	begun, replied  atomic.Bool // of a streaming call without pumps
+	header, trailer Metadata    // what the answer takes back
 }
 
 func (c *serverContext) sender() peer.ID    { return c.carried.Peer() }
@@ -159,9 +162,33 @@ func (c *serverContext) isRemote() bool     { return true }
 
 func (c *serverContext) setting() *call.Setting {
 	if c.settings.Load() == nil {
-		c.settings.CompareAndSwap(nil, new(call.Setting))
+		s := new(call.Setting)
+		if c.begun.Load() {
+			s.Begin(c.call.served.sendHeader)
+		}
+		if c.settings.CompareAndSwap(nil, s) && c.replied.Load() {
+			_ = s.Release(false) // the header is too late
+		}
 	}
 	return c.settings.Load()
+}
+
+// begin says that a streaming method runs, which has no pump to tell its setting of
+// replies.
+func (c *serverContext) begin() {
+	c.begun.Store(true)
+	if s := c.settings.Load(); s != nil {
+		s.Begin(c.call.served.sendHeader)
+	}
+}
+
+// release sends the header, if there is one, before the first reply.
+func (c *serverContext) release() error {
+	c.replied.Store(true)
+	if s := c.settings.Load(); s != nil {
+		return s.Release(true)
+	}
+	return nil
 }
 
 // takeBack takes what the method sends back. Nothing can be set any more.

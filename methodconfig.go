@@ -41,6 +41,9 @@ type MethodConfig struct {
 	// and the caller returns at once when its context ends. A nearer false does not
 	// take it back.
 	HeedsContext bool
+	// Doc is a line that says what the method does, or with an empty Method the
+	// service, for those who ask for descriptions. It is not inherited.
+	Doc string
 }
 
 // WithMethodConfig configures the method that id names, receiver's or typed; with an

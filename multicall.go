@@ -115,7 +115,10 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
 		b.dest = dests[i]
 		branches[i] = b
-		wg.Go(func() { errs[i] = b.run(c, dests[i], id, &caller.Dst) })
+		wg.Go(func() {
+			errs[i] = view{id: id, peer: b.dest, client: true}.render(call.Exited(call.OfClient)) // unless run returns
+			errs[i] = b.run(c, b.dest, id, &caller.Dst)
+		})
 	}
 	distributed := make(chan struct{})
 	go func() {

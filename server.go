@@ -14,7 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
-	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -97,7 +96,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.limits.Set = call.Set(s.given).WithDefaults()
 	s.configs.Init(&s.limits)
-	s.gate.idle = make(chan struct{})
+	s.gate.idle, s.gate.shutting = make(chan struct{}), make(chan struct{})
 	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
 	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
@@ -257,13 +256,7 @@ func (k *core) Refuse(c call.Served, err error) {
 // of the peer's business.
 func (s *Server) recovered(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				info.Reply = nil // who knows what is in it
-				logPanic(s.logger, "rpc: a method panicked", info, r)
-				err = rendered(info.ID(), call.Fail(call.OfServer, codes.Internal, "panicked while serving the call; see the log of the server"))
-			}
-		}()
+		defer s.catch(info, &err)
 		return next(ctx, info)
 	}
 }
@@ -351,6 +344,9 @@ type gate struct {
 	locked atomic.Bool
 	idle   chan struct{} // closed when the last call has left a shut gate
 	once   sync.Once
+
+	shutting  chan struct{} // closed when shut
+	shutsOnce sync.Once
 }
 
 // enter lets a call in, unless the gate is shut.
@@ -385,7 +381,10 @@ func (g *gate) leave() {
 	}
 }
 
-func (g *gate) close() { g.shut.Store(true) }
+func (g *gate) close() {
+	g.shut.Store(true)
+	g.shutsOnce.Do(func() { close(g.shutting) })
+}
 
 func (g *gate) wait(ctx context.Context) error {
 	if g.calls.Load() == 0 {

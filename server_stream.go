@@ -36,6 +36,7 @@ type streamRun struct {
 	server      *Server
 	call        *servedCall
 	own         methodEnds
+	first       *flow.Item      // of the arguments, if it was taken already
 	setting     *call.Setting   // of the metadata that goes back
 	parent, ctx context.Context // the call's, and the method's
 	cancel      context.CancelCauseFunc
@@ -45,21 +46,51 @@ type streamRun struct {
 	lost           bool       // the caller's end, while the method had not ended; known when received
 }
 
-// invokeStreaming runs the method between two pumps, which have ended when it
-// returns.
-func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
+// invokeStreaming runs a streaming method, without pumps where that is possible.
+func (s *Server) invokeStreaming(ctx context.Context, c *servedCall) error {
 	c.stream.Begin()
+	d, ok := c.stream.(call.Direct)
+	if !ok || c.method.direct == nil {
+		return s.invokePumped(ctx, c, nil)
+	}
+	c.source, c.sink = d.Ends(c.items(c.method.fresh))
+	c.hook(s)
+	first, only, err := d.Only(c.source)
+	switch {
+	case err != nil:
+		return err
+	case only:
+		return s.invokeDirect(ctx, c, d, first)
+	case first.Ptr == nil:
+		return s.invokePumped(ctx, c, nil)
+	}
+	return s.invokePumped(ctx, c, &first)
+}
+
+// hook puts the hooks of interceptors before the ends of a stream.
+func (c *servedCall) hook(s *Server) {
+	if len(c.CallInfo.items) > 0 {
+		hooks := c.hooks(s.recovered)
+		c.source, c.sink = hooks.Source(c.source, false), hooks.Sink(c.sink, true)
+	}
+}
+
+// invokePumped runs the method between two pumps, which have ended when it returns.
+// first is an argument that was taken already, if it is not nil.
+func (s *Server) invokePumped(parent context.Context, c *servedCall, first *flow.Item) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	returned := make(chan struct{})
 	r := &streamRun{
 		server: s, call: c, own: c.method.ends(ctx, c, s.streamBuffer, returned),
-		parent: parent, ctx: ctx, cancel: cancel, returned: returned, setting: new(call.Setting),
+		first: first, parent: parent, ctx: ctx, cancel: cancel, returned: returned, setting: new(call.Setting),
 		received: make(chan error, 1), sent: make(chan error, 1),
 	}
-	c.source, c.sink = c.stream.Ends(c.items(r.own))
-	hooks := c.hooks(s.recovered)
-	c.source, c.sink = hooks.Source(c.source, false), hooks.Sink(c.sink, true)
+	c.source, c.sink = c.stream.Ends(c.items(r.own.args().Fresh))
+	if c.stats != nil && c.Local {
+		r.own.observe(c.stats)
+	}
+	c.hook(s)
 	if m := servedOf(parent); m != nil { // or an interceptor has replaced the context
 		r.setting = m.setting()
 	}
@@ -84,20 +115,16 @@ func (s *Server) invokeStreaming(parent context.Context, c *servedCall) error {
 	return r.end(err)
 }
 
-// items tells the carrier of the method. In a local call the method's own ends tell
-// the stats handler.
-func (c *servedCall) items(own methodEnds) *call.Items {
+// items tells the carrier of the method, whose arguments fresh makes. In a local call the
+// method's own ends tell the stats handler.
+func (c *servedCall) items(fresh func() flow.Item) *call.Items {
 	m := c.method
-	i := &call.Items{Limits: m.rules.Limits, Fresh: own.args().Fresh, OK: m.ok}
+	i := &call.Items{Limits: m.rules.Limits, Fresh: fresh, OK: m.ok}
 	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, m.rules.Limits, b, err) }
 	if c.remote != nil {
 		i.Holds = &c.remote.holds
 	}
-	switch {
-	case c.stats == nil:
-	case c.Local:
-		own.observe(c.stats)
-	default:
+	if c.stats != nil && !c.Local {
 		i.Observer = c.stats
 	}
 	return i
@@ -107,7 +134,13 @@ func (c *servedCall) items(own methodEnds) *call.Items {
 // when it has them all.
 func (r *streamRun) takeArguments() error {
 	stream := r.call.stream
-	err := flow.Pump(r.call.source, stream.Patient(r.own.args()))
+	args, err := stream.Patient(r.own.args()), error(nil)
+	if r.first != nil {
+		err = args.Put(*r.first)
+	}
+	if err == nil {
+		err = flow.Pump(r.call.source, args)
+	}
 	if err != nil {
 		r.lost = err != flow.ErrStopped && !flow.IsClosed(r.returned)
 		if call.IsFault(err) {

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
+	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -52,19 +53,21 @@ type method struct {
 	id        ServiceID
 	server    *Server
 	kind      Kind
-	fn        direct.Method // the receiver's method, or a function
-	typed     typedFunc     // in place of fn
-	handler   any           // what typed, or stream, calls
-	stream    typedEnds     // the same, of a streaming method
-	nilable   bool          // arg is a pointer or an interface
-	box       direct.Boxer  // of type arg
-	arg       reflect.Type  // as the method declares it
-	reply     reflect.Type  // what the reply points to; a stream's element
-	replyPtr  reflect.Type  // a unary method's, as it declares it
-	sentinels sentinels     // that its value declares
-	ok        []byte        // the encoded header of a reply without error
-	number    int           // among those registered
-	rules     *admit.Rules  // of its server
+	fn        direct.Method    // the receiver's method, or a function
+	typed     typedFunc        // in place of fn
+	handler   any              // what typed, or stream, calls
+	stream    typedEnds        // the same, of a streaming method
+	direct    directMethod     // the same, of one that takes one argument
+	fresh     func() flow.Item // makes that
+	nilable   bool             // arg is a pointer or an interface
+	box       direct.Boxer     // of type arg
+	arg       reflect.Type     // as the method declares it
+	reply     reflect.Type     // what the reply points to; a stream's element
+	replyPtr  reflect.Type     // a unary method's, as it declares it
+	sentinels sentinels        // that its value declares
+	ok        []byte           // the encoded header of a reply without error
+	number    int              // among those registered
+	rules     *admit.Rules     // of its server
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

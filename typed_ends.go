@@ -167,24 +167,28 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 // loop is a typed call of one argument of another peer, whose replies are taken in the
 // caller's goroutine.
 type loop[A, R any] struct {
-	in   flow.One[A]
-	out  flow.Loop[R]
-	back call.Back
+	in      flow.One[A]
+	out     flow.Loop[R]
+	ends    streamEnds
+	back    call.Back
+	options *callConfig // nil where nobody asks for metadata
 }
+
+// Before is that of [flow.Loop].
+func (l *loop[A, R]) Before() { l.options.tellBack(&l.back) }
 
 // loopStream makes such a call, and hands its replies to yield.
 func loopStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id ServiceID, config *methodConfig, opts []CallOption, arg A, yield func(R, error) bool) {
 	l := new(loop[A, R])
 	k := c.newCall(dest, id, Streaming)
 	k.options, k.typed = c.settled(config.calls, opts), true
-	tell := func() {}
 	if k.options != nil && k.options.wantsBack() {
-		k.remote.Back = &l.back
-		tell = func() { k.options.tellBack(&l.back) }
+		k.remote.Back, l.options = &l.back, k.options
 	}
 	l.in.V = arg
-	l.out.Yield, l.out.Before, l.out.Guard = yield, tell, c.watched
-	k.stream = &streamEnds{in: &l.in, out: &l.out, fresh: l.out.Fresh, args: reflect.TypeFor[A](), replies: reflect.TypeFor[R]()}
+	l.out.Yield, l.out.Of, l.out.Guard = yield, l, c.watched
+	l.ends = streamEnds{in: &l.in, out: &l.out, fresh: l.out.Fresh, args: reflect.TypeFor[A](), replies: reflect.TypeFor[R]()}
+	k.stream = &l.ends
 	err := noEnd(c.do(ctx, k))
 	switch {
 	case l.out.Panic != nil:
@@ -193,11 +197,11 @@ func loopStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 		return
 	case err != nil:
 		var none R
-		tell()
+		l.Before()
 		yield(none, err)
 		return
 	}
-	tell()
+	l.Before()
 }
 
 // noEnd returns what a typed stream's call ends with. io.EOF that a method of this

@@ -296,19 +296,24 @@ func (c *DuplexCall[A, R]) Close() error { return c.call.close() }
 
 // Sender is where a method sends its replies to. It is safe for concurrent
 // use.
-type Sender[T any] struct{ pipe *flow.Pipe[T] }
+type Sender[T any] struct{ to sender[T] }
+
+// sender is a pipe, or an outlet.
+type sender[T any] interface {
+	Send(ctx context.Context, item T) error
+}
 
 // Send sends an item. It waits only where the other side is behind: up to 64
 // items are held (or [WithStreamBufferSize] in a server, if that is more), and
-// no more than make 256 KiB, but always one. They go out at once, together
-// when several have come meanwhile. The item belongs to the call then: what it
+// no more than make 256 KiB, but always one; in a [ServerStream] on a session those of
+// 128 KiB. They go out at once, together when several have come meanwhile. The item belongs to the call then: what it
 // points to must not be changed. That Send returns nil does not say that it
 // has arrived.
 //
 // Send returns an error when the call is over: that of the method's context
 // if this has ended, and else io.EOF; or when ctx ends while it waits. The
 // item is then not sent, and the call goes on.
-func (s *Sender[T]) Send(ctx context.Context, item T) error { return s.pipe.Send(ctx, item) }
+func (s *Sender[T]) Send(ctx context.Context, item T) error { return s.to.Send(ctx, item) }
 
 // Receiver is where a method receives its arguments from. It is safe for
 // concurrent use; each item is received once.
@@ -334,13 +339,22 @@ func (r *Receiver[T]) All(ctx context.Context) iter.Seq2[T, error] { return all(
 // handleStream registers a streaming method, a handler that f calls; one says
 // that it takes no more than one argument.
 func handleStream[A, R any](s *Server, id ServiceID, config *methodConfig, one bool, handler any, f func(context.Context, *Receiver[A], *Sender[R]) error) error {
-	return s.handle(&method{
+	m := &method{
 		id: id, kind: Streaming, arg: reflect.TypeFor[A](), reply: reflect.TypeFor[R](),
 		handler: handler, sentinels: sentinelsOf(config),
 		stream: func(ctx context.Context, call *servedCall, buffer int) methodEnds {
 			return newTypedMethod(ctx, call, buffer, one, f)
 		},
-	})
+	}
+	if f, ok := handler.(func(context.Context, A, *Sender[R]) error); ok && one {
+		m.fresh = func() flow.Item { return flow.NewItem(m.arg) }
+		m.direct = func(ctx context.Context, arg flow.Item, to *directCall) (failed bool, err error) {
+			o := outlet[R](to)
+			defer func() { failed = o.Close() }()
+			return false, noTypedNil(f(ctx, flow.ValueOf[A](arg), &Sender[R]{o}))
+		}
+	}
+	return s.handle(m)
 }
 
 // Info describes the method as it is declared. LocalOnly is nil.

@@ -238,7 +238,10 @@ func bytesText(n int) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)
 	}
-	return fmt.Sprintf("%d KiB", n>>10)
+	if n < 1<<20 {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
 }
 
 func callersText(n int) string {

@@ -11,22 +11,36 @@ const (
 	unaryTCP     = "Unary calls over TCP"
 	unaryQUIC    = "Unary calls over QUIC"
 	streamingTCP = "Streaming over TCP"
+	largeTCP     = "Large messages over TCP"
+	largeQUIC    = "Large messages over QUIC"
 	spansTCP     = "Unary calls with batches of structs over TCP"
 )
 
 func groups(cfg config) []group {
 	return []group{
 		{localCalls, "Ratios are of the first row's time.", local},
-		{unaryTCP, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverTCP) }},
-		{unaryQUIC, aboutFloors, func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, cfg, rig.OverQUIC) }},
+		{unaryTCP, aboutFloors, unaryOver(rig.OverTCP, []int{1, cfg.callers}, []int{64, 4 << 10, 256 << 10})},
+		{unaryQUIC, aboutFloors, unaryOver(rig.OverQUIC, []int{1, cfg.callers}, []int{64, 4 << 10, 256 << 10})},
+		{largeTCP, aboutFloors, unaryOver(rig.OverTCP, largeCallers, largeSizes)},
+		{largeQUIC, aboutFloors, unaryOver(rig.OverQUIC, largeCallers, largeSizes)},
 		{spansTCP, "A struct has 9 fields, and 5 attributes of two strings. Ratios are of the first row's time.", spans},
 		{streamingTCP, aboutFloors, streaming},
 		{streamingRecords, "Ratios are of the first row's time.", records},
 	}
 }
 
+// largeCallers and largeSizes are of calls with large messages.
+var (
+	largeCallers = []int{1, 8}
+	largeSizes   = []int{1 << 20, 4 << 20, 8 << 20}
+)
+
+func unaryOver(addr string, callers, sizes []int) func(ctx context.Context) ([]cell, func(), error) {
+	return func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, addr, callers, sizes) }
+}
+
 // unary compares calls by all systems on one connection.
-func unary(ctx context.Context, cfg config, addr string) ([]cell, func(), error) {
+func unary(ctx context.Context, addr string, callers, sizes []int) ([]cell, func(), error) {
 	p, err := newPair(ctx, addr)
 	if err != nil {
 		return nil, nil, err
@@ -37,12 +51,12 @@ func unary(ctx context.Context, cfg config, addr string) ([]cell, func(), error)
 		return nil, nil, err
 	}
 	var cells []cell
-	for _, callers := range []int{1, cfg.callers} {
-		for _, size := range []int{64, 4 << 10, 256 << 10} {
-			c := cell{name: fmt.Sprintf("%s, %s", bytesText(size), callersText(callers)), bytes: size}
+	for _, n := range callers {
+		for _, size := range sizes {
+			c := cell{name: fmt.Sprintf("%s, %s", bytesText(size), callersText(n)), bytes: size}
 			m := newMessage(size)
 			for _, s := range all {
-				c.contestants = append(c.contestants, s.contestant(callers, m))
+				c.contestants = append(c.contestants, s.contestant(n, m))
 			}
 			cells = append(cells, c)
 		}

@@ -17,11 +17,11 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
 )
 
-// Service is the name of the service that [rpc.WithDescriptions] registers, for
+// ServiceName is the name of the service that [rpc.WithDescriptions] registers, for
 // policies. It has one method, Describe.
-const Service = shape.Service
+const ServiceName = shape.ServiceName
 
-var describing = rpc.NewMethod[shape.Request[rpc.ServiceID], shape.Description](Service, "Describe")
+var describing = rpc.NewMethod[shape.Request[rpc.ServiceID], shape.Description](ServiceName, "Describe")
 
 // Method is a declared method: an [rpc.Method], [rpc.ServerStream],
 // [rpc.ClientStream] or [rpc.Duplex].
@@ -49,7 +49,7 @@ type CheckedMethod struct {
 // server on dest offers, in one call, and reports the differences in words:
 // docs/operating.md, "Checking types", has the rules. The server must have
 // [rpc.WithDescriptions] on, and allow the caller the method Describe of
-// [Service]: the error says if it does not. A report with problems is no error;
+// [ServiceName]: the error says if it does not. A report with problems is no error;
 // see [Report.Err]. At most 1,024 methods are checked at once. dest and ctx mean
 // what they do for a call.
 func Check(ctx context.Context, c *rpc.Client, dest peer.ID, methods ...Method) (Report, error) {
@@ -72,7 +72,7 @@ func Check(ctx context.Context, c *rpc.Client, dest peer.ID, methods ...Method) 
 	if err != nil {
 		return Report{}, undescribed(err)
 	}
-	if err := theirs.Valid(len(methods)); err != nil {
+	if err := theirs.Valid(len(methods), false); err != nil {
 		return Report{}, &rpc.Error{Code: codes.Internal, Message: fmt.Sprintf("describe: peer %v sends a bad description: %v", report.Peer, err)}
 	}
 	left := shape.MaxCompared
@@ -150,13 +150,16 @@ func compareMethods(into *CheckedMethod, m Method, own, theirs *shape.Descriptio
 	if b.State != shape.Here {
 		return
 	}
-	if b.LocalOnly != "" {
-		problem("a part of the server's types stays local: %s", shape.Word(b.LocalOnly))
+	if b.LostArgs != "" {
+		problem("a part of the server's argument stays local: %s", shape.Word(b.LostArgs))
+	}
+	if b.LostReply != "" {
+		problem("a part of the server's reply stays local: %s", shape.Word(b.LostReply))
 	}
 	if rpc.Kind(b.Kind) == is.Kind && a.State == shape.Here {
-		found := shape.Findings{Problems: into.Problems, Notes: into.Notes}
+		var found shape.Findings
 		shape.Compare(&found, shape.Direction{From: own, To: theirs, Writer: "this side", Reader: "the server", Left: left}, "argument", a.Args, b.Args)
 		shape.Compare(&found, shape.Direction{From: theirs, To: own, Writer: "the server", Reader: "this side", Left: left}, "reply", b.Reply, a.Reply)
-		into.Problems, into.Notes = found.Problems, found.Notes
+		into.Problems, into.Notes = append(into.Problems, found.Problems()...), found.Notes()
 	}
 }

@@ -48,7 +48,7 @@ func ExampleCheck() {
 	}
 	fmt.Print(report)
 	// Output:
-	// Shop.Order: problem: argument.Lines[].Quantity: this side sends string (a string or bytes), and the server takes int (a number)
+	// Shop.Order: problem: argument.Lines[].Quantity: this side sends string, and the server takes int (a number)
 	// Shop.Order: note: argument: this side does not send Currency, which the server has: it stays zero
 	// Shop.Cancel: problem: the server's service has no method of this name
 }
@@ -58,8 +58,8 @@ func ExampleCheck() {
 func ExampleReport_Err() {
 	size := rpc.NewMethod[string, int]("Store", "Size")
 	rules := policy.Rules{
-		size.ID():                policy.Everyone(),
-		{Name: describe.Service}: policy.Everyone(),
+		size.ID():                    policy.Everyone(),
+		{Name: describe.ServiceName}: policy.Everyone(),
 	}
 	server := rpc.NewServer(nil, "/store/1.0", rpc.WithDescriptions(true), policy.With(rules))
 	defer server.Close()

@@ -3,7 +3,8 @@
 //	got, err := Read.CollectAll(ctx, client, replicas, key, fan.Quorum(2))       // a read: others are cancelled
 //	got, err := Write.CollectAll(ctx, client, replicas, item, fan.WriteQuorum(2)) // a write: others go on
 //
-// Every call option, such as [rpc.CallTimeout], is one of them too. Of options that
+// Every call option, such as [rpc.CallTimeout], is one of them too, but for
+// [rpc.CallReplyMetadata]. Of options that
 // say different things the last counts. docs/calling.md says which form is for what.
 //
 // [Method.CallAll]: https://pkg.go.dev/github.com/libp2p/go-libp2p-gorpc#Method.CallAll

@@ -24,9 +24,9 @@
 //
 // A [Server] is an [rpc.Server] that a test fills with what it needs.
 // [Local] makes one that is called directly, as the components of one peer call
-// one another. [Pair] puts client and server on two peers: the whole way of a
-// call between peers is gone, encoding, streams, authentication, limits and all,
-// yet in memory. [NewServer] makes one for any host, and [MemoryHosts] and
+// one another. [Pair] puts client and server on two peers: calls go the whole way
+// between peers, with encoding, streams, authentication, limits and all, yet in
+// memory. [NewServer] makes one for any host, and [MemoryHosts] and
 // [LoopbackHosts] any number of connected hosts. What takes a client takes any
 // of theirs, so a test can be run over several.
 //

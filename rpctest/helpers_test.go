@@ -25,6 +25,7 @@ type fakeT struct {
 	stopped  bool // by FailNow
 	over     bool
 	errors   []string
+	logs     []string
 	late     []string // what it was told after its end
 	cleanups []func()
 }
@@ -39,6 +40,13 @@ func (t *fakeT) Cleanup(f func()) {
 }
 
 func (t *fakeT) Log(args ...any) { t.mustRun("Log", args) }
+
+func (t *fakeT) Logf(format string, args ...any) {
+	t.mustRun("Logf", []any{format})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.logs = append(t.logs, fmt.Sprintf(format, args...))
+}
 
 func (t *fakeT) mustRun(what string, args []any) {
 	t.mu.Lock()

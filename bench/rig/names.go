@@ -25,6 +25,7 @@ var (
 	typedBytes    = rpc.NewMethod[[]byte, []byte]("Typed", "Bytes")
 	typedStream   = rpc.NewDuplex[[]byte, []byte]("Typed", "Stream")
 	typedRecords  = rpc.NewDuplex[Record, Record]("Typed", "Records")
+	typedList     = rpc.NewServerStream[int, []byte]("Typed", "List")
 )
 
 func handleTyped(s *rpc.Server) error {
@@ -33,7 +34,31 @@ func handleTyped(s *rpc.Server) error {
 		typedBytes.Handle(s, func(_ context.Context, in []byte) ([]byte, error) { return in, nil }),
 		typedStream.Handle(s, EchoItems[[]byte]),
 		typedRecords.Handle(s, EchoItems[Record]),
+		typedList.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[[]byte]) error {
+			item := payload(64)
+			for range n {
+				if err := out.Send(ctx, item); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
 	)
+}
+
+// listTyped makes one call that n items come of, and gives check each.
+func listTyped(ctx context.Context, client *rpc.Client, dest peer.ID, n int, check func([]byte) error) error {
+	got := 0
+	for item, err := range typedList.Call(ctx, client, dest, n) {
+		if err == nil {
+			got++
+			err = check(item)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return Complete(got, n)
 }
 
 func multiplyTyped(ctx context.Context, client *rpc.Client, dest peer.ID, args *Args) (int, error) {

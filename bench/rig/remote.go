@@ -135,3 +135,29 @@ func streamGroup(over, addr string) group {
 		return cells
 	})
 }
+
+// listGroup is whole calls of which few items come.
+func listGroup(over, addr string) group {
+	type kind struct{ items, callers int }
+	var kinds []kind
+	var names []string
+	for _, items := range []int{1, 10, 100} {
+		for _, callers := range []int{1, 64} {
+			kinds = append(kinds, kind{items, callers})
+			names = append(names, fmt.Sprintf("%s, server stream, items: %d, callers: %d", over, items, callers))
+		}
+	}
+	return remoteGroup(addr, names, func(r *site) []cell {
+		var cells []cell
+		want := payload(64)
+		for i, k := range kinds {
+			call := func(check func(got, want []byte) error) func(context.Context) error {
+				return func(ctx context.Context) error {
+					return listTyped(ctx, r.session, r.to, k.items, func(got []byte) error { return check(got, want) })
+				}
+			}
+			cells = append(cells, cell{names[i], Parallel(k.callers, call(alike)), call(same)})
+		}
+		return cells
+	})
+}

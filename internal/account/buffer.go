@@ -2,6 +2,8 @@ package account
 
 import (
 	"math/bits"
+	"strings"
+	"unsafe"
 
 	pool "github.com/libp2p/go-buffer-pool"
 )
@@ -14,9 +16,22 @@ const pooled = 4 << 20
 // NewBuffer returns one of that length, whose capacity is BufferCap's.
 func NewBuffer(size int) []byte {
 	if size > pooled {
-		return make([]byte, size)
+		return Unzeroed(size)
 	}
 	return pool.Get(size)[:size:BufferCap(size)]
+}
+
+// Unzeroed returns a buffer that is not of the pool, with whatever is in that memory:
+// its reader overwrites all that it hands over. To zero a large one takes as long as to
+// copy it, and only a strings.Builder has memory that Go has not zeroed.
+func Unzeroed(size int) []byte {
+	if size == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.Grow(size)
+	_ = b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), size)
 }
 
 // BufferCap is how much memory a new buffer takes.

@@ -36,3 +36,15 @@ func TestLargeBuffersAreOfTheirOwnSize(t *testing.T) {
 	}
 	account.FreeBuffer(nil)
 }
+
+func TestMemoryThatIsNotZeroedIsAsLargeAsItSays(t *testing.T) {
+	for _, n := range []int{0, 1, 31, 32, 33, 4 << 10, 1<<20 + 1, 8 << 20} {
+		b := account.Unzeroed(n)
+		if len(b) != n || cap(b) != n {
+			t.Errorf("%d bytes: %d of %d", n, len(b), cap(b))
+		}
+		for i := range b {
+			b[i] = 1
+		}
+	}
+}

@@ -19,6 +19,7 @@ type Config struct {
 	Rate                float64
 	Burst               int
 	HeedsContext        bool
+	Doc                 string
 }
 
 // Configs are what is configured for methods, for services and for all. The zero
@@ -69,6 +70,7 @@ type Rules struct {
 	timeout        time.Duration
 	calls, perPeer *Places
 	rate           *Rates
+	doc            string
 }
 
 // Of settles what holds for a method: field by field, what is set nearest to it.
@@ -76,7 +78,7 @@ func (c *Configs) Of(id call.ID) *Rules {
 	if c.of == nil {
 		return &c.plain
 	}
-	r := &Rules{Limits: c.limits}
+	r := &Rules{Limits: c.limits, doc: c.Doc(id)}
 	var timeout, size, calls, perPeer, rate bool // which are settled
 	for _, of := range [...]call.ID{id, {Name: id.Name}, {}} {
 		s := c.of[of]
@@ -103,6 +105,35 @@ func (c *Configs) Of(id call.ID) *Rules {
 		}
 	}
 	return r
+}
+
+// Doc is the line of documentation of what id names.
+func (c *Configs) Doc(id call.ID) string {
+	if s := c.of[id]; s != nil {
+		return s.Doc
+	}
+	return ""
+}
+
+// Config is what holds for a method, from whatever sets it. What nothing bounds is 0.
+func (r *Rules) Config() Config {
+	c := Config{Timeout: r.timeout, HeedsContext: r.Heeds, Doc: r.doc, Calls: r.Limits.Calls, CallsPerPeer: r.Limits.CallsPerPeer}
+	c.MessageSize, _ = r.Limits.MostBytes()
+	if r.calls != nil {
+		c.Calls = min(c.Calls, r.calls.Most())
+	}
+	if r.perPeer != nil {
+		c.CallsPerPeer = min(c.CallsPerPeer, r.perPeer.Most())
+	}
+	if r.rate != nil {
+		c.Rate, c.Burst = r.rate.PerSecond(), r.rate.burst
+	}
+	for _, n := range []*int{&c.MessageSize, &c.Calls, &c.CallsPerPeer} {
+		if *n == math.MaxInt32 { // it is lifted
+			*n = 0
+		}
+	}
+	return c
 }
 
 // nearest reports whether a field is set, and is the first that is.

@@ -38,6 +38,11 @@ func Ended(ctx context.Context) *Fault {
 	return f
 }
 
+// Exited is the fault of a call whose goroutine a method, or an interceptor, has ended.
+func Exited(o Origin) *Fault {
+	return Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)")
+}
+
 // HasEnded reports whether ctx has ended. If its deadline has passed, as others
 // may see first, it waits for the end.
 func HasEnded(ctx context.Context) bool {

@@ -89,6 +89,18 @@ type Stream interface {
 	Finish(response []byte) error
 }
 
+// Direct is a Stream that does without pumps: where its argument is there when the
+// method is called, and replies are sent by whoever makes them.
+type Direct interface {
+	Stream
+	// Only returns the argument of a call whose arguments are all there, if it is one.
+	// Then nobody reads any more, and the sink of Ends may be used by several at
+	// once: what is put is sent soon. item, if it is valid, is to be taken in any case.
+	Only(from flow.Source) (item flow.Item, only bool, err error)
+	// Room waits until a Put does not wait, or ctx ends.
+	Room(ctx context.Context) error
+}
+
 // Items is what a stream has to know of a method, to decode its arguments and to
 // send its replies.
 type Items struct {
@@ -99,6 +111,10 @@ type Items struct {
 	OK          []byte                     // the header before each reply
 	Observer    flow.Observer              // nil: nobody
 }
+
+// StoppingKey is the key under which a method's context has a <-chan struct{} that is
+// closed when its server shuts down.
+type StoppingKey struct{}
 
 // Errors of Served.Argument.
 var (

@@ -129,7 +129,7 @@ func Decode(m Message, into any, most uint64, h *account.Holding) (size uint64, 
 	} else {
 		size = d.used
 	}
-	*d = decoder{path: d.path[:0]}
+	d.release()
 	decoders.Put(d)
 	return size, err
 }

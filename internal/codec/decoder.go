@@ -27,6 +27,12 @@ type decoder struct {
 	free  uint64 // how much may be used before more is taken
 	holds *account.Holding
 
+	shared  []byte // memory for binary forms
+	sharing int    // how large the last of it was
+
+	repeats *repeats // nil: none are looked for
+	room    *repeats // for those of the next large message
+
 	err  error
 	path []string // of the value that err is of, from inside out
 }
@@ -64,10 +70,24 @@ func (e *MisfitError) Unwrap() error { return e.cause }
 func (d *decoder) init(m Message, most uint64, h *account.Holding) {
 	d.b, d.modern, d.limits, d.most, d.holds = m.B, m.Form == Modern, m.Limits, most, h
 	d.values, d.hops, d.free = 1, 0, min(account.Unaccounted, most)
+	if len(m.B) >= repeatsFrom {
+		if d.repeats = d.room; d.repeats == nil {
+			d.repeats = new(repeats)
+		}
+	}
 	if len(m.B) > m.Limits.Bytes {
 		d.b = nil // so that nothing is read
 		d.malformed(&msgpack.LimitError{Limit: msgpack.LimitBytes, Max: m.Limits.Bytes})
 	}
+}
+
+// release makes d like new, but for the room that it has.
+func (d *decoder) release() {
+	if d.repeats != nil {
+		*d.repeats = repeats{}
+		d.room = d.repeats
+	}
+	*d = decoder{path: d.path[:0], room: d.room}
 }
 
 // add accounts for n bytes that the result is about to take.

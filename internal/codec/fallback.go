@@ -28,7 +28,7 @@ var (
 )
 
 // Types reads types for those who describe them.
-var Types travels.Reader[reflect.Type] = travels.ForReflect(selfer)
+var Types travels.Reader[reflect.Type] = types{travels.ForReflect(selfer)}
 
 // goesToLibrary reports whether values of t, no pointer or interface, are left to
 // the codec library.

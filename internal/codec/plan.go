@@ -85,6 +85,21 @@ func (pl planner) fill(p *plan) {
 	}
 }
 
+// pointers is the type *T as an interface has it: reflect.NewAt would look it up
+// each time.
+type pointers struct{ word unsafe.Pointer }
+
+func pointersTo(t reflect.Type) pointers {
+	p := reflect.Zero(reflect.PointerTo(t)).Interface()
+	return pointers{(*eface)(unsafe.Pointer(&p)).typ}
+}
+
+// value is reflect.NewAt.
+func (p pointers) value(at unsafe.Pointer) reflect.Value {
+	e := eface{p.word, at}
+	return reflect.ValueOf(*(*any)(unsafe.Pointer(&e)))
+}
+
 // pointer makes the plan of a type of pointers.
 func (pl planner) pointer(p *plan) {
 	elem := p.typ.Elem()

@@ -36,9 +36,9 @@ func (d *decoder) any() (v any, ok bool) {
 		s := d.b[d.pos : d.pos+int(h.Payload)]
 		d.pos += int(h.Payload)
 		if c := d.b[start]; d.modern && (c < 0xc4 || c > 0xc6) {
-			return string(s), true
+			return d.text(s), true
 		}
-		return append(make([]byte, 0, len(s)), s...), true
+		return own(s), true
 	case msgpack.KindArray:
 		return d.anyArray(h)
 	case msgpack.KindMap:
@@ -94,7 +94,7 @@ func (d *decoder) anyMap(h msgpack.Head) (any, bool) {
 		if !ok {
 			return nil, d.within(string(k))
 		}
-		m[string(k)] = v
+		m[d.text(k)] = v
 	}
 	d.close()
 	return m, true

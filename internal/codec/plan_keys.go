@@ -49,13 +49,16 @@ func shorten(key [2]string) (k shortKey) {
 	return k
 }
 
-// append appends the key; there must be room for 16 bytes.
-func (k *shortKey) append(b []byte) []byte {
+// appendKey appends the name.
+func (f *fieldPlan) appendKey(b []byte, form Form) []byte {
 	n := len(b)
-	b = b[:n+16]
-	binary.LittleEndian.PutUint64(b[n:], k.words[0])
-	binary.LittleEndian.PutUint64(b[n+8:], k.words[1])
-	return b[:n+k.n]
+	if f.short.n == 0 || cap(b)-n < 16 {
+		return append(b, f.key[form&1]...)
+	}
+	to := b[n : n+16]
+	binary.LittleEndian.PutUint64(to, f.short.words[0])
+	binary.LittleEndian.PutUint64(to[8:], f.short.words[1])
+	return b[:n+f.short.n]
 }
 
 // begins reports whether b, of at least 16 bytes, begins with the key.

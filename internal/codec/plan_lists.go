@@ -43,7 +43,7 @@ func (pl planner) slice(p *plan) {
 		p.enc, p.dec = func(e *encoder, b []byte, at unsafe.Pointer) []byte { return encodeAnys(e, b, *(*[]any)(at)) }, decodeAnys
 		return
 	}
-	of, size := pl.plan(elem), elem.Size()
+	of, size, ptr := pl.plan(elem), elem.Size(), pointersTo(t)
 	p.enc = func(e *encoder, b []byte, at unsafe.Pointer) []byte {
 		s := (*sliceHead)(at)
 		if s.data == nil {
@@ -64,7 +64,7 @@ func (pl planner) slice(p *plan) {
 		if !ok || !d.add(elements(n, size)) {
 			return false
 		}
-		v := reflect.NewAt(t, at).Elem()
+		v := ptr.value(at).Elem()
 		if n == 0 {
 			v.Set(reflect.MakeSlice(t, 0, 0))
 		} else {

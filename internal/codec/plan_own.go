@@ -2,8 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"encoding"
-	"fmt"
 	"reflect"
 	"sync"
 	"unsafe"
@@ -12,7 +10,7 @@ import (
 )
 
 // hasOwnForm reports whether values of t, no pointer or interface, are written as
-// the bytes that their own MarshalBinary makes.
+// the bytes that their own MarshalBinary, or a registered form, makes.
 func hasOwnForm(t reflect.Type) bool {
 	return Types.PointerImplements(t, travels.MarshalsBinary) && Types.PointerImplements(t, travels.UnmarshalsBinary)
 }
@@ -49,7 +47,10 @@ func callsByAddress(t reflect.Type) bool {
 // ownForm makes the plan of a type with a binary form of its own.
 func (p *plan) ownForm() {
 	t := p.typ
-	guards := guardsOf(t)
+	f, guards := registered(t), guardsOf(t)
+	if f == nil {
+		f = &marshaler
+	}
 	p.enc = func(e *encoder, b []byte, at unsafe.Pointer) []byte {
 		for i := range guards {
 			if g := &guards[i]; !g.holds(at) {
@@ -58,12 +59,8 @@ func (p *plan) ownForm() {
 				return b
 			}
 		}
-		data, err := reflect.NewAt(t, at).Interface().(encoding.BinaryMarshaler).MarshalBinary()
-		if err != nil {
-			e.err = err
-			return b
-		}
-		return e.form.appendBytes(b, data)
+		b, e.err = f.append(b, e.form, reflect.NewAt(t, at).Interface())
+		return b
 	}
 	zero := sync.OnceValues(func() (b []byte, ok bool) {
 		defer func() {
@@ -71,7 +68,7 @@ func (p *plan) ownForm() {
 				ok = false
 			}
 		}()
-		b, err := reflect.New(t).Interface().(encoding.BinaryMarshaler).MarshalBinary()
+		b, err := f.bytes(reflect.New(t).Interface())
 		return b, err == nil
 	})
 	p.dec = func(d *decoder, at unsafe.Pointer) bool {
@@ -84,7 +81,7 @@ func (p *plan) ownForm() {
 		if !ok || !d.add(headOnly) {
 			return false
 		}
-		err := unmarshalOwn(v.Interface(), data)
+		err := f.read(d.stable(data), v.Interface())
 		if err == nil {
 			return true
 		}
@@ -99,11 +96,23 @@ func (p *plan) ownForm() {
 	}
 }
 
-func unmarshalOwn(v any, b []byte) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("UnmarshalBinary panicked: %v", r)
-		}
-	}()
-	return v.(encoding.BinaryUnmarshaler).UnmarshalBinary(b)
+// mostShared is how much memory the binary forms of small values share.
+const mostShared = 1 << 10
+
+// stable returns a copy of a binary form, which its type may keep although
+// encoding.BinaryUnmarshaler says that it must not: the message's buffer is used
+// again. Small ones of a message share memory, so that not each is an allocation.
+func (d *decoder) stable(data []byte) []byte {
+	n := len(data)
+	if n > mostShared/4 {
+		return own(data)
+	}
+	if len(d.shared) < n {
+		d.sharing = min(max(2*d.sharing, n), mostShared)
+		d.shared = make([]byte, d.sharing)
+	}
+	s := d.shared[:n:n]
+	d.shared = d.shared[n:]
+	copy(s, data)
+	return s
 }

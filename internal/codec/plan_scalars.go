@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"math/bits"
@@ -258,6 +257,14 @@ func encodeString(e *encoder, b []byte, p unsafe.Pointer) []byte {
 }
 
 func decodeString(d *decoder, p unsafe.Pointer) bool {
+	if from := d.pos + 1; from <= len(d.b) { // most are short
+		c := d.b[d.pos]
+		if end := from + int(c&0x1f); c&0xe0 == 0xa0 && end <= len(d.b) && d.add(headOnly) {
+			d.pos = end
+			*(*string)(p) = d.text(d.b[from:end])
+			return true
+		}
+	}
 	if d.isNil() {
 		*(*string)(p) = ""
 		return true
@@ -266,7 +273,7 @@ func decodeString(d *decoder, p unsafe.Pointer) bool {
 	if !ok || !d.add(headOnly) {
 		return false
 	}
-	*(*string)(p) = string(s)
+	*(*string)(p) = d.text(s)
 	return true
 }
 
@@ -337,10 +344,13 @@ func decodeBytes(d *decoder, p unsafe.Pointer) bool {
 	if !ok || !d.add(headOnly) {
 		return false
 	}
-	if len(s) == 0 {
-		*(*[]byte)(p) = []byte{}
-	} else {
-		*(*[]byte)(p) = bytes.Clone(s)
-	}
+	*(*[]byte)(p) = own(s)
 	return true
+}
+
+// own returns a copy, never nil, in memory that Go need not zero before.
+func own(s []byte) []byte {
+	b := make([]byte, len(s))
+	copy(b, s)
+	return b
 }

@@ -19,6 +19,7 @@ type structPlan struct {
 	keys    reflect.Kind // see travels.Struct
 	array   bool
 	omits   bool // some of the fields may be left out
+	plain   bool // all are written with their names, and none is behind a pointer
 	others  bool // a MissingFielder
 	promise []guard
 	bad     error // names that are no numbers, where keys are
@@ -32,6 +33,7 @@ type fieldPlan struct {
 	offset    uintptr
 	within    []step
 	omitEmpty bool
+	isString  bool
 }
 
 // guard is a part of a struct that must be zero, because it does not travel.
@@ -52,9 +54,12 @@ func (pl planner) structure(p *plan) {
 	s := &structPlan{typ: t, byName: make(map[string]int), keys: info.Keys, array: info.Array, promise: guardsOf(t)}
 	s.others = reflect.PointerTo(t).Implements(missingFielder)
 	s.array = s.array && !s.others
+	s.plain = !s.array
 	for i, f := range info.Fields {
 		within, offset := memory(f.Path)
 		fp := fieldPlan{name: f.Name, of: pl.plan(f.Type), within: within, offset: offset, omitEmpty: f.OmitEmpty}
+		fp.isString = f.Type == reflect.TypeFor[string]()
+		s.plain = s.plain && !f.OmitEmpty && within == nil
 		for form := range fp.key {
 			b, err := appendKey(nil, Form(form), f.Name, s.keys)
 			fp.key[form] = string(b)
@@ -155,8 +160,26 @@ func encodeOthers(e *encoder, b []byte, others map[string]any) []byte {
 	return b
 }
 
+// encodePlain is encodeFields of the most common structs.
+func (s *structPlan) encodePlain(e *encoder, b []byte, p unsafe.Pointer) []byte {
+	for i := range s.fields {
+		f := &s.fields[i]
+		b = f.appendKey(b, e.form)
+		at := unsafe.Add(p, f.offset)
+		if f.isString {
+			b = e.form.appendString(b, *(*string)(at))
+		} else if b = f.of.enc(e, b, at); e.err != nil {
+			e.within(f.name)
+			return b
+		}
+	}
+	return b
+}
+
 func (s *structPlan) encodeFields(e *encoder, b []byte, p unsafe.Pointer) []byte {
-	form := e.form & 1
+	if s.plain {
+		return s.encodePlain(e, b, p)
+	}
 	for i := range s.fields {
 		f := &s.fields[i]
 		at := unsafe.Add(p, f.offset)
@@ -167,11 +190,7 @@ func (s *structPlan) encodeFields(e *encoder, b []byte, p unsafe.Pointer) []byte
 			continue
 		}
 		if !s.array {
-			if f.short.n > 0 && cap(b)-len(b) >= 16 {
-				b = f.short.append(b)
-			} else {
-				b = append(b, f.key[form]...)
-			}
+			b = f.appendKey(b, e.form)
 		}
 		if at == nil || s.array && f.omitEmpty && isEmptyContainer(f.of.typ, at) {
 			b = append(b, msgpack.Nil)

@@ -126,7 +126,7 @@ func decodeRaw(s []byte, into any, keep bool) {
 	switch p := into.(type) {
 	case *[]byte:
 		if !keep {
-			s = append(make([]byte, 0, len(s)), s...)
+			s = own(s)
 		}
 		*p = s
 	case *string:

@@ -9,7 +9,8 @@
 // (passedInWords); where the test fails, and for all other arguments,
 // reflect.Call does the work.
 //
-// The package holds the module's unsafe code.
+// Unsafe code is here, in the plans of internal/codec, and in internal/account, which
+// has memory that is not zeroed.
 package direct
 
 import (

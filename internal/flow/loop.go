@@ -41,13 +41,13 @@ func itemOf[T any](p *T) Item {
 
 // Loop is a sink whose items are the program's, in a loop of its goroutine.
 type Loop[T any] struct {
-	Yield  func(T, error) bool
-	Before func() // the first item
-	Left   bool   // by the program
-	Guard  bool   // somebody above would take a panic of the loop for one of its own
-	Panic  any    // such a panic
-	in     T
-	next   bool
+	Yield func(T, error) bool
+	Of    interface{ Before() } // is called before the first item
+	Left  bool                  // by the program
+	Guard bool                  // somebody above would take a panic of the loop for one of its own
+	Panic any                   // such a panic
+	in    T
+	next  bool
 }
 
 // Fresh is that of [Target].
@@ -64,9 +64,9 @@ func (l *Loop[T]) Fresh() Item {
 func (l *Loop[T]) Put(it Item) (err error) {
 	if !l.next {
 		l.next = true
-		l.Before()
+		l.Of.Before()
 	}
-	v := valueOf[T](it)
+	v := ValueOf[T](it)
 	if l.Guard {
 		defer func() {
 			if l.Panic = recover(); l.Panic != nil {
@@ -81,8 +81,8 @@ func (l *Loop[T]) Put(it Item) (err error) {
 	return ErrStopped
 }
 
-// valueOf returns the item, which may be of another type that is assignable.
-func valueOf[T any](it Item) T {
+// ValueOf returns the item, which may be of another type that is assignable.
+func ValueOf[T any](it Item) T {
 	if own, ok := it.Ptr.(*T); ok {
 		return *own
 	}

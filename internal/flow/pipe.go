@@ -315,7 +315,7 @@ func (p *Pipe[T]) Put(it Item) error {
 	if p.inSize == 0 {
 		p.inSize = sizeOf(it.Ptr) // it comes from no stream
 	}
-	err := p.give(valueOf[T](it), it.Holds)
+	err := p.give(ValueOf[T](it), it.Holds)
 	if err == nil && p.stats != nil {
 		p.stats.In(it.Reflected(), nil)
 	}

@@ -117,17 +117,39 @@ func (f *Fan[R]) Start(call Call[R]) {
 }
 
 // work makes one call after the other. rpctest.CheckLeaks knows it by its name.
-func (f *Fan[R]) work(call Call[R]) {
+func (f *Fan[R]) work(makes Call[R]) {
 	defer f.gone()
 	for i, ok := f.next(); ok; i, ok = f.next() {
-		dest := f.dests[i]
-		last := call(f.ctx, dest, func(r R) bool { return f.emit(Event[R]{Peer: dest, Value: r, Has: true}) })
-		if why := f.why.Load(); why != nil && errors.Is(last.Err, context.Canceled) {
-			last.Err = f.Config.Ended(dest, last.Err, why)
-		}
-		last.Peer, last.at, last.last = dest, i, true
+		f.one(makes, i)
+	}
+}
+
+func (f *Fan[R]) one(makes Call[R], at int) {
+	dest, returned := f.dests[at], false
+	end := func(last Event[R]) {
+		last.Peer, last.at, last.last = dest, at, true
 		f.emit(last)
 	}
+	defer func() {
+		if !returned { // a method or an interceptor ends this goroutine
+			f.another(makes)
+			end(Event[R]{Err: f.Config.Ended(dest, nil, call.Exited(call.OfClient)), Has: true})
+		}
+	}()
+	last := makes(f.ctx, dest, func(r R) bool { return f.emit(Event[R]{Peer: dest, Value: r, Has: true}) })
+	returned = true
+	if why := f.why.Load(); why != nil && errors.Is(last.Err, context.Canceled) {
+		last.Err = f.Config.Ended(dest, last.Err, why)
+	}
+	end(last)
+}
+
+// another has one more worker.
+func (f *Fan[R]) another(makes Call[R]) {
+	f.mu.Lock()
+	f.running++
+	f.mu.Unlock()
+	f.workers.Go(func() { f.work(makes) })
 }
 
 // next returns the next peer to call.

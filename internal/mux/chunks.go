@@ -8,6 +8,8 @@ type chunks struct {
 	next int // of list, the first that is not read
 	off  int // in that
 	n    int // bytes that are not read
+
+	some [2]chunk // what list is in, mostly
 }
 
 type chunk struct {
@@ -23,6 +25,9 @@ const (
 )
 
 func (q *chunks) push(c chunk) {
+	if q.list == nil {
+		q.list = q.some[:0]
+	}
 	q.list = append(q.list, c)
 	q.n += len(c.b)
 }

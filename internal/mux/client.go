@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -344,6 +345,9 @@ func (c *Client) deliver(k *call, err error) {
 }
 
 func (c *Client) ending(err error) func() {
+	if c.away != nil && c.away.Code != 0 { // which is why
+		err = fmt.Errorf("%w (%w)", c.away, err)
+	}
 	c.deliverWaiting(&EndedError{Err: err})
 	for _, m := range c.queue.all() {
 		if k := m.call; !k.begun {

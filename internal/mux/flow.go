@@ -2,14 +2,9 @@ package mux
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"math"
-	"os"
 	"sync"
-	"time"
-
-	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"sync/atomic"
 )
 
 // Flow is one side of a streaming call: bytes in order, both ways, of each no more
@@ -31,6 +26,7 @@ type Flow struct {
 	stalled int  // ticks without credit
 	outErr  error
 	room    sync.Cond
+	full    atomic.Bool // a Give would wait
 
 	// What has come.
 	in      chunks
@@ -190,137 +186,6 @@ func (f *Flow) locked(do func()) {
 	do()
 }
 
-// SetReadDeadline ends a Read at once if t has passed.
-func (f *Flow) SetReadDeadline(t time.Time) error {
-	f.locked(func() {
-		f.late = !t.IsZero() && !time.Now().Before(t)
-		f.data.Broadcast()
-	})
-	return nil
-}
-
-// SetWriteDeadline does nothing: a Flow that cannot go on says so itself.
-func (f *Flow) SetWriteDeadline(time.Time) error { return nil }
-
-// Await waits for something to be read, the end, or an error. If it has to wait, it
-// calls idle before.
-func (f *Flow) Await(idle interface{ Idle() }) {
-	f.c.mu.Lock()
-	defer f.c.mu.Unlock()
-	if f.waits() {
-		idle.Idle()
-	}
-	for f.waits() {
-		f.data.Wait()
-	}
-}
-
-func (f *Flow) waits() bool { return f.in.n == 0 && !f.ended && f.inErr == nil && !f.late }
-
-// Read reads what has come. At the end it returns io.EOF.
-func (f *Flow) Read(b []byte) (n int, err error) {
-	f.c.mu.Lock()
-	defer f.c.mu.Unlock()
-	for f.waits() {
-		f.data.Wait()
-	}
-	switch {
-	case f.late:
-		return 0, os.ErrDeadlineExceeded
-	case f.in.n > 0:
-		n = f.in.read(b)
-		f.took(n)
-		return n, nil
-	case f.inErr != nil:
-		return 0, f.inErr
-	}
-	return 0, io.EOF
-}
-
-// Skip passes over n bytes that have come.
-func (f *Flow) Skip(n int) {
-	f.locked(func() {
-		if f.in.n >= n {
-			f.in.skip(n)
-			f.took(n)
-		}
-	})
-}
-
-// took lets as much more be sent as was taken, half a window at a time.
-func (f *Flow) took(n int) {
-	f.c.account.Release(f.in.free())
-	k := min(n, f.free)
-	f.free -= k
-	if f.taken += n - k; f.taken > 0 && f.taken >= f.window/2 && !f.ended {
-		f.grant(0)
-	}
-}
-
-// grant lets what was taken be sent, and so much more.
-func (f *Flow) grant(more int) {
-	n := f.taken + more
-	f.taken = 0
-	f.granted += n
-	f.c.add(kindGrant, []uint64{f.id, uint64(n)})
-	f.c.kick(true, true)
-}
-
-// received takes bytes, and with kept true the frame's buffer.
-func (f *Flow) received(fr *frame, buf []byte) (kept bool, err error) {
-	f.see()
-	if fr.size > f.granted {
-		return false, fmt.Errorf("%w: call %d has %d bytes, and %d may come", ErrProtocol, f.id, fr.size, f.granted)
-	}
-	f.granted -= fr.size
-	switch {
-	case f.inErr != nil || fr.size == 0:
-		return false, nil
-	case fr.lost != nil:
-		f.dropIn(fr.lost)
-		return false, nil
-	case f.in.n == 0 || fr.size >= mostChunk:
-		f.in.push(chunk{b: fr.body, buf: buf})
-		kept = true
-	default:
-		f.in.gather(fr.body)
-	}
-	f.data.Signal()
-	return kept, nil
-}
-
-// isBlocked makes the window of a sender larger who is held up by it, unless it is the
-// reader who is slow.
-func (f *Flow) isBlocked() error {
-	f.see()
-	if f.inErr != nil || f.window == 0 || f.in.n-f.free > f.window/2 {
-		return nil
-	}
-	more := f.window
-	if 2*more > mostWindow || f.c.windows+more > mostWindows || !f.c.account.Spare(more) {
-		more = 0
-	}
-	f.window += more
-	f.c.windows += more
-	if f.taken+more > 0 {
-		f.grant(more)
-	}
-	return nil
-}
-
-// mayGo takes a grant.
-func (f *Flow) mayGo(n uint64) error {
-	f.see()
-	if n > uint64(math.MaxInt32-f.credit) {
-		return fmt.Errorf("%w: call %d is granted %d bytes, and has %d", ErrProtocol, f.id, n, f.credit)
-	}
-	f.credit += int(n)
-	f.blocked, f.stalled = false, 0
-	f.send()
-	f.c.kick(false, false)
-	return nil
-}
-
 // see notes that the peer has looked at the call.
 func (f *Flow) see() {
 	if !f.seen {
@@ -328,66 +193,4 @@ func (f *Flow) see() {
 		f.hush(true)
 		f.c.account.Release(f.out.free())
 	}
-}
-
-// Give has b sent, which is the Flow's from now on: of the pool, or nobody changes it
-// any more. It waits while there is much to be sent. With last it is the end of a
-// server's side, and Give waits until all is sent.
-func (f *Flow) Give(b []byte, pool, last bool) error {
-	c := f.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for f.outErr == nil && f.out.n >= mostQueued {
-		f.room.Wait()
-	}
-	k := chunk{b: b}
-	if pool {
-		k.buf = b
-	}
-	if f.outErr != nil {
-		k.release()
-		return f.outErr
-	}
-	if err := f.queue(k); err != nil {
-		return err
-	}
-	if last {
-		f.last, f.turn.in.replied = true, true
-	}
-	f.send()
-	c.kick(true, true)
-	for last && f.outErr == nil {
-		f.room.Wait()
-	}
-	if last && f.outErr == io.EOF {
-		return nil
-	}
-	return f.outErr
-}
-
-// queue accounts for what is to be sent, but for what a client's program has made while
-// others hold the memory.
-func (f *Flow) queue(k chunk) error {
-	err := f.c.account.Hold(len(k.b), len(k.b))
-	switch {
-	case err == nil:
-		k.held = len(k.b)
-	case f.turn.call == nil || !account.IsPassing(err):
-		k.release()
-		return err
-	}
-	if len(k.b) > 0 {
-		f.out.push(k)
-	}
-	return nil
-}
-
-// Write is Give of a copy.
-func (f *Flow) Write(b []byte) (int, error) {
-	buf := account.NewBuffer(len(b))
-	copy(buf, b)
-	if err := f.Give(buf, true, false); err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }

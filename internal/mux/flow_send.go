@@ -1,6 +1,13 @@
 package mux
 
-import "io"
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+)
 
 // send has sent what may be: at once if it is little, or else in turn with others.
 func (f *Flow) send() {
@@ -55,6 +62,7 @@ func (f *Flow) sent() {
 		f.hush(f.out.n > 0 || !f.last)
 	}
 	if f.out.n < mostQueued {
+		f.full.Store(false)
 		f.room.Broadcast()
 	}
 	if f.out.n == 0 && f.last {
@@ -69,7 +77,7 @@ func (f *Flow) open(id uint64, head int) {
 	c := f.c
 	f.id, f.turn.id, f.begun = id, id, true
 	n := f.out.n
-	if n > smallMessage || len(c.out) > batchSize {
+	if n > smallMessage || n > mostChunk && len(c.out) > batchSize {
 		n = head
 	}
 	c.room(n + 32)
@@ -94,4 +102,98 @@ func (f *Flow) ticked() {
 	if f.c.over(f.stalled, f.c.lim.Progress) {
 		f.stopOut(ErrStalled)
 	}
+}
+
+// mayGo takes a grant.
+func (f *Flow) mayGo(n uint64) error {
+	f.see()
+	if n > uint64(math.MaxInt32-f.credit) {
+		return fmt.Errorf("%w: call %d is granted %d bytes, and has %d", ErrProtocol, f.id, n, f.credit)
+	}
+	f.credit += int(n)
+	f.blocked, f.stalled = false, 0
+	f.send()
+	f.c.kick(false, false)
+	return nil
+}
+
+// Give has b sent, which is the Flow's from now on: of the pool, or nobody changes it
+// any more. It waits while there is much to be sent. With last it is the end of a
+// server's side, and Give waits until all is sent.
+func (f *Flow) Give(b []byte, pool, last bool) error {
+	c := f.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f.outErr == nil && f.out.n >= mostQueued {
+		f.room.Wait()
+	}
+	k := chunk{b: b}
+	if pool {
+		k.buf = b
+	}
+	if f.outErr != nil {
+		k.release()
+		return f.outErr
+	}
+	if err := f.queue(k); err != nil {
+		return err
+	}
+	if last {
+		f.last, f.turn.in.replied = true, true
+	}
+	f.send()
+	c.kick(true, true)
+	for last && f.outErr == nil {
+		f.room.Wait()
+	}
+	if last && f.outErr == io.EOF {
+		return nil
+	}
+	return f.outErr
+}
+
+// queue accounts for what is to be sent, but for what a client's program has made while
+// others hold the memory.
+func (f *Flow) queue(k chunk) error {
+	err := f.c.account.Hold(len(k.b), len(k.b))
+	switch {
+	case err == nil:
+		k.held = len(k.b)
+	case f.turn.call == nil || !account.IsPassing(err):
+		k.release()
+		return err
+	}
+	if len(k.b) > 0 {
+		f.out.push(k)
+	}
+	f.full.Store(f.out.n >= mostQueued)
+	return nil
+}
+
+// Room waits until a Give does not wait, or ctx ends.
+func (f *Flow) Room(ctx context.Context) error {
+	if !f.full.Load() {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { f.locked(f.room.Broadcast) })
+	defer stop()
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	for f.outErr == nil && f.out.n >= mostQueued && ctx.Err() == nil {
+		f.room.Wait()
+	}
+	if f.outErr != nil {
+		return f.outErr
+	}
+	return ctx.Err()
+}
+
+// Write is Give of a copy.
+func (f *Flow) Write(b []byte) (int, error) {
+	buf := account.NewBuffer(len(b))
+	copy(buf, b)
+	if err := f.Give(buf, true, false); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

@@ -13,7 +13,7 @@ func TestMessagesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		requests := make(map[string][]byte) // as they came
 		lim := testLimits()
-		lim.Message = 2 * mostKept
+		lim.Message = 8 << 20
 		c, s := newSession(lim, func(in *Incoming) {
 			b, kept, err := in.Whole(t.Context(), true)
 			if err != nil || kept && cap(b) != len(b) {
@@ -29,7 +29,7 @@ func TestMessagesAreKept(t *testing.T) {
 			_ = in.Reply(reply, nil)
 		})
 		replies := make(map[string][]byte)
-		for _, n := range []int{1, smallMessage, FirstPiece - 1, FirstPiece, FirstPiece + 1, MaxFrame, 5*FirstPiece + 7, mostKept, mostKept + 1} {
+		for _, n := range []int{1, smallMessage, FirstPiece - 1, FirstPiece, FirstPiece + 1, MaxFrame, 5*FirstPiece + 7, 1 << 20, 4<<20 + 1} {
 			for range 3 {
 				request := bytes.Repeat([]byte(fmt.Sprint(len(replies), ",")), n)[:n]
 				reply, err := c.Call(t.Context(), &Request{Head: request, Keep: true, Code: nobody})
@@ -37,7 +37,7 @@ func TestMessagesAreKept(t *testing.T) {
 					t.Fatalf("%d bytes: %v", n, err)
 				}
 				b, kept := reply.Keep()
-				if kept != (n > FirstPiece && n <= mostKept) || kept && cap(b) != len(b) || !kept && requests[string(request)] != nil {
+				if kept != (n > FirstPiece) || kept && cap(b) != len(b) || !kept && requests[string(request)] != nil {
 					t.Errorf("%d bytes of %d: the reply is kept %v, the request %v", n, cap(b), kept, requests[string(request)] != nil)
 				}
 				if _, again := reply.Keep(); again {

@@ -78,10 +78,6 @@ func (c *conn) more(in *inbound, f *frame) error {
 	return nil
 }
 
-// mostKept is the largest message that is read into memory to keep: to zero that
-// of larger ones takes longer than to copy them.
-const mostKept = 1 << 20
-
 // room is what a message is to be moved to.
 type room struct {
 	size  int  // 0: it has enough
@@ -98,7 +94,7 @@ func (c *conn) roomFor(in *inbound, n int) (r room, err error) {
 	if n < r.size/growth {
 		r.size = min(r.size, max(growth*n, step))
 	}
-	r.exact = in.keep && r.size == in.total && r.size <= mostKept
+	r.exact = in.keep && r.size == in.total
 	more := r.held() - cap(in.grown)
 	if err = c.account.Grow(more, cap(in.frame)+in.total); err == nil {
 		in.held += more
@@ -117,7 +113,7 @@ func (r room) held() int {
 // with returns the room, with what has come in it.
 func (r room) with(b []byte) (grown []byte) {
 	if r.exact {
-		grown = make([]byte, r.size)
+		grown = account.Unzeroed(r.size)
 	} else {
 		grown = account.NewBuffer(r.size)
 	}

@@ -214,7 +214,7 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 // makes calls and reads nothing is not to have memory for all their ends; an
 // honest one waits for them, and has no more calls than it may.
 func (s *Server) conclude(in *Incoming, k kind, numbers []uint64, body []byte) {
-	if len(s.out) > maxBacklog+backlogOfCall*min(s.lim.Calls, maxBacklogOf) {
+	if s.backlogged() {
 		s.end(errUnread)
 		return
 	}

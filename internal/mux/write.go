@@ -224,6 +224,12 @@ func (c *conn) addWhole(m *message) {
 
 var errUnread = fmt.Errorf("%w: it does not read the answers to what it sends", ErrProtocol)
 
+// backlogged reports whether more waits for a client that does not read than one has
+// that waits for the ends of all its calls.
+func (c *conn) backlogged() bool {
+	return len(c.out) > maxBacklog+backlogOfCall*min(c.lim.Calls, maxBacklogOf)
+}
+
 // answer appends a frame that the peer has caused. One that causes more than
 // it reads is not to have memory for it.
 func (c *conn) answer(k kind, numbers []uint64, body []byte) error {

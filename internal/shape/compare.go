@@ -38,19 +38,67 @@ type comparison struct {
 	into  *Findings
 	queue []pair
 	seen  map[[2]int]bool
+	count map[Rule]int
+}
+
+// Rule is one that a comparison found to be broken.
+type Rule string
+
+// The rules. Of the first three values fail or are misread; of the others values may be
+// lost or fail.
+const (
+	Misfit     Rule = "type"       // what is written is not what is taken
+	Renamed    Rule = "renamed"    // each side has fields that the other lacks
+	Place      Rule = "place"      // of structs as arrays: another field at a place
+	Dropped    Rule = "dropped"    // the reader lacks a field
+	Missing    Rule = "missing"    // the writer lacks a field
+	Sign       Rule = "sign"       // negative numbers fail
+	Range      Rule = "range"      // large numbers fail
+	Length     Rule = "length"     // lists of another length fail
+	BinaryForm Rule = "form"       // bytes for a type with a binary form, or the other way round
+	Unknown    Rule = "any"        // the writer may send anything
+	Uncompared Rule = "uncompared" // it is not compared
+)
+
+// Finding is what a comparison found, in words.
+type Finding struct {
+	Rule Rule
+	Path string // of the value: argument.Lines[].Quantity
+	Text string
 }
 
 // Findings are what a comparison found.
-type Findings struct {
-	Problems []string // values fail, or are misread
-	Notes    []string // values may be lost, or fail
+type Findings []Finding
+
+// Problems are those of which values fail or are misread.
+func (f Findings) Problems() []string {
+	return f.of(func(r Rule) bool { return r == Misfit || r == Renamed || r == Place })
+}
+
+// Notes are those of which values may be lost, or fail. What an interface holds is
+// known when it is sent.
+func (f Findings) Notes() []string {
+	return f.of(func(r Rule) bool { return r != Misfit && r != Renamed && r != Place && r != Unknown })
+}
+
+func (f Findings) of(counts func(Rule) bool) (all []string) {
+	for _, one := range f {
+		switch {
+		case !counts(one.Rule):
+		case len(all) < maxFindings:
+			all = append(all, one.Path+": "+one.Text)
+		case len(all) == maxFindings:
+			all = append(all, "and more")
+		}
+	}
+	return all
 }
 
 // Compare compares what is written as one type with the type that it is read as,
 // by their numbers in the two descriptions, and adds what it finds. what names
 // the value.
 func Compare(into *Findings, d Direction, what string, written, read int) {
-	c := &comparison{Direction: d, into: into, seen: make(map[[2]int]bool)}
+	c := &comparison{Direction: d, into: into, seen: make(map[[2]int]bool), count: make(map[Rule]int)}
 	c.push(what, written, read)
 	for len(c.queue) > 0 {
 		p := c.queue[0]
@@ -78,95 +126,101 @@ func (c *comparison) push(path string, written, read int) {
 }
 
 func (c *comparison) tooLarge(path string) {
-	c.note(path, "what it is made of is not compared: it is too large")
+	c.found(Uncompared, path, "what it is made of is not compared: it is too large")
 }
 
-func (c *comparison) problem(path, format string, args ...any) {
-	c.into.Problems = found(c.into.Problems, path, format, args)
-}
-
-func (c *comparison) note(path, format string, args ...any) {
-	c.into.Notes = found(c.into.Notes, path, format, args)
-}
-
-func found(all []string, path, format string, args []any) []string {
-	switch {
-	case len(all) < maxFindings:
-		return append(all, path+": "+fmt.Sprintf(format, args...))
-	case len(all) == maxFindings:
-		return append(all, "and more")
+func (c *comparison) found(r Rule, path, format string, args ...any) {
+	if c.count[r]++; c.count[r] <= maxFindings+1 {
+		*c.into = append(*c.into, Finding{r, path, fmt.Sprintf(format, args...)})
 	}
-	return all
 }
 
-func (c *comparison) mismatch(path string, w, r *Type) {
-	c.problem(path, "%s sends %s, and %s takes %s", c.Writer, w.words(), c.Reader, r.words())
+// differ adds that what is written is not what is taken, or not always; then what says
+// more.
+func (c *comparison) differ(r Rule, path string, written, read *Type, then string) {
+	c.found(r, path, "%s sends %s, and %s takes %s%s", c.Writer, written.words(), c.Reader, read.words(), then)
 }
 
 // compare compares two types, and leaves their parts for later.
 func (c *comparison) compare(path string, w, r *Type) {
 	switch {
-	case w.Kind == kindAny || r.Kind == kindAny:
-	case w.Kind == kindOwn || r.Kind == kindOwn:
+	case r.Kind == KindAny:
+	case w.Kind == KindAny:
+		c.differ(Unknown, path, w, r, ": it may be something else")
+	case isOwn(w) || isOwn(r):
 		c.compareOwn(path, w, r)
 	case isNumber(w) && isNumber(r):
 		c.compareNumbers(path, w, r)
-	case w.Kind == kindMap && r.Kind == kindStruct:
+	case w.Kind == KindMap && r.Kind == KindStruct:
 		c.mapToStruct(path, w, r)
-	case w.Kind == kindStruct && r.Kind == kindMap && !w.Array:
+	case w.Kind == KindStruct && r.Kind == KindMap && !w.Array:
 		c.structToMap(path, w, r)
-	case w.Kind != r.Kind || w.Kind == kindOther && w.Name != r.Name:
-		c.mismatch(path, w, r)
-	case w.Kind == kindStruct && w.Array:
+	case isRaw(w) && isRaw(r):
+		c.compareLengths(path, w, r)
+	case w.Kind != r.Kind || w.Kind == KindOther && w.Name != r.Name:
+		c.differ(Misfit, path, w, r, "")
+	case w.Kind == KindStruct && w.Array:
 		c.comparePlaces(path, w, r)
-	case w.Kind == kindStruct:
+	case w.Kind == KindStruct:
 		c.compareFields(path, w, r)
-	case w.Kind == kindMap:
+	case w.Kind == KindMap:
 		c.push(path+" (key)", w.Key, r.Key)
 		c.push(path+"[]", w.Elem, r.Elem)
-	case w.Kind == kindList:
+	case w.Kind == KindList:
 		c.push(path+"[]", w.Elem, r.Elem)
-		fallthrough
-	case w.Kind == kindRaw:
-		switch {
-		case w.Len == r.Len || r.Len == 0:
-		case w.Len != 0:
-			c.mismatch(path, w, r)
-		default:
-			c.note(path, "%s sends %s, and %s takes %s: another length fails", c.Writer, w.words(), c.Reader, r.words())
-		}
+		c.compareLengths(path, w, r)
+	}
+}
+
+func (c *comparison) compareLengths(path string, w, r *Type) {
+	switch {
+	case w.Len == r.Len || r.Len == 0:
+	case w.Len != 0:
+		c.differ(Misfit, path, w, r, "")
+	default:
+		c.differ(Length, path, w, r, ": another length fails")
 	}
 }
 
 func (c *comparison) compareOwn(path string, w, r *Type) {
 	switch {
 	case w.Kind == r.Kind && w.Name == r.Name:
-	case w.Kind == kindRaw || r.Kind == kindRaw:
-		c.note(path, "%s sends %s, and %s takes %s: what the binary form is must be known to it", c.Writer, w.words(), c.Reader, r.words())
+	case isRaw(w) || isRaw(r):
+		c.differ(BinaryForm, path, w, r, ": what the binary form is must be known to it")
 	default:
-		c.mismatch(path, w, r)
+		c.differ(Misfit, path, w, r, "")
 	}
 }
 
-func isNumber(t *Type) bool {
-	return t.Kind == kindInt || t.Kind == kindUint || t.Kind == kindFloat
+func isNumber(t *Type) bool { return isInt(t) || t.Kind == KindUint || t.Kind == KindFloat }
+
+func isInt(t *Type) bool { return t.Kind == KindInt || t.Kind == KindDuration }
+
+func isRaw(t *Type) bool { return t.Kind == KindString || t.Kind == KindBytes }
+
+func isOwn(t *Type) bool {
+	switch t.Kind {
+	case KindOwn, KindTime, KindPeer, KindCID, KindMultiaddr:
+		return true
+	}
+	return false
 }
 
 func (c *comparison) compareNumbers(path string, w, r *Type) {
 	bits := func(t *Type) int { // for what is not negative
-		if t.Kind == kindInt {
+		if isInt(t) {
 			return t.Bits - 1
 		}
 		return t.Bits
 	}
 	switch {
-	case w.Kind == kindFloat && r.Kind != kindFloat:
-		c.mismatch(path, w, r)
-	case r.Kind == kindFloat && w.Kind != kindFloat:
-	case w.Kind == kindInt && r.Kind == kindUint:
-		c.note(path, "%s sends %s, and %s takes %s: negative numbers fail", c.Writer, w.words(), c.Reader, r.words())
+	case w.Kind == KindFloat && r.Kind != KindFloat:
+		c.differ(Misfit, path, w, r, "")
+	case r.Kind == KindFloat && w.Kind != KindFloat:
+	case isInt(w) && r.Kind == KindUint:
+		c.differ(Sign, path, w, r, ": negative numbers fail")
 	case bits(w) > bits(r):
-		c.note(path, "%s sends %s, and %s takes %s: large numbers fail", c.Writer, w.words(), c.Reader, r.words())
+		c.differ(Range, path, w, r, ": large numbers fail")
 	}
 }
 
@@ -198,11 +252,11 @@ func (c *comparison) compareFields(path string, w, r *Type) {
 func (c *comparison) missing(path string, unread, unwritten []string) {
 	switch {
 	case len(unread) > 0 && len(unwritten) > 0:
-		c.problem(path, "%s sends %s, which %s does not have; it has %s instead", c.Writer, listed(unread), c.Reader, listed(unwritten))
+		c.found(Renamed, path, "%s sends %s, which %s does not have; it has %s instead", c.Writer, listed(unread), c.Reader, listed(unwritten))
 	case len(unread) > 0:
-		c.note(path, "%s sends %s, which %s does not have: it is dropped", c.Writer, listed(unread), c.Reader)
+		c.found(Dropped, path, "%s sends %s, which %s does not have: it is dropped", c.Writer, listed(unread), c.Reader)
 	case len(unwritten) > 0:
-		c.note(path, "%s does not send %s, which %s has: it stays zero", c.Writer, listed(unwritten), c.Reader)
+		c.found(Missing, path, "%s does not send %s, which %s has: it stays zero", c.Writer, listed(unwritten), c.Reader)
 	}
 }
 
@@ -213,7 +267,7 @@ func (c *comparison) comparePlaces(path string, w, r *Type) {
 	for i := range n {
 		a, b := w.Fields[i], r.Fields[i]
 		if a.Name != b.Name {
-			c.problem(path, "at place %d %s sends %s, and %s takes %s", i+1, c.Writer, Word(a.Name), c.Reader, Word(b.Name))
+			c.found(Place, path, "at place %d %s sends %s, and %s takes %s", i+1, c.Writer, Word(a.Name), c.Reader, Word(b.Name))
 			continue
 		}
 		c.push(path+"."+Word(a.Name), a.Type, b.Type)
@@ -230,8 +284,8 @@ func fieldNames(fields []Field) (names []string) {
 
 // mapToStruct: which keys there will be is known when they are sent.
 func (c *comparison) mapToStruct(path string, w, r *Type) {
-	if key := &c.From.Types[w.Key]; key.Kind != kindRaw && key.Kind != kindAny {
-		c.mismatch(path, w, r)
+	if key := &c.From.Types[w.Key]; !isRaw(key) && key.Kind != KindAny {
+		c.differ(Misfit, path, w, r, "")
 		return
 	}
 	for _, f := range r.Fields {
@@ -240,8 +294,8 @@ func (c *comparison) mapToStruct(path string, w, r *Type) {
 }
 
 func (c *comparison) structToMap(path string, w, r *Type) {
-	if key := &c.To.Types[r.Key]; key.Kind != kindRaw && key.Kind != kindAny {
-		c.mismatch(path, w, r)
+	if key := &c.To.Types[r.Key]; !isRaw(key) && key.Kind != KindAny {
+		c.differ(Misfit, path, w, r, "")
 		return
 	}
 	for _, f := range w.Fields {
@@ -249,16 +303,19 @@ func (c *comparison) structToMap(path string, w, r *Type) {
 	}
 }
 
+var kindWords = map[string]string{
+	KindBool: "a bool", KindInt: "a number", KindUint: "a number", KindFloat: "a float", KindDuration: "nanoseconds",
+	KindString: "a string", KindBytes: "bytes", KindList: "a list", KindMap: "a map", KindStruct: "a struct",
+	KindOwn: "a binary form of its own", KindTime: "a time", KindPeer: "a peer ID", KindCID: "a CID", KindMultiaddr: "a multiaddr",
+}
+
 // words describes the type for people.
 func (t *Type) words() string {
-	what := map[string]string{
-		kindBool: "a bool", kindInt: "a number", kindUint: "a number", kindFloat: "a float", kindRaw: "a string or bytes",
-		kindList: "a list", kindMap: "a map", kindStruct: "a struct", kindOwn: "a binary form of its own",
-	}[t.Kind]
-	if t.Kind == kindStruct && t.Array {
+	what := kindWords[t.Kind]
+	if t.Kind == KindStruct && t.Array {
 		what = "a struct as an array"
 	}
-	if what == "" {
+	if what == "" || what == "a "+t.Name {
 		return Word(t.Name)
 	}
 	return Word(t.Name) + " (" + what + ")"

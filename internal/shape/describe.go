@@ -3,35 +3,64 @@
 package shape
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"reflect"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
-// Service is the name of the service whose method Describe is asked.
-const Service = "rpc.Descriptions"
+// ServiceName is the name of the service whose method Describe is asked.
+const ServiceName = "rpc.Descriptions"
 
-// MaxDescribed is how many methods one request may be about.
-const MaxDescribed = 1 << 10
+// OfServer describes all methods of a server of this process, a *rpc.Server. The root
+// sets it.
+var OfServer func(server any) Description
 
-// Request asks about methods, by their IDs.
-type Request[ID any] struct{ Methods []ID }
+// How many methods one request may be about, and how many there may be of all.
+const (
+	MaxDescribed = 1 << 10
+	MaxAll       = 1 << 12
+)
+
+// Request asks about methods, by their IDs, or about all that the caller may call.
+type Request[ID any] struct {
+	Methods []ID
+	All     bool `codec:",omitempty"`
+}
 
 // What travels. Types are numbers of the Description's Types, so that a type may
 // hold itself, and nothing nests.
 type (
 	Description struct {
-		Methods []Method // in the order of the request
-		Types   []Type
+		Methods  []Method // in the order of the request; of all, by service and name
+		Types    []Type
+		Services []Service `codec:",omitempty"` // those that have a Doc, where all are described
+		More     bool      `codec:",omitempty"` // there are more methods than are described at once
 	}
-	Method struct {
+	Service struct{ Name, Doc string }
+	Method  struct {
+		Service   string `codec:",omitempty"` // where all are described
+		Name      string `codec:",omitempty"` // so are the last two
 		State     string
 		Kind      uint8  `codec:",omitempty"`
-		LocalOnly string `codec:",omitempty"`
+		LostArgs  string `codec:",omitempty"` // a part that does not travel
+		LostReply string `codec:",omitempty"`
 		Args      int    `codec:",omitempty"`
 		Reply     int    `codec:",omitempty"`
+		Doc       string `codec:",omitempty"`
+		Limits    Limits
+	}
+	Limits struct { // of one caller; 0 is none
+		Timeout      time.Duration `codec:",omitempty"`
+		MessageSize  int           `codec:",omitempty"`
+		CallsPerPeer int           `codec:",omitempty"`
+		Rate         float64       `codec:",omitempty"`
+		Burst        int           `codec:",omitempty"`
 	}
 	Type struct {
 		Kind   string  // how it is written
@@ -58,20 +87,35 @@ const (
 	TooLarge  = "too large"
 )
 
-// Kinds of a described type: what is written, not what it is in Go.
+// Kinds of a described type: what is written, and for people what it is.
 const (
-	kindAny    = "any"
-	kindBool   = "bool"
-	kindInt    = "int"
-	kindUint   = "uint"
-	kindFloat  = "float"
-	kindOther  = "other"  // fits the same Go type
-	kindRaw    = "raw"    // a string, or bytes
-	kindList   = "list"   // a slice, or an array
-	kindMap    = "map"    //
-	kindStruct = "struct" //
-	kindOwn    = "own"    // bytes that the type makes of itself
+	KindAny       = "any"
+	KindBool      = "bool"
+	KindInt       = "int"
+	KindUint      = "uint"
+	KindFloat     = "float"
+	KindDuration  = "duration" // an int of nanoseconds
+	KindString    = "string"   // it fits bytes
+	KindBytes     = "bytes"
+	KindList      = "list" // a slice, or an array
+	KindMap       = "map"
+	KindStruct    = "struct"
+	KindOwn       = "own" // bytes that the type makes of itself; so are the next four
+	KindTime      = "time"
+	KindPeer      = "peer"
+	KindCID       = "cid"
+	KindMultiaddr = "multiaddr"
+	KindOther     = "other" // fits the same Go type
 )
+
+// known are types with a kind of their own, by package and name.
+var known = map[[2]string]string{
+	{"time", "time.Time"}:                                           KindTime,
+	{"time", "time.Duration"}:                                       KindDuration,
+	{"github.com/libp2p/go-libp2p/core/peer", "peer.ID"}:            KindPeer,
+	{"github.com/ipfs/go-cid", "cid.Cid"}:                           KindCID,
+	{"github.com/multiformats/go-multiaddr", "multiaddr.Multiaddr"}: KindMultiaddr,
+}
 
 // The bounds of a Description, which hold for what is sent and for what is
 // received.
@@ -79,6 +123,8 @@ const (
 	maxTypes  = 1 << 12
 	maxFields = 1 << 14 // of all types together
 	maxName   = 128
+	maxDoc    = 256
+	mostID    = 256
 	maxDepth  = 100 // of pointers
 )
 
@@ -93,11 +139,20 @@ type Describer[T comparable] struct {
 
 // Method describes a method; kind is the caller's own number for its form.
 func (d *Describer[T]) Method(kind uint8, arg, reply T) Method {
-	m := Method{State: Here, Kind: kind, Args: d.add(arg), Reply: d.add(reply)}
+	m := Method{State: Here, Kind: kind, LostArgs: d.lost(arg), LostReply: d.lost(reply), Args: d.add(arg), Reply: d.add(reply)}
 	if d.over {
 		return Method{State: TooLarge, Kind: kind}
 	}
 	return m
+}
+
+// lost says which part of a type does not travel, and why.
+func (d *Describer[T]) lost(t T) string {
+	path, why := travels.Obstacle(d.Rules, t)
+	if why == "" {
+		return ""
+	}
+	return Trimmed(travels.Describe(travels.Names(path), why))
 }
 
 // add returns the number of the type.
@@ -130,36 +185,36 @@ func (d *Describer[T]) add(t T) int {
 func (d *Describer[T]) describe(t T) Type {
 	rules := d.Rules
 	if travels.Marshals(rules, t) && rules.Kind(t) != reflect.Interface {
-		return Type{Kind: kindOwn}
+		return Type{Kind: cmp.Or(known[[2]string{rules.Package(t), rules.String(t)}], KindOwn)}
 	}
 	switch k := rules.Kind(t); k {
 	case reflect.Bool:
-		return Type{Kind: kindBool}
+		return Type{Kind: KindBool}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return Type{Kind: kindInt, Bits: rules.Bits(t)}
+		return Type{Kind: cmp.Or(known[[2]string{rules.Package(t), rules.String(t)}], KindInt), Bits: rules.Bits(t)}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return Type{Kind: kindUint, Bits: rules.Bits(t)}
+		return Type{Kind: KindUint, Bits: rules.Bits(t)}
 	case reflect.Float32, reflect.Float64:
-		return Type{Kind: kindFloat, Bits: rules.Bits(t)}
+		return Type{Kind: KindFloat, Bits: rules.Bits(t)}
 	case reflect.Interface:
-		return Type{Kind: kindAny}
+		return Type{Kind: KindAny}
 	case reflect.String:
-		return Type{Kind: kindRaw}
+		return Type{Kind: KindString}
 	case reflect.Slice, reflect.Array:
 		length := 0
 		if k == reflect.Array {
 			length = rules.Len(t)
 		}
 		if rules.Kind(rules.Elem(t)) == reflect.Uint8 {
-			return Type{Kind: kindRaw, Len: length}
+			return Type{Kind: KindBytes, Len: length}
 		}
-		return Type{Kind: kindList, Len: length, Elem: d.add(rules.Elem(t))}
+		return Type{Kind: KindList, Len: length, Elem: d.add(rules.Elem(t))}
 	case reflect.Map:
-		return Type{Kind: kindMap, Key: d.add(rules.Key(t)), Elem: d.add(rules.Elem(t))}
+		return Type{Kind: KindMap, Key: d.add(rules.Key(t)), Elem: d.add(rules.Elem(t))}
 	case reflect.Struct:
 		return d.describeStruct(t)
 	}
-	return Type{Kind: kindOther}
+	return Type{Kind: KindOther}
 }
 
 func (d *Describer[T]) describeStruct(t T) Type {
@@ -168,7 +223,7 @@ func (d *Describer[T]) describeStruct(t T) Type {
 		d.over = true
 		return Type{}
 	}
-	s := Type{Kind: kindStruct, Fields: make([]Field, len(of.Fields)), Array: of.Array}
+	s := Type{Kind: KindStruct, Fields: make([]Field, len(of.Fields)), Array: of.Array}
 	for i, f := range of.Fields {
 		if len(f.Name) > maxName {
 			d.over = true // a name that is cut is another one
@@ -178,23 +233,34 @@ func (d *Describer[T]) describeStruct(t T) Type {
 	return s
 }
 
-// Trimmed bounds what is only for people to read.
-func Trimmed(s string) string {
-	if len(s) <= maxName {
+// Trimmed bounds a name that is only for people to read.
+func Trimmed(s string) string { return trimmed(s, maxName) }
+
+// Line returns the first line of a text, bounded.
+func Line(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return trimmed(s, maxDoc)
+}
+
+func trimmed(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	s = s[:maxName-3]
+	s = s[:most-3]
 	for !utf8.ValidString(s) && len(s) > 0 {
 		s = s[:len(s)-1]
 	}
 	return s + "..."
 }
 
-// Valid reports what is wrong with a description that a peer has sent, of so
-// many methods.
-func (d *Description) Valid(methods int) error {
-	if len(d.Methods) != methods {
+// Valid reports what is wrong with a description that a peer has sent, of so many
+// methods that were asked about, or of all.
+func (d *Description) Valid(methods int, all bool) error {
+	if len(d.Methods) != methods && !all {
 		return fmt.Errorf("it describes %d methods, and %d were asked about", len(d.Methods), methods)
+	}
+	if len(d.Methods) > MaxAll && all {
+		return fmt.Errorf("it describes %d methods, and %d may be", len(d.Methods), MaxAll)
 	}
 	if len(d.Types) > maxTypes {
 		return fmt.Errorf("it has %d types, and %d may be", len(d.Types), maxTypes)
@@ -218,6 +284,37 @@ func (d *Description) Valid(methods int) error {
 	for i, m := range d.Methods {
 		if !known(m.Args) || !known(m.Reply) || m.State == Here && len(d.Types) == 0 {
 			return fmt.Errorf("method %d has a type that is not there", i)
+		}
+	}
+	if all {
+		return d.validTexts()
+	}
+	return nil
+}
+
+// validTexts is Valid for what only a description of all methods has.
+func (d *Description) validTexts() error {
+	for i, m := range d.Methods {
+		switch l := m.Limits; {
+		case m.Service == "" || m.Name == "" || len(m.Service)+len(m.Name) > mostID:
+			return fmt.Errorf("method %d has no name, or a long one", i)
+		case len(m.Doc) > maxDoc || len(m.LostArgs) > maxName || len(m.LostReply) > maxName:
+			return fmt.Errorf("method %d has a text that is too long", i)
+		case !(l.Rate >= 0 && l.Rate <= math.MaxFloat64) || l.Timeout < 0 || l.MessageSize < 0 || l.CallsPerPeer < 0 || l.Burst < 0:
+			return fmt.Errorf("method %d has a limit that is none", i)
+		}
+	}
+	for i, t := range d.Types {
+		if len(t.Name) > maxName || len(t.Kind) > maxName {
+			return fmt.Errorf("type %d has a long name", i)
+		}
+	}
+	if len(d.Services) > MaxAll {
+		return fmt.Errorf("it has %d services, and %d may be", len(d.Services), MaxAll)
+	}
+	for i, s := range d.Services {
+		if len(s.Name) > mostID || len(s.Doc) > maxDoc {
+			return fmt.Errorf("service %d has a text that is too long", i)
 		}
 	}
 	return nil

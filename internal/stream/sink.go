@@ -23,6 +23,7 @@ type Sink struct {
 	Marked   bool         // a mark follows the last item
 	Close    func() error // after the last item, without a mark; nil: nothing is done
 	Canceled *atomic.Bool // of a server: nothing more is sent
+	Collects bool         // Put writes nothing: whoever has the sink does
 
 	count int
 }
@@ -38,7 +39,7 @@ func (s *Sink) Put(it flow.Item) error {
 	b := append(s.W.B, s.Prefix...)
 	head := len(b)
 	data, users := codec.Raw(it.Encodable())
-	if users = users && len(data) >= wire.FlushSize && s.Observer == nil; users {
+	if users = users && len(data) >= wire.FlushSize && s.Observer == nil && !s.Collects; users {
 		b = codec.AppendRawHead(b, len(data), s.Form) // and they need not be copied
 	} else {
 		var err error
@@ -64,7 +65,7 @@ func (s *Sink) Put(it flow.Item) error {
 	switch {
 	case users:
 		return s.failed(s.W.FlushWith(data, s.Origin == call.OfClient))
-	case len(b) >= wire.FlushSize:
+	case len(b) >= wire.FlushSize && !s.Collects:
 		return s.Flush()
 	}
 	return nil

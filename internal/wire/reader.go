@@ -29,10 +29,6 @@ const (
 	// keepAtOnce is how large a value to be kept may be for room to be made for
 	// all of it when unreserved bytes have come: as much as that is nobody's harm.
 	keepAtOnce = 17 * unreserved
-
-	// mostKept is the largest value to be kept that is read into memory of its
-	// own: to zero that of larger ones takes longer than to copy them.
-	mostKept = 1 << 20
 )
 
 // Stream is the part of a libp2p stream that is used here.
@@ -211,6 +207,9 @@ func (r *Reader) Skip(v []byte) bool {
 // Idle gives the buffer back, which is empty: nothing may come for long.
 func (r *Reader) Idle() { r.Close() }
 
+// Fill reads once, of a flow that has something to be read.
+func (r *Reader) Fill(l msgpack.Limits) error { return r.fill(l, false) }
+
 // AtEnd reports whether the next byte is StreamEnd, waiting for one.
 func (r *Reader) AtEnd() (bool, error) {
 	for r.r == r.w {
@@ -317,7 +316,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	// value to keep has its own memory sooner, for that is not copied again.
 	have, need := uint64(len(r.buf)), uint64(r.scan.Need())
 	grown := 2 * have
-	exact := r.keep && have < need && need <= mostKept && (need <= 5*have || have >= unreserved && need <= keepAtOnce)
+	exact := r.keep && have < need && (need <= 5*have || have >= unreserved && need <= keepAtOnce)
 	switch {
 	case exact:
 		grown = need
@@ -340,7 +339,7 @@ func (r *Reader) room(l msgpack.Limits) error {
 	}
 	var buf []byte
 	if own {
-		buf = make([]byte, size)
+		buf = account.Unzeroed(size)
 	} else {
 		buf = account.NewBuffer(size)
 	}

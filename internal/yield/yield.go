@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// A yield that takes slow has let a goroutine run that has much to do. For rest times
-// as long as that nobody yields, so that it costs a hundredth of the time at most.
+// A yield that takes slow has let a goroutine run for most of a time slice, which is 10 ms,
+// or the machine was busy: after several in a row it is the former. For rest times as long as the last nobody
+// yields then, so that it costs a hundredth of the time.
 const (
-	slow = 100 * time.Microsecond
+	slow = 2 * time.Millisecond
+	row  = 3
 	rest = 100
 )
 
 var (
 	base  = time.Now()
 	until atomic.Int64 // nanoseconds since base
+	inRow atomic.Int32 // yields that were slow, since the last that was not
 )
 
 // Now yields the processor, or reports false: it has been slow of late.
@@ -27,7 +30,12 @@ func Now() bool {
 		return false
 	}
 	runtime.Gosched()
-	if end := time.Since(base); end-start > slow {
+	switch end := time.Since(base); {
+	case end-start <= slow:
+		if inRow.Load() > 0 {
+			inRow.Store(0)
+		}
+	case inRow.Add(1) >= row:
 		until.Store(int64(end + rest*(end-start)))
 	}
 	return true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -195,4 +196,51 @@ func TestManyDeadPeersDoNotHoldUpTheLiving(t *testing.T) {
 			t.Errorf("%+v, %v", got.Values, err)
 		}
 	})
+}
+
+// exits ends the goroutine that it is called in.
+type exits struct{}
+
+func (exits) One(context.Context, int, *int) error {
+	runtime.Goexit()
+	return nil
+}
+
+func (exits) Many(context.Context, <-chan int, chan<- int) error {
+	runtime.Goexit()
+	return nil
+}
+
+// A method that ends its caller's goroutine ends its call, and no other.
+func TestCallsOfManyPeersEndThoughAMethodExits(t *testing.T) {
+	t.Parallel()
+	c, s := rig.LocalOnly(t, rig.Options{Server: []rpc.ServerOption{
+		rpc.WithMethodConfig(rpc.ServiceID{}, rpc.MethodConfig{HeedsContext: true}),
+	}})
+	if err := s.RegisterName("Svc", exits{}); err != nil {
+		t.Fatal(err)
+	}
+	one := rpc.NewMethod[int, int]("Svc", "One")
+	for name, opts := range map[string][]fan.Option{
+		"all": nil, "one at a time": {fan.InFlight(1)}, "writes": {fan.WriteQuorum(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			results := rig.Take(t, "the results", rig.InBackground(func() fan.Results[int] {
+				r, _ := one.CollectAll(rig.Context(t), c, []peer.ID{""}, 1, opts...)
+				return r
+			}))
+			if len(results.Errors) != 1 {
+				t.Errorf("%+v", results)
+			}
+			for _, err := range results.Errors {
+				rig.CheckErr(t, err, rpc.ClientErr, codes.Internal, "ended its goroutine")
+			}
+		})
+	}
+	args, replies := make(chan int), make(chan int)
+	close(args)
+	errs := rig.Take(t, "the errors", rig.InBackground(func() []error {
+		return c.MultiStream(rig.Context(t), []peer.ID{""}, "Svc", "Many", args, replies)
+	}))
+	rig.CheckErr(t, errs[0], rpc.ClientErr, codes.Internal, "ended its goroutine")
 }

@@ -311,7 +311,7 @@ func TestCheckIsSubjectToAuthorization(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	some := policy.Rules{{Name: describe.Service}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
+	some := policy.Rules{{Name: describe.ServiceName}: policy.Everyone(), rig.DivideMethod.ID(): policy.Everyone()}
 	rig.OverAll(t, rig.Arith{}, allowing(some), func(t *testing.T, s rig.Setup) {
 		absent := rpc.NewMethod[int, int]("Svc", "None")
 		report, err := describe.Check(rig.Context(t), s.Client, s.Dest, rig.MultiplyMethod, rig.DivideMethod, absent)
@@ -374,7 +374,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		"an unknown state":     {"Methods": []m{{"State": "\x00\x1b"}}},
 		"many fields":          one(m{"Kind": "struct", "Fields": fields(1<<14, "F\x1b")}),
 		"many types":           {"Methods": here, "Types": types},
-		"a long local reason":  {"Methods": []m{{"State": "here", "Kind": 1, "LocalOnly": strings.Repeat("\n", 1<<20)}}, "Types": []m{{"Kind": "any"}}},
+		"a long local reason":  {"Methods": []m{{"State": "here", "Kind": 1, "LostReply": strings.Repeat("\n", 1<<20)}}, "Types": []m{{"Kind": "any"}}},
 		"one name many times":  one(m{"Kind": "struct", "Fields": []m{{"Name": "Value"}, {"Name": "Value"}, {"Name": "Value"}}}),
 		"a struct as an array": one(m{"Kind": "struct", "Array": true, "Fields": fields(1000, "F")}),
 	}
@@ -383,7 +383,7 @@ func TestCheckOfAHostileServer(t *testing.T) {
 		a, b := rig.NewHosts(t)
 		s := rig.NewServer(t, b)
 		c := rig.Client(t, a)
-		if err := s.RegisterName(describe.Service, lying{reply}); err != nil {
+		if err := s.RegisterName(describe.ServiceName, lying{reply}); err != nil {
 			t.Fatal(err)
 		}
 		return describe.Check(rig.Context(t), c, b.ID(), append(methods, method)...)
@@ -443,7 +443,7 @@ func TestDescriptionOfNamesThatAreTooLong(t *testing.T) {
 	type description struct{ Methods []struct{ State string } }
 	var got description
 	ask := request{[]rpc.ServiceID{{Name: strings.Repeat("x", 1<<20), Method: "M"}, {Name: "Svc", Method: "M"}}}
-	if err := c.CallContext(rig.Context(t), b.ID(), describe.Service, "Describe", ask, &got); err != nil {
+	if err := c.CallContext(rig.Context(t), b.ID(), describe.ServiceName, "Describe", ask, &got); err != nil {
 		t.Fatal(err)
 	}
 	if n := longest.Load(); n > rpc.MaxServiceIDLength || len(got.Methods) != 2 || got.Methods[0] != got.Methods[1] {

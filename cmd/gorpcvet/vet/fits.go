@@ -135,7 +135,7 @@ func (s *site) differences(t types.Type, m *Method, argument bool) string {
 		d := shape.Direction{From: &m.Types, To: &caller.Description, Writer: "the method", Reader: "the caller", Left: &left}
 		shape.Compare(&found, d, "reply", m.Types.Methods[0].Reply, own.Reply)
 	}
-	for _, all := range [][]string{found.Problems, found.Notes} {
+	for _, all := range [][]string{found.Problems(), found.Notes()} {
 		if len(all) > 0 {
 			return all[0]
 		}

@@ -83,6 +83,9 @@ func (c *clientStream) receive() error {
 	return err
 }
 
+// firstBytes is room for a header, and for the argument of most calls that have one.
+const firstBytes = 512
+
 func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStream {
 	c := &clientStream{ctx: ctx}
 	c.changed.L = &c.mu
@@ -92,8 +95,7 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 	c.x.Init(k, c, &c.Conn, l, s.pool.Decoded, true)
 	c.x.From.Bare = true
 	h := k.Header(ctx)
-	c.W.Start()
-	c.W.B = wire.AppendHeader(c.W.B, &h)
+	c.W.B = wire.AppendHeader(account.NewBuffer(firstBytes)[:0], &h) // which is kept until the peer has looked at it
 	c.head = len(c.W.B)
 	if ctx.Done() != nil {
 		c.stop = context.AfterFunc(ctx, func() {

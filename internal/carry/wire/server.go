@@ -174,7 +174,8 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 
 // Ends is that of [call.Stream].
 func (c *serverConn) Ends(i *call.Items) (flow.Source, flow.Sink) {
-	return stream.NewServer(&c.Conn, i, c.marked, c, &c.canceled)
+	from, to := stream.NewServer(&c.Conn, i, c.marked, c, &c.canceled)
+	return &from, &to
 }
 
 // Argument is that of [call.Served].
