@@ -1,7 +1,6 @@
 package rpc_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -13,7 +12,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -141,19 +139,7 @@ func TestWrongSamplesDoNotCompile(t *testing.T) {
 // newSampleChecker returns a function that says what is wrong with a sample.
 func newSampleChecker(t *testing.T) func(sample string) []error {
 	t.Helper()
-	list := exec.Command("go", append([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}"},
-		slices.Sorted(maps.Values(packages))...)...)
-	var stderr bytes.Buffer
-	list.Stderr = &stderr
-	out, err := list.Output()
-	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, &stderr)
-	}
-	compiled := make(map[string]string)
-	for line := range strings.Lines(string(out)) {
-		path, file, _ := strings.Cut(strings.TrimSpace(line), "=")
-		compiled[path] = file
-	}
+	compiled := exportFiles(t, slices.Sorted(maps.Values(packages))...)
 	imports := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
 		return os.Open(compiled[path])
 	})

@@ -95,8 +95,8 @@ func (s *Server) invokePumped(parent context.Context, c *servedCall, first *flow
 		r.setting = m.setting()
 	}
 	r.setting.Begin(c.sendHeader)
-	go func() { r.received <- r.takeArguments() }()
-	go func() { r.sent <- r.sendReplies() }()
+	go call.Outcome(call.OfServer, r.takeArguments, func(err error) { r.received <- r.noArguments(err) })
+	go call.Outcome(call.OfServer, r.sendReplies, func(err error) { r.sent <- r.noReplies(err) })
 
 	goesOn := false
 	defer func() {
@@ -130,17 +130,21 @@ func (c *servedCall) items(fresh func() flow.Item) *call.Items {
 	return i
 }
 
-// takeArguments hands the arguments to the method, and watches for the caller
-// when it has them all.
+// takeArguments hands the arguments to the method.
 func (r *streamRun) takeArguments() error {
-	stream := r.call.stream
-	args, err := stream.Patient(r.own.args()), error(nil)
+	args := r.call.stream.Patient(r.own.args())
 	if r.first != nil {
-		err = args.Put(*r.first)
+		if err := args.Put(*r.first); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = flow.Pump(r.call.source, args)
-	}
+	return flow.Pump(r.call.source, args)
+}
+
+// noArguments tells the method that there are no more, with a nil err because it has
+// them all, and watches for the caller then.
+func (r *streamRun) noArguments(err error) error {
+	stream := r.call.stream
 	if err != nil {
 		r.lost = err != flow.ErrStopped && !flow.IsClosed(r.returned)
 		if call.IsFault(err) {
@@ -159,10 +163,13 @@ func (r *streamRun) takeArguments() error {
 	return err
 }
 
-// sendReplies sends what the method replies, and takes the rest of it where it
-// cannot be sent.
+// sendReplies sends what the method replies.
 func (r *streamRun) sendReplies() error {
-	err := flow.PumpAfter(r.own.replies(), r.call.sink, r.setting.Release)
+	return flow.PumpAfter(r.own.replies(), r.call.sink, r.setting.Release)
+}
+
+// noReplies takes the rest of the replies if they cannot be sent.
+func (r *streamRun) noReplies(err error) error {
 	if err != nil {
 		// The call is over; the method learns it by its context, and by
 		// the end of its arguments.

@@ -38,9 +38,17 @@ func Ended(ctx context.Context) *Fault {
 	return f
 }
 
-// Exited is the fault of a call whose goroutine a method, or an interceptor, has ended.
+// Exited is the fault of a call whose goroutine a method, an interceptor, or what a type
+// has to encode itself, has ended.
 func Exited(o Origin) *Fault {
-	return Fail(o, codes.Internal, "the method, or an interceptor, ended its goroutine (runtime.Goexit)")
+	return Fail(o, codes.Internal, "the method, an interceptor or a type's own encoding ended its goroutine (runtime.Goexit)")
+}
+
+// Outcome calls told with what f returns, or with [Exited] if f ends its goroutine.
+func Outcome(o Origin, f func() error, told func(error)) {
+	var err error = Exited(o)
+	defer func() { told(err) }()
+	err = f()
 }
 
 // HasEnded reports whether ctx has ended. If its deadline has passed, as others

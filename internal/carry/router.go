@@ -173,15 +173,16 @@ func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 	if share {
 		if s := r.sessions.Current(k.Peer); s != nil {
 			s.Start(ctx, k, func(next session.Next, err error) {
-				if next != session.Over {
-					err = r.carry(ctx, k, next == session.Again)
+				if next == session.Over {
+					done(err)
+					return
 				}
-				done(err)
+				call.Outcome(call.OfClient, func() error { return r.carry(ctx, k, next == session.Again) }, done)
 			})
 			return
 		}
 	}
-	go func() { done(r.carry(ctx, k, share)) }()
+	go call.Outcome(call.OfClient, func() error { return r.carry(ctx, k, share) }, done)
 }
 
 // session returns the peer's session, which it opens if there is none, or a stream

@@ -54,16 +54,18 @@ func (x *Client) Begin(atOnce bool) bool {
 	}
 	x.begun = true
 	if r, ok := x.Call.In.(flow.Ready); atOnce && ok && r.Ready() {
-		x.serr = x.send()
+		x.serr = x.sending(x.pump())
 		return true
 	}
 	x.sent = make(chan error, 1)
-	go func() { x.sent <- x.send() }()
+	go call.Outcome(call.OfClient, x.pump, func(err error) { x.sent <- x.sending(err) })
 	return true
 }
 
-func (x *Client) send() error {
-	err := flow.Pump(x.Call.In, &x.To)
+func (x *Client) pump() error { return flow.Pump(x.Call.In, &x.To) }
+
+// sending is called with what the sending has ended with.
+func (x *Client) sending(err error) error {
 	if call.IsFault(err) {
 		x.of.Abort() // the reader must not wait for what will not come
 	}

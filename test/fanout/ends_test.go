@@ -244,3 +244,37 @@ func TestCallsOfManyPeersEndThoughAMethodExits(t *testing.T) {
 	}))
 	rig.CheckErr(t, errs[0], rpc.ClientErr, codes.Internal, "ended its goroutine")
 }
+
+// exiting ends the goroutine that decodes it.
+type exiting struct{}
+
+func (exiting) MarshalBinary() ([]byte, error) { return []byte{1}, nil }
+func (*exiting) UnmarshalBinary([]byte) error  { runtime.Goexit(); return nil }
+
+// A reply whose type ends the goroutine that decodes it ends its call, and no other.
+func TestCallsOfManyPeersEndThoughAReplyExits(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		s := tr.Setup(t, rig.Options{})
+		one := rpc.NewMethod[int, exiting]("Svc", "One")
+		if err := one.Handle(s.Server, func(context.Context, int) (exiting, error) { return exiting{}, nil }); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // before and after there is a session
+			results := rig.Take(t, "the results", rig.InBackground(func() fan.Results[exiting] {
+				r, _ := one.CollectAll(rig.Context(t), s.Client, []peer.ID{s.Dest}, 1)
+				return r
+			}))
+			rig.CheckErr(t, results.Errors[s.Dest], rpc.ClientErr, codes.Internal, "ended its goroutine")
+			errs := rig.Take(t, "the errors", rig.InBackground(func() []error {
+				return s.Client.MultiCall([]context.Context{rig.Context(t)}, []peer.ID{s.Dest}, "Svc", "One", 1, []any{new(exiting)})
+			}))
+			rig.CheckErr(t, errs[0], rpc.ClientErr, codes.Internal, "ended its goroutine")
+			done := make(chan *rpc.Call, 1)
+			if err := s.Client.GoContext(rig.Context(t), s.Dest, "Svc", "One", 1, new(exiting), done); err != nil {
+				t.Fatal(err)
+			}
+			rig.CheckErr(t, rig.Take(t, "the call", done).Error, rpc.ClientErr, codes.Internal, "ended its goroutine")
+		}
+	})
+}

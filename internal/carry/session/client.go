@@ -97,9 +97,14 @@ func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error
 	s.protect(true)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
-		next, err := s.finish(ctx, c, reply, err, false)
-		r.done()
-		done(next, err)
+		next := Over
+		call.Outcome(call.OfClient, func() (got error) {
+			next, got = s.finish(ctx, c, reply, err, false)
+			return got
+		}, func(err error) {
+			r.done()
+			done(next, err)
+		})
 	})
 }
 

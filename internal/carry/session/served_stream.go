@@ -177,18 +177,25 @@ func (s *serverStream) Put(it flow.Item) error {
 	if !s.direct {
 		return s.to.Put(it)
 	}
-	s.putting.Lock()
-	err := s.to.Put(it)
-	much := len(s.W.B) >= wire.FlushSize
-	if soon := err == nil && !much && !s.flushing; soon {
-		s.flushing = true
-		go s.flushSoon()
-	}
-	s.putting.Unlock()
+	much, err := s.collect(it)
 	if err == nil && much {
 		err = s.Flush()
 	}
 	return err
+}
+
+// collect puts an item to those that are given soon, or reports that they are much.
+// What a type has to encode itself may end this goroutine.
+func (s *serverStream) collect(it flow.Item) (much bool, err error) {
+	s.putting.Lock()
+	defer s.putting.Unlock()
+	err = s.to.Put(it)
+	much = len(s.W.B) >= wire.FlushSize
+	if soon := err == nil && !much && !s.flushing; soon {
+		s.flushing = true
+		go s.flushSoon()
+	}
+	return much, err
 }
 
 // Flush is that of [flow.Sink].

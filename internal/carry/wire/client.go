@@ -192,13 +192,12 @@ func (c *clientConn) unary() error {
 		return nil
 	}
 	written := make(chan error, 1)
-	go func() {
-		err := c.write()
+	go call.Outcome(call.OfClient, c.write, func(err error) {
 		if call.IsFault(err) {
 			c.Abort() // the reader must not wait for an answer
 		}
 		written <- err
-	}()
+	})
 	err := c.receive()
 	var werr error
 	select {
