@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 )
 
 // Error joins the errors of peers.
@@ -26,6 +29,10 @@ func (e *Error) Add(p peer.ID, err error) {
 // Failed completes the error, when the Fan has ended.
 func (f *Fan[R]) Failed(e *Error) error {
 	e.config, e.tally = &f.Config, f.tally
+	if t := &f.tally; !f.started && t.total > 0 && t.Strict && t.Enough > t.total {
+		e.Add("", f.Config.Ended("", nil, call.Fail(call.OfClient, codes.FailedPrecondition,
+			"%d different peers are fewer than are needed: none was called", t.total)))
+	}
 	return e
 }
 

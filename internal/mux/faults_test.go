@@ -60,12 +60,12 @@ func TestServerEndsIllegalSessions(t *testing.T) {
 		cases[name] = frame
 	}
 	for name, frames := range cases {
-		t.Run(name, func(t *testing.T) { endsServer(t, 0, cat(settingsFrame(), frames)) })
+		t.Run(name, func(t *testing.T) { endsServer(t, 0, settingsFrame(), frames) })
 	}
 	for name, first := range map[string][]byte{
 		"request": wholeRequest(1, "x"), "ping": pingFrame(kindPing, "12345678"), "unknown": {1, firstExtension},
 	} {
-		t.Run(name+" before settings", func(t *testing.T) { endsServer(t, 0, first) })
+		t.Run(name+" before settings", func(t *testing.T) { endsServer(t, 0, nil, first) })
 	}
 	for name, second := range map[string][]byte{
 		"the same ID again":   wholeRequest(5, "x"),
@@ -73,19 +73,19 @@ func TestServerEndsIllegalSessions(t *testing.T) {
 		"data of a whole":     dataFrame(5, "x"),
 		"data of one between": dataFrame(4, "x"),
 	} {
-		t.Run(name, func(t *testing.T) { endsServer(t, 1, cat(settingsFrame(), wholeRequest(5, "x"), second)) })
+		t.Run(name, func(t *testing.T) { endsServer(t, 1, cat(settingsFrame(), wholeRequest(5, "x")), second) })
 	}
 	for name, more := range map[string][]byte{
 		"more data than was announced":  dataFrame(5, "xxxxx"),
 		"data after a cancel":           cat(cancelFrame(5, 1), dataFrame(5, "x")),
 		"the ID of a cancelled request": cat(cancelFrame(5, 1), wholeRequest(5, "x")),
 	} {
-		t.Run(name, func(t *testing.T) { endsServer(t, 1, cat(settingsFrame(), requestFrame(5, 5, "x"), more)) })
+		t.Run(name, func(t *testing.T) { endsServer(t, 1, cat(settingsFrame(), requestFrame(5, 5, "x")), more) })
 	}
 }
 
 // endsServer has a client send what ends the session, after so many calls.
-func endsServer(t *testing.T, calls int64, frames []byte) {
+func endsServer(t *testing.T, calls int64, before, frames []byte) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newPipe(1 << 20)
 		s := newTestServer(b, testLimits(), func(in *Incoming) {
@@ -93,7 +93,10 @@ func endsServer(t *testing.T, calls int64, frames []byte) {
 			in.OnCancel(func(uint64, error) { close(gone) })
 			<-gone
 		})
-		newRaw(t, a).send(frames)
+		raw := newRaw(t, a)
+		raw.send(before)
+		synctest.Wait() // its call is served, though the session ends
+		raw.send(frames)
 		start := time.Now()
 		<-s.fate.over
 		if took := time.Since(start); took > 0 || s.fate.err == nil || s.served.Load() != calls {

@@ -2,6 +2,7 @@ package mux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -119,7 +120,9 @@ func (f *Flow) mayGo(n uint64) error {
 
 // Give has b sent, which is the Flow's from now on: of the pool, or nobody changes it
 // any more. It waits while there is much to be sent. With last it is the end of a
-// server's side, and Give waits until all is sent.
+// server's side, and Give waits until all is sent. What a client's Flow has taken goes,
+// with the call if that moves; after an [EndedError] that says that nothing was sent b
+// is still the caller's.
 func (f *Flow) Give(b []byte, pool, last bool) error {
 	c := f.c
 	c.mu.Lock()
@@ -132,7 +135,9 @@ func (f *Flow) Give(b []byte, pool, last bool) error {
 		k.buf = b
 	}
 	if f.outErr != nil {
-		k.release()
+		if f.turn.call == nil || !moves(f.outErr) {
+			k.release()
+		}
 		return f.outErr
 	}
 	if err := f.queue(k); err != nil {
@@ -143,13 +148,22 @@ func (f *Flow) Give(b []byte, pool, last bool) error {
 	}
 	f.send()
 	c.kick(true, true)
-	for last && f.outErr == nil {
+	if !last {
+		return nil
+	}
+	for f.outErr == nil {
 		f.room.Wait()
 	}
-	if last && f.outErr == io.EOF {
+	if f.outErr == io.EOF {
 		return nil
 	}
 	return f.outErr
+}
+
+// moves reports whether a call that has ended with err can be made on another session.
+func moves(err error) bool {
+	var ended *EndedError
+	return errors.As(err, &ended) && !ended.Sent
 }
 
 // queue accounts for what is to be sent, but for what a client's program has made while

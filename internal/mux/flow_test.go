@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // give gives b in pieces of at most n bytes.
@@ -216,6 +218,13 @@ func TestStreamThatWasNotLookedAt(t *testing.T) {
 		var ended *EndedError
 		if !errors.As(err, &ended) || ended.Sent {
 			t.Errorf("got %v", err)
+		}
+		mine := account.NewBuffer(1 << 12)
+		if err := f.Give(mine, true, false); !errors.As(err, &ended) || ended.Sent {
+			t.Errorf("got %v", err)
+		}
+		if others := account.NewBuffer(1 << 12); &others[0] == &mine[0] {
+			t.Error("what is to be given to another session was freed")
 		}
 		if b := f.Unsent(); string(b) != "headmore" {
 			t.Errorf("%q is to be sent again", b)

@@ -54,7 +54,7 @@ func TestDrainsArguments(t *testing.T) {
 				for i := range 50_000 {
 					select {
 					case args <- i:
-					case <-time.After(5 * time.Second):
+					case <-time.After(20 * time.Second):
 						t.Fatalf("argument %d is not taken", i)
 					}
 				}

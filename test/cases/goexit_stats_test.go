@@ -45,7 +45,9 @@ func TestEndForEachBegin(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _ = method.Call(context.Background(), client, hosts[0].ID(), 1)
 	}()
-	time.Sleep(500 * time.Millisecond)
+	for late := time.Now().Add(20 * time.Second); atServer.Load() != 0 && time.Now().Before(late); {
+		time.Sleep(time.Millisecond)
+	}
 	if s, c := atServer.Load(), atClient.Load(); s != 0 || c != 0 {
 		t.Errorf("under way, when all is over: %d at the server (Goexit), %d at the client (panic)", s, c)
 	}

@@ -26,6 +26,9 @@ func (filler) Strings(_ context.Context, n int, r *string) (err error) {
 // A peer asks 60 times for 8 MiB on one session, in some 3 KB, and reads
 // nothing. With libp2p's default limits a stream has 16 MiB.
 func TestRepliesThatNobodyReadsAreBounded(t *testing.T) {
+	if testing.Short() { // for the race detector: hundreds of MiB
+		t.Skip("it takes much memory")
+	}
 	for _, method := range []string{"Strings", "Bytes"} {
 		t.Run(method, func(t *testing.T) {
 			a, _ := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics())
@@ -49,12 +52,17 @@ func TestRepliesThatNobodyReadsAreBounded(t *testing.T) {
 				out = append(out, body...)
 			}
 			_, _ = st.Write(out)
-			time.Sleep(2 * time.Second)
-			runtime.GC()
 			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			if m.HeapAlloc > 200<<20 {
-				t.Errorf("%d bytes asked, %d MiB held", len(out), m.HeapAlloc>>20)
+			for late := time.Now().Add(20 * time.Second); ; { // the methods' own memory goes when they have run
+				time.Sleep(2 * time.Second)
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				if m.HeapAlloc <= 200<<20 {
+					break
+				}
+				if time.Now().After(late) {
+					t.Fatalf("%d bytes asked, %d MiB held", len(out), m.HeapAlloc>>20)
+				}
 			}
 		})
 	}

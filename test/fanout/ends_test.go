@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -277,4 +278,20 @@ func TestCallsOfManyPeersEndThoughAReplyExits(t *testing.T) {
 			rig.CheckErr(t, rig.Take(t, "the call", done).Error, rpc.ClientErr, codes.Internal, "ended its goroutine")
 		}
 	})
+}
+
+// More successes than there are peers are asked for by mistake, as when one is named twice.
+func TestQuorumOfMorePeersThanThereAreCallsNone(t *testing.T) {
+	t.Parallel()
+	s := rig.Session.Setup(t, rig.Options{})
+	one := rpc.NewMethod[int, int]("Svc", "One")
+	if err := one.Handle(s.Server, func(context.Context, int) (int, error) { t.Error("it is called"); return 0, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for name, opt := range map[string]fan.Option{"to read": fan.Quorum(2), "to write": fan.WriteQuorum(2)} {
+		_, err := one.CollectAll(rig.Context(t), s.Client, []peer.ID{s.Dest, s.Dest}, 1, opt)
+		if rpc.CodeOf(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "1 different peers are fewer than are needed: none was called") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -354,6 +354,13 @@ func TestOnePeerMakesAServerHoldNoMoreThanTheFormulaSays(t *testing.T) {
 		attack(k)
 		atRest(t)
 		held := inUse() - before
+		for range 20 { // a busy machine may only seem to be at rest
+			if held <= bound {
+				break
+			}
+			atRest(t)
+			held = inUse() - before
+		}
 		t.Logf("%d KiB of %d", held>>10, bound>>10)
 		if held > bound {
 			t.Errorf("%d KiB are held; by the formula %d may be", held>>10, bound>>10)

@@ -65,7 +65,7 @@ func (s *sink) acknowledged(to []peer.ID) error {
 	defer s.mu.Unlock()
 	for _, p := range to {
 		if !s.complete || stored[p] < s.sent.Len() {
-			return api.Errorf(codes.DataLoss, "%v has acknowledged only %d of %d blocks", p, stored[p], s.sent.Len())
+			return rpc.Errorf(codes.DataLoss, "%v has acknowledged only %d of %d blocks", p, stored[p], s.sent.Len())
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func (a *Allocator) Register(s *rpc.Server) error {
 // Allocate picks living members. It fails if there are fewer than asked for.
 func (a *Allocator) Allocate(ctx context.Context, req api.AllocationRequest) ([]peer.ID, error) {
 	if req.Replicas < 1 {
-		return nil, api.Errorf(codes.InvalidArgument, "%d replicas were asked for", req.Replicas)
+		return nil, rpc.Errorf(codes.InvalidArgument, "%d replicas were asked for", req.Replicas)
 	}
 	members, err := api.Consensus.Members.Call(ctx, a.client, "", api.Nothing{})
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *Allocator) Allocate(ctx context.Context, req api.AllocationRequest) ([]
 		atLeast = req.Replicas
 	}
 	if len(alive) < atLeast {
-		return nil, api.Errorf(codes.Unavailable, "%d peers are wanted, and %d are alive", atLeast, len(alive))
+		return nil, rpc.Errorf(codes.Unavailable, "%d peers are wanted, and %d are alive", atLeast, len(alive))
 	}
 	var picked []peer.ID
 	for _, m := range alive[:min(req.Replicas, len(alive))] {

@@ -142,7 +142,7 @@ func (c *Cluster) Unpin(ctx context.Context, root cid.Cid) (api.Nothing, error) 
 		return api.Nothing{}, err
 	}
 	if len(pins) == 0 {
-		return api.Nothing{}, api.Errorf(codes.NotFound, "%v is not pinned", root)
+		return api.Nothing{}, rpc.Errorf(codes.NotFound, "%v is not pinned", root)
 	}
 	return api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpUnpin, Pin: &api.Pin{Cid: root}})
 }

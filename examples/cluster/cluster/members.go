@@ -25,10 +25,10 @@ func (c *Cluster) Join(ctx context.Context, from api.Contact) ([]api.Contact, er
 		return nil, err
 	}
 	if sender != from.Peer {
-		return nil, api.Errorf(codes.InvalidArgument, "%v asks to join as %v", sender, from.Peer)
+		return nil, rpc.Errorf(codes.InvalidArgument, "%v asks to join as %v", sender, from.Peer)
 	}
 	if err := c.know(from); err != nil {
-		return nil, api.Errorf(codes.InvalidArgument, "%v", err)
+		return nil, rpc.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if !c.counts(ctx, sender) {
 		if _, err := api.Consensus.Commit.Call(ctx, c.client, "", api.Op{Kind: api.OpAddPeer, Peer: sender}); err != nil {

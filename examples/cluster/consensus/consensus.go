@@ -159,7 +159,7 @@ func (c *Consensus) Members(context.Context, api.Nothing) ([]peer.ID, error) {
 func (c *Consensus) Leader(context.Context, api.Nothing) (peer.ID, error) {
 	_, id := c.raft.LeaderWithID()
 	if id == "" {
-		return "", api.Errorf(codes.Unavailable, "there is no leader")
+		return "", rpc.Errorf(codes.Unavailable, "there is no leader")
 	}
 	return peer.Decode(string(id))
 }

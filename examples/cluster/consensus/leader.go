@@ -86,7 +86,7 @@ func (c *Consensus) onLeader(ctx context.Context, f func(context.Context, peer.I
 		}
 		select {
 		case <-ctx.Done():
-			return api.Errorf(rpc.CodeOf(ctx.Err()), "no leader could do it: %v; the last: %v", ctx.Err(), err)
+			return rpc.Errorf(rpc.CodeOf(ctx.Err()), "no leader could do it: %v; the last: %v", ctx.Err(), err)
 		case <-time.After(c.wait / 10):
 		}
 	}
@@ -117,7 +117,7 @@ func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	switch server := op.Peer.String(); op.Kind {
 	case api.OpPin, api.OpUnpin, api.OpMove:
 		if op.Pin == nil || !op.Pin.Cid.Defined() {
-			return api.Nothing{}, api.Errorf(codes.InvalidArgument, "the operation names no CID")
+			return api.Nothing{}, rpc.Errorf(codes.InvalidArgument, "the operation names no CID")
 		}
 		data, err := json.Marshal(op)
 		if err != nil {
@@ -129,7 +129,7 @@ func (c *Consensus) Apply(_ context.Context, op api.Op) (api.Nothing, error) {
 	case api.OpRemovePeer:
 		done = c.raft.RemoveServer(raft.ServerID(server), 0, c.patience())
 	default:
-		return api.Nothing{}, api.Errorf(codes.InvalidArgument, "there is no operation %q", op.Kind)
+		return api.Nothing{}, rpc.Errorf(codes.InvalidArgument, "there is no operation %q", op.Kind)
 	}
 	return api.Nothing{}, leaderError(outcome(done))
 }
@@ -153,9 +153,9 @@ func leaderError(err error) error {
 		return nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrRaftShutdown),
 		errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
-		return api.Errorf(codes.Unavailable, "raft: %v", err)
+		return rpc.Errorf(codes.Unavailable, "raft: %v", err)
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
-		return api.Errorf(codes.Aborted, "raft: %v", err) // it may have happened
+		return rpc.Errorf(codes.Aborted, "raft: %v", err) // it may have happened
 	}
 	return err
 }

@@ -140,7 +140,7 @@ func httpStatus(code codes.Code) int {
 func parseCid(r *http.Request) (cid.Cid, error) {
 	id, err := cid.Decode(r.PathValue("cid"))
 	if err != nil {
-		err = api.Errorf(codes.InvalidArgument, "%q is no CID: %v", r.PathValue("cid"), err)
+		err = rpc.Errorf(codes.InvalidArgument, "%q is no CID: %v", r.PathValue("cid"), err)
 	}
 	return id, err
 }
@@ -148,7 +148,7 @@ func parseCid(r *http.Request) (cid.Cid, error) {
 func parsePeer(r *http.Request) (peer.ID, error) {
 	id, err := peer.Decode(r.PathValue("peer"))
 	if err != nil {
-		err = api.Errorf(codes.InvalidArgument, "%q is no peer ID: %v", r.PathValue("peer"), err)
+		err = rpc.Errorf(codes.InvalidArgument, "%q is no peer ID: %v", r.PathValue("peer"), err)
 	}
 	return id, err
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
@@ -36,7 +37,7 @@ func parseReplicas(r *http.Request) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, api.Errorf(codes.InvalidArgument, "%q is no number of replicas", text)
+		return 0, rpc.Errorf(codes.InvalidArgument, "%q is no number of replicas", text)
 	}
 	return n, nil
 }

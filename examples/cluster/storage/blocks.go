@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
@@ -38,7 +39,7 @@ func (c *Connector) store(ctx context.Context, b blocks.Block) error {
 		}
 	}
 	if c.used+size > c.capacity {
-		return api.Errorf(codes.ResourceExhausted, "no room for %d bytes: %d of %d are in use", size, c.used, c.capacity)
+		return rpc.Errorf(codes.ResourceExhausted, "no room for %d bytes: %d of %d are in use", size, c.used, c.capacity)
 	}
 	if err := c.blocks.Put(ctx, b); err != nil {
 		return err
@@ -50,14 +51,14 @@ func (c *Connector) store(ctx context.Context, b blocks.Block) error {
 // check finds out whether the data is what the CID says: peers err, and lie.
 func check(b api.Block) (blocks.Block, error) {
 	if !b.Cid.Defined() {
-		return nil, api.Errorf(codes.InvalidArgument, "a block without a CID")
+		return nil, rpc.Errorf(codes.InvalidArgument, "a block without a CID")
 	}
 	sum, err := b.Cid.Prefix().Sum(b.Data)
 	if err != nil {
 		return nil, err
 	}
 	if !sum.Equals(b.Cid) {
-		return nil, api.Errorf(codes.DataLoss, "the data of block %v is that of %v", b.Cid, sum)
+		return nil, rpc.Errorf(codes.DataLoss, "the data of block %v is that of %v", b.Cid, sum)
 	}
 	return blocks.NewBlockWithCid(b.Data, b.Cid)
 }

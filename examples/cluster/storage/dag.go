@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 	ipld "github.com/ipfs/go-ipld-format"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
@@ -20,7 +21,7 @@ func decode(b blocks.Block) (ipld.Node, error) {
 	case cid.DagProtobuf:
 		return merkledag.DecodeProtobufBlock(b)
 	default:
-		return nil, api.Errorf(codes.InvalidArgument, "block %v: codec %#x is not supported", b.Cid(), codec)
+		return nil, rpc.Errorf(codes.InvalidArgument, "block %v: codec %#x is not supported", b.Cid(), codec)
 	}
 }
 

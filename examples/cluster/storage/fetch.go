@@ -48,7 +48,7 @@ func (c *Connector) fetch(ctx context.Context, likely []peer.ID, wanted []cid.Ci
 			return nil
 		}
 	}
-	return api.Errorf(codes.Unavailable, "%d blocks, %v the first, could be had of none of %d peers: %v",
+	return rpc.Errorf(codes.Unavailable, "%d blocks, %v the first, could be had of none of %d peers: %v",
 		len(wanted), wanted[0], len(peers), errors.Join(errs...))
 }
 

@@ -28,9 +28,12 @@ type clientStream struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	session *Session
+	begun   bool
 	flow    *mux.ClientFlow // nil until the call is begun, and between two sessions
 	failed  error           // why it could not be begun
-	unsent  []byte          // what is to be sent first then
+	unsent  []byte          // what is to be sent first on the next session
+	late    []byte          // and after what the flow has
+	own     bool            // who sends is who moves the call, and cannot wait for that
 	over    bool
 	stop    func() bool // of the watch for the end of ctx
 }
@@ -44,9 +47,11 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 	}
 	err := c.enter(s, moved)
 	if err == nil {
+		c.sendsItself(true)
 		if c.x.Begin(true) {
 			k.Begun = true
 		}
+		c.sendsItself(false)
 		err = c.receive()
 	}
 	var ended *mux.EndedError
@@ -68,6 +73,12 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 		return Over, nil
 	}
 	return Over, c.explain(err)
+}
+
+func (c *clientStream) sendsItself(own bool) {
+	c.mu.Lock()
+	c.own = own
+	c.mu.Unlock()
 }
 
 // receive receives the replies. If their receiver ends its goroutine the call is over.
@@ -131,7 +142,7 @@ func (c *clientStream) enter(s *Session, moved bool) error {
 // begin begins the call with b. The mutex is held.
 func (c *clientStream) begin(b []byte) error {
 	f, err := c.session.mux.Open(b, c.head, deadline(c.ctx))
-	c.flow, c.failed, c.unsent = f, err, nil
+	c.begun, c.flow, c.failed, c.unsent = true, f, err, nil
 	var ended *mux.EndedError
 	if errors.As(err, &ended) {
 		c.unsent = b // and not freed
@@ -150,6 +161,7 @@ func (c *clientStream) leave() {
 		f.Close()
 		c.flow = nil
 	}
+	c.unsent, c.late = append(c.unsent, c.late...), nil
 }
 
 // current returns the call's flow, and waits for it to be begun.
@@ -171,24 +183,37 @@ func (c *clientStream) current() (*mux.ClientFlow, error) {
 // Give is that of [wire.Flow].
 func (c *clientStream) Give(b []byte, pool, last bool) error {
 	for {
-		f, err := c.flowFor(&b, pool)
+		f, err := c.flowFor(b, pool)
 		if f == nil {
 			return err
 		}
 		err = f.Give(b, pool, last)
 		var ended *mux.EndedError
-		if errors.As(err, &ended) && !ended.Sent && c.moves(f) {
-			continue
+		if errors.As(err, &ended) && !ended.Sent {
+			if c.keeps(b, pool) {
+				return nil
+			}
+			if c.moves(f) {
+				continue
+			}
+			if pool {
+				account.FreeBuffer(b)
+			}
 		}
 		return sendFault(err)
 	}
 }
 
-// flowFor returns the flow that is to send b, or nil when b has begun the call.
-func (c *clientStream) flowFor(b *[]byte, pool bool) (*mux.ClientFlow, error) {
+// flowFor returns the flow that is to send b, or nil when b has begun the call, or is
+// kept for its next session. It waits while the call is between two.
+func (c *clientStream) flowFor(b []byte, pool bool) (*mux.ClientFlow, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.failed != nil && !c.over {
+	for c.begun && c.flow == nil && !c.over {
+		if c.own {
+			c.keep(b, pool)
+			return nil, nil
+		}
 		c.changed.Wait()
 	}
 	switch {
@@ -197,8 +222,25 @@ func (c *clientStream) flowFor(b *[]byte, pool bool) (*mux.ClientFlow, error) {
 	case c.flow != nil:
 		return c.flow, nil
 	}
-	_ = c.begin(*b) // who receives is told, and moves the call
+	_ = c.begin(b) // who receives is told, and moves the call
 	return nil, nil
+}
+
+// keeps keeps b for the call's next session, if who sends is who moves it there.
+func (c *clientStream) keeps(b []byte, pool bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.own {
+		c.keep(b, pool)
+	}
+	return c.own
+}
+
+func (c *clientStream) keep(b []byte, pool bool) {
+	c.late = append(c.late, b...)
+	if pool {
+		account.FreeBuffer(b)
+	}
 }
 
 // moves waits until the call has moved from f, and reports whether it has.
