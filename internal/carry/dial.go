@@ -35,21 +35,19 @@ func (r *Router) reachable(ctx context.Context, p peer.ID) error {
 // newStream opens a stream to a peer, with a connection to it if there
 // is none. It is given up when ctx ends, or the client is closed.
 func (r *Router) newStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
-	open, cancel := context.WithCancel(r.awaitDirect(ctx, p))
-	defer cancel()
-	defer context.AfterFunc(r.Over, cancel)()
-	wait := r.watch(p, cancel)
-	st, err := r.Host.NewStream(open, p, protocols...)
-	silent := wait.over()
-	switch {
-	case err == nil:
-		return st, nil
-	case silent && !call.HasEnded(ctx):
-		return nil, r.Limits.Silent(p).NotSent(true)
-	case r.Over.Err() != nil && ctx.Err() == nil:
-		return nil, call.Closed().NotSent(true)
+	for {
+		st, silent, err := r.open(ctx, p, protocols)
+		switch {
+		case err == nil:
+			return st, nil
+		case r.Over.Err() != nil && ctx.Err() == nil:
+			return nil, call.Closed().NotSent(true)
+		case !silent || call.HasEnded(ctx):
+			return nil, r.dialFault(ctx, p, err)
+		case !r.connected(ctx, p):
+			return nil, r.Limits.Silent(p).NotSent(true)
+		} // there is another connection, and the silent one is no more
 	}
-	return nil, r.dialFault(ctx, p, err)
 }
 
 // dialFault is the fault of a call for which no stream could be opened: its

@@ -2,69 +2,85 @@ package carry
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// waiting is a stream that is being opened. If that takes a while the connections of the
+// opening is a stream that is being opened. If that takes a while the connections of the
 // peer are watched, as they are while a call waits for its reply.
-type waiting struct {
+type opening struct {
 	router *Router
 	peer   peer.ID
 	cancel context.CancelFunc
-	timer  *time.Timer
+	opened atomic.Bool
 	silent atomic.Bool
 
 	mu    sync.Mutex
-	ended bool
+	timer *time.Timer
+	over  bool
 	conns []network.Conn
 }
 
-// watch begins to wait for a stream of p; over follows.
-func (r *Router) watch(p peer.ID, cancel context.CancelFunc) *waiting {
-	w := &waiting{router: r, peer: p, cancel: cancel}
+// open opens a stream, or reports that a connection to the peer is silent.
+func (r *Router) open(ctx context.Context, p peer.ID, protocols []protocol.ID) (st network.Stream, silent bool, err error) {
+	ctx, cancel := context.WithCancel(r.awaitDirect(ctx, p))
+	defer cancel()
+	defer context.AfterFunc(r.Over, cancel)()
+	o := &opening{router: r, peer: p, cancel: cancel}
 	if tick := r.monitor.Tick(); tick > 0 {
-		w.timer = time.AfterFunc(tick/2, w.begin)
+		o.mu.Lock()
+		o.timer = time.AfterFunc(tick/2, o.look)
+		o.mu.Unlock()
+		defer o.end()
 	}
-	return w
+	st, err = r.Host.NewStream(ctx, p, protocols...)
+	o.opened.Store(err == nil)
+	return st, o.silent.Load(), err
 }
 
-func (w *waiting) begin() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.ended {
+// look watches the connections that there are. Others may come.
+func (o *opening) look() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over {
 		return
 	}
-	w.conns = w.router.Host.Network().ConnsToPeer(w.peer)
-	for _, c := range w.conns {
-		w.router.monitor.Watch(c, w)
+	for _, c := range o.router.Host.Network().ConnsToPeer(o.peer) {
+		if !slices.Contains(o.conns, c) {
+			o.conns = append(o.conns, c)
+			o.router.monitor.Watch(c, o)
+		}
 	}
+	o.timer.Reset(o.router.monitor.Tick())
 }
 
-// over ends the wait, and reports whether a connection was silent.
-func (w *waiting) over() (silent bool) {
-	if w.timer != nil {
-		w.timer.Stop()
+func (o *opening) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.over = true
+	o.timer.Stop()
+	for _, c := range o.conns {
+		o.router.monitor.Unwatch(c, o)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	for _, c := range w.conns {
-		w.router.monitor.Unwatch(c, w)
-	}
-	return w.silent.Load()
 }
 
 // Moved is that of [live.User].
-func (*waiting) Moved() (received, sent int64) { return 0, 0 }
-
-// Silent is that of [live.User]. The stream may be one of another connection; another
-// attempt uses that.
-func (w *waiting) Silent() {
-	w.silent.Store(true)
-	w.cancel()
+func (o *opening) Moved() (received, sent int64) {
+	if o.opened.Load() {
+		return 1, 0
+	}
+	return 0, 0
 }
+
+// Silent is that of [live.User].
+func (o *opening) Silent() { o.silent.Store(true) }
+
+// Abort is that of [live.User]. The stream may be one of another connection: then it is
+// opened again.
+func (o *opening) Abort() { o.cancel() }

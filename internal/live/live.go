@@ -26,25 +26,29 @@ type Monitor struct {
 type User interface {
 	// Moved is how many bytes it has received and sent on the connection.
 	Moved() (received, sent int64)
-	// Silent is called in a goroutine of the monitor: the peer says nothing.
+	// Silent notes why the wait is about to end: the peer says nothing. It does not wait.
 	Silent()
+	// Abort ends the wait, when the connection is used no more.
+	Abort()
 }
 
-// conn is a connection in use, or in doubt.
+// conn is a connection in use, or in doubt. The monitor's mutex guards it.
 type conn struct {
 	conn  network.Conn
 	users map[User]struct{}
 
 	received, sent int64 // by those that are no more
-	last           int64 // received, at the last tick
-	lastSent       int64
+	last, lastSent int64 // at the last tick
 
-	ping  *ping     // nil before the first
-	doubt time.Time // since when a ping is not answered and nothing has come
+	unsure bool               // somebody has waited in vain, and there was no ping since
+	cancel context.CancelFunc // of the ping under way
+	since  time.Time          // when the last came of the ping's sending and a byte of the peer; zero: it is not sent
+	waited int                // ticks since then
 }
 
-// ticks is how many there are in a silence. One may pass before the first ping.
-const ticks = 8
+// ticks is how many there are in a silence. Two may pass before the first ping, and the
+// one under way when it is sent does not count: 1.25 silences in all.
+const ticks = 12
 
 // lively is how many bytes, taken between two ticks, tell that the peer lives. A frozen
 // one's may be taken by what is on the way to it, until that is full.
@@ -92,7 +96,8 @@ func (m *Monitor) Watch(on network.Conn, u User) {
 	}
 }
 
-// Unwatch says that u waits no longer.
+// Unwatch says that u waits no longer. If it has waited in vain the peer is asked all the
+// same: a call's timeout may be shorter than a tick.
 func (m *Monitor) Unwatch(on network.Conn, u User) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,7 +111,13 @@ func (m *Monitor) Unwatch(on network.Conn, u User) {
 	delete(c.users, u)
 	received, sent := u.Moved()
 	c.received, c.sent = c.received+received, c.sent+sent
-	if len(c.users) == 0 && c.doubt.IsZero() {
+	c.unsure = c.unsure || received == 0
+	m.release(c)
+}
+
+// release forgets a connection about which nothing is to be found out. The mutex is held.
+func (m *Monitor) release(c *conn) {
+	if len(c.users) == 0 && !c.unsure && c.cancel == nil && m.conns[c.conn] == c {
 		m.forget(c)
 	}
 }
@@ -114,7 +125,9 @@ func (m *Monitor) Unwatch(on network.Conn, u User) {
 // forget ends what is done about a connection. The mutex is held.
 func (m *Monitor) forget(c *conn) {
 	delete(m.conns, c.conn)
-	c.ping.end()
+	if c.cancel != nil {
+		c.cancel()
+	}
 }
 
 // moved is what all users have received and sent, ever.
@@ -136,33 +149,48 @@ func (m *Monitor) tick() {
 	}
 	m.timer = time.AfterFunc(m.Tick(), m.tick)
 	for _, c := range m.conns {
-		received, sent := c.moved()
-		heard := received != c.last || sent-c.lastSent >= lively
-		c.last, c.lastSent = received, sent
-		switch {
-		case heard:
-			c.doubt = time.Time{}
-		case !c.doubt.IsZero() && time.Since(c.doubt) >= m.silence-m.Tick()/4: // or the next tick would be too late
-			m.left(c)
-			continue
-		case c.ping.waits():
-		default:
-			c.ask(m)
-		}
-		if len(c.users) == 0 && c.doubt.IsZero() {
-			m.forget(c)
-		}
+		m.judge(c)
 	}
 }
 
-// left tells the users of a connection that it is silent, and closes it, so that no call
-// is made on it any more.
-func (m *Monitor) left(c *conn) {
-	m.forget(c)
+// judge looks at a connection. Ticks are counted beside the time: a process that was
+// stopped has not been waiting meanwhile. The mutex is held.
+func (m *Monitor) judge(c *conn) {
+	received, sent := c.moved()
+	heard := received != c.last || sent-c.lastSent >= lively
+	c.last, c.lastSent = received, sent
+	switch {
+	case heard:
+		c.unsure = false
+		if !c.since.IsZero() {
+			c.begins() // anew: the ping under way may have been lost
+		}
+	case !c.since.IsZero():
+		c.waited++
+		if c.waited >= ticks && time.Since(c.since) >= m.silence-m.Tick()/4 { // or the next tick would be too late
+			m.leave(c)
+			return
+		}
+	case c.cancel == nil:
+		m.ask(c)
+	}
+	m.release(c)
+}
+
+// begins begins the silence that is counted.
+func (c *conn) begins() { c.since, c.waited = time.Now(), 0 }
+
+// leave closes a connection that is silent, so that no call is made on it any more, and
+// ends what waits for it. The mutex is held.
+func (m *Monitor) leave(c *conn) {
+	m.forget(c) // and nobody changes it any more
+	for u := range c.users {
+		u.Silent()
+	}
 	go func() {
 		Leave(c.conn)
 		for u := range c.users {
-			u.Silent()
+			u.Abort()
 		}
 	}()
 }

@@ -199,6 +199,7 @@ func (c *Client) Start(ctx context.Context, r *Request, told func(Reply, error))
 
 // make has the call made when its turn has come.
 func (c *Client) make(k *call) {
+	c.tell(true)
 	if c.waiting.first != nil || c.entered >= c.limit {
 		c.wait(k, &c.waiting)
 	} else {
@@ -209,7 +210,7 @@ func (c *Client) make(k *call) {
 func (c *Client) refuses(k *call) error {
 	switch {
 	case c.err != nil:
-		return &EndedError{Err: c.err}
+		return &EndedError{Err: c.err, Before: true}
 	case c.closing:
 		if c.away == nil {
 			return &EndedError{Err: ErrIdle}

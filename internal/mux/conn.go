@@ -34,7 +34,9 @@ type Limits struct {
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
 
-	Busy func(bool) // told now and then whether there are calls; nil: nobody. It does not wait.
+	// Busy is told that there are calls, and within a tick that there are none. It is
+	// called with the mutex held.
+	Busy func(bool)
 
 	Patient bool // a client sends no request before the server's settings
 
@@ -98,6 +100,7 @@ type conn struct {
 	err     error    // why it ended
 	closing bool     // it takes no more calls
 	settled bool     // the peer's first settings have come
+	busy    bool     // lim.Busy was told so
 	out     []byte   // small frames to be written next
 	queue   outbound // large messages under way
 	pace    pacer    // of those
@@ -279,6 +282,7 @@ func (c *conn) end(err error) {
 		return
 	}
 	c.err = err
+	c.tell(false)
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -49,6 +49,8 @@ type EndedError struct {
 	// Sent is whether anything of the request may have reached the server. If
 	// not it can be sent again elsewhere.
 	Sent bool
+	// Before is whether it had ended when the call was made.
+	Before bool
 }
 
 func (e *EndedError) Error() string {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"math"
 	"sync"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -45,9 +44,7 @@ type Session struct {
 	peer    peer.ID
 	limited bool // over a relay
 
-	protected atomic.Bool // with the connection manager
-	over      atomic.Bool
-	left      sync.Once
+	left sync.Once
 
 	scope account.Memory // what streaming calls hold is of it
 	share account.Share
@@ -63,25 +60,12 @@ const (
 	Elsewhere             // it was not sent, and the peer has no sessions
 )
 
-// protect says whether the session has calls. One that has none is protected a little
-// longer, for the next.
-func (s *Session) protect(on bool) {
-	if s.protected.Load() == on || s.protected.Swap(on) == on {
-		return
-	}
-	s.pool.Protect.Protect(s.peer, on)
-	if on && s.over.Load() { // and nobody will say that there are no calls
-		s.protect(false)
-	}
-}
-
 // leave closes the connection of a session that is silent, so that no call is made on it
 // any more.
 func (s *Session) leave() { s.left.Do(func() { live.Leave(s.conn) }) }
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
-	s.protect(true)
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
 	}
@@ -94,7 +78,6 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
-	s.protect(true)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
 		next := Over
@@ -179,8 +162,12 @@ func (s *Session) lost(c *call.Call, ended *mux.EndedError, last bool) (Next, er
 		return Elsewhere, nil
 	}
 	s.pool.forget(s, false)
-	if ended.Sent || last || errors.Is(ended.Err, mux.ErrSilent) { // who waited has waited long enough
+	silent := errors.Is(ended.Err, mux.ErrSilent)
+	if ended.Sent || last || silent && !ended.Before { // who has waited has waited long enough
 		return Over, s.ended(ended)
+	}
+	if silent {
+		s.leave()
 	}
 	return Again, nil
 }

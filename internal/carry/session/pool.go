@@ -236,19 +236,13 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 	// know of the requests on the way.
 	l.Patient, o.peer.left = o.peer.left, false
 	l.Share = p.Memory.OfStream(st)
-	l.Busy = func(busy bool) {
-		if s.protected.Load() != busy {
-			go s.protect(busy)
-		}
-	}
+	l.Busy = func(busy bool) { p.Protect.Protect(s.peer, busy) }
 	s.scope, s.share = st.Scope(), l.Share
 	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(err error) {
 		if errors.Is(err, mux.ErrSilent) {
 			s.leave()
 		}
 		p.forget(s, false)
-		s.over.Store(true)
-		s.protect(false)
 		p.mu.Lock()
 		delete(p.all, s)
 		p.mu.Unlock()

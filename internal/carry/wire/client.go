@@ -156,9 +156,9 @@ func (c *clientConn) close() {
 }
 
 // Silent is that of [live.User].
-func (c *clientConn) Silent() { c.fail(c.client.Limits.Silent(c.call.Peer)) }
+func (c *clientConn) Silent() { c.failed.CompareAndSwap(nil, c.client.Limits.Silent(c.call.Peer)) }
 
-// fail is abort, with the fault that the call then has.
+// fail is Abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
 	c.failed.CompareAndSwap(nil, f)
 	c.Abort()
