@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -114,10 +115,17 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 func (c *Client) attempt(ctx context.Context, k *clientCall, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, attemptError(timeout))
 		defer cancel()
 	}
 	return c.handler(ctx, &k.CallInfo)
+}
+
+// attemptError says which deadline has passed.
+type attemptError time.Duration
+
+func (e attemptError) Error() string {
+	return fmt.Sprintf("the attempt took longer than RetryPolicy.AttemptTimeout, %v", time.Duration(e))
 }
 
 // mayRetry reports whether a call that ended with err can be made again.
