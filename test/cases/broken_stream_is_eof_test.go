@@ -17,13 +17,14 @@ import (
 // its error wraps what the muxer said, and over TCP and WebSocket that wraps
 // io.EOF: who writes errors.Is(err, io.EOF) takes a part for the whole.
 func TestABrokenStreamIsNoEOF(t *testing.T) {
+	t.Parallel()
 	numbers := rpc.NewDuplex[int, int]("Svc", "Numbers")
 	for _, addr := range []string{"/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/tcp/0"} {
 		wrong := 0
 		for range 10 {
 			a, _ := libp2p.New(libp2p.ListenAddrStrings(addr))
 			b, _ := libp2p.New(libp2p.ListenAddrStrings(addr))
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			numbers.Handle(rpc.NewServer(a, "/p/1"), func(ctx context.Context, in *rpc.Receiver[int], out *rpc.Sender[int]) error {
 				_ = out.Send(ctx, 1)
 				<-ctx.Done() // more was to come

@@ -17,6 +17,7 @@ import (
 
 // A peer is back, on a connection that it has made; the old one is dead.
 func TestCallsLeaveADeadConnection(t *testing.T) {
+	t.Parallel()
 	key, _, _ := crypto.GenerateEd25519Key(rand.Reader)
 	a, b, back := rpctest.LoopbackHosts(t, 1)[0], rpctest.LoopbackHosts(t, 1, libp2p.Identity(key))[0], rpctest.LoopbackHosts(t, 1, libp2p.Identity(key))[0]
 	method := rpc.NewMethod[int, int]("S", "M", rpc.CallTimeout(time.Second))
@@ -34,7 +35,7 @@ func TestCallsLeaveADeadConnection(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	rpctest.Connect(t, a, back) // which dials
-	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(100 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < 10*time.Second; {
 		if _, err = method.Call(bg, client, b.ID(), 1); err == nil {
 			return
 		}

@@ -12,13 +12,16 @@ import (
 // A call that waits for its place does not take the server's word for a later
 // deadline than the caller's.
 func TestQueuedDeadline(t *testing.T) {
+	t.Parallel()
 	hosts := rpctest.MemoryHosts(t, 2)
 	server := rpc.NewServer(hosts[0], "/p", rpc.WithServerLimits(rpc.Limits{CallsPerPeer: 1}))
-	method := rpc.NewMethod[time.Duration, time.Duration]("S", "Left")
-	if err := method.Handle(server, func(ctx context.Context, pause time.Duration) (time.Duration, error) {
+	begun := make(chan struct{}, 3)
+	method := rpc.NewMethod[time.Duration, time.Time]("S", "Deadline")
+	if err := method.Handle(server, func(ctx context.Context, pause time.Duration) (time.Time, error) {
+		begun <- struct{}{}
 		time.Sleep(pause)
 		deadline, _ := ctx.Deadline()
-		return time.Until(deadline), nil
+		return deadline, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -27,16 +30,17 @@ func TestQueuedDeadline(t *testing.T) {
 	if _, err := method.Call(bg, client, hosts[0].ID(), 0); err != nil { // the session is there
 		t.Fatal(err)
 	}
+	<-begun
 	go method.Call(bg, client, hosts[0].ID(), 2*time.Second)
-	time.Sleep(200 * time.Millisecond)
-	ctx, cancel := context.WithTimeout(bg, 5*time.Second)
+	<-begun
+	ctx, cancel := context.WithTimeout(bg, 20*time.Second)
 	defer cancel()
-	left, err := method.Call(ctx, client, hosts[0].ID(), 0)
+	told, err := method.Call(ctx, client, hosts[0].ID(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	deadline, _ := ctx.Deadline()
-	if real := time.Until(deadline); left > real+500*time.Millisecond {
-		t.Errorf("the method is told %v, and the caller has %v", left, real)
+	if later := told.Sub(deadline); later > 1500*time.Millisecond {
+		t.Errorf("the method's deadline is %v after the caller's", later)
 	}
 }

@@ -17,6 +17,7 @@ import (
 // As many idle streams as QUIC allows, to a peer that lives: none is ended for
 // its silence.
 func TestPingWithoutRoomForAStream(t *testing.T) {
+	t.Parallel()
 	var hosts []host.Host
 	for range 2 {
 		h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/udp/0/quic-v1"), libp2p.ResourceManager(&network.NullResourceManager{}))

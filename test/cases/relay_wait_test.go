@@ -21,6 +21,7 @@ import (
 // Calls that begin together, to a peer to which no stream can be opened, each
 // end as soon as one alone would.
 func TestCallsThatWaitForAnOpeningWaitNoLonger(t *testing.T) {
+	t.Parallel()
 	a, _ := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableMetrics())
 	b, _ := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())
 	defer a.Close()
@@ -42,17 +43,19 @@ func TestCallsThatWaitForAnOpeningWaitNoLonger(t *testing.T) {
 	}()
 	addr, _ := manet.FromNetAddr(l.Addr())
 	_ = a.Connect(context.Background(), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{addr}})
-	time.Sleep(300 * time.Millisecond)
+	for known := 0; known == 0; time.Sleep(time.Millisecond) { // they have told each other who they are
+		protocols, _ := a.Peerstore().GetProtocols(b.ID())
+		known = len(protocols)
+	}
 	frozen.Store(true)
 	c := rpc.NewClient(a, "/r/1")
 	defer c.Close()
 	var wg sync.WaitGroup
 	for i := range 4 {
 		wg.Go(func() {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
 			start := time.Now()
 			err := c.Call(b.ID(), "S", "M", 1, new(int))
-			if took := time.Since(start); took > 12*time.Second || !errors.As(err, new(*rpc.DialError)) {
+			if took := time.Since(start); took > 15*time.Second || !errors.As(err, new(*rpc.DialError)) {
 				t.Errorf("call %d, after %v: %v", i, took.Round(time.Second), err)
 			}
 		})

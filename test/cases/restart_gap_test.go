@@ -17,6 +17,7 @@ import (
 // the next server, as a program has it that closes a database in between.
 // Callers retry what was certainly not sent; none may fail.
 func TestRestartWithAMomentBetween(t *testing.T) {
+	t.Parallel()
 	a, _ := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
 	defer a.Close()
 	b, _ := libp2p.New(libp2p.NoListenAddrs)
@@ -49,9 +50,14 @@ func TestRestartWithAMomentBetween(t *testing.T) {
 			}
 		})
 	}
+	some := func() {
+		for n := good.Load() + bad.Load() + 1000; good.Load()+bad.Load() < n; {
+			time.Sleep(time.Millisecond)
+		}
+	}
 	for range 3 {
-		time.Sleep(300 * time.Millisecond)
-		down, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		some()
+		down, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		if err := s.Shutdown(down); err != nil {
 			t.Error(err)
 		}
@@ -59,7 +65,7 @@ func TestRestartWithAMomentBetween(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		s = serve()
 	}
-	time.Sleep(300 * time.Millisecond)
+	some()
 	stop()
 	wg.Wait()
 	if bad.Load() > 0 {

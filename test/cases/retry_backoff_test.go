@@ -17,12 +17,15 @@ import (
 // A peer that cannot be reached the first time and can be soon after: a call that
 // is retried asks more than once whether it can.
 func TestRetriesDial(t *testing.T) {
+	t.Parallel()
 	hosts := rpctest.LoopbackHosts(t, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	var dials atomic.Int32
 	go func() {
 		for {
@@ -30,7 +33,9 @@ func TestRetriesDial(t *testing.T) {
 			if err != nil {
 				return
 			}
-			dials.Add(1)
+			if dials.Add(1) == 2 {
+				cancel() // that will do
+			}
 			c.Close()
 		}
 	}()
@@ -42,7 +47,7 @@ func TestRetriesDial(t *testing.T) {
 	hosts[0].Peerstore().AddAddrs(away, []ma.Multiaddr{addr}, time.Hour)
 	client := rpc.NewClient(hosts[0], "/p")
 	method := rpc.NewMethod[int, int]("S", "M", rpc.CallRetry(rpc.RetryPolicy{Attempts: 5}))
-	_, err = method.Call(context.Background(), client, away, 1)
+	_, err = method.Call(ctx, client, away, 1)
 	if n := dials.Load(); n < 2 {
 		t.Errorf("5 attempts dialled %d time: %v", n, err)
 	}

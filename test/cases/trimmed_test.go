@@ -14,6 +14,7 @@ import (
 
 // The connection manager trims idle connections, and not those with calls.
 func TestTrimmingSparesCalls(t *testing.T) {
+	t.Parallel()
 	manager, err := connmgr.NewConnManager(10, 100, connmgr.WithGracePeriod(0), connmgr.WithSilencePeriod(time.Hour))
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +26,7 @@ func TestTrimmingSparesCalls(t *testing.T) {
 	defer host.Close()
 	client := rpc.NewClient(host, "/p")
 	method := rpc.NewMethod[int, int]("S", "Slow")
-	ended := make(chan error, 15)
+	ended, begun, release := make(chan error, 15), make(chan struct{}, 15), make(chan struct{})
 	for i := range 15 {
 		other := rpctest.LoopbackHosts(t, 1)[0]
 		rpctest.Connect(t, host, other)
@@ -35,8 +36,9 @@ func TestTrimmingSparesCalls(t *testing.T) {
 		}
 		server := rpc.NewServer(other, "/p")
 		if err := method.Handle(server, func(ctx context.Context, i int) (int, error) {
+			begun <- struct{}{}
 			select {
-			case <-time.After(time.Second):
+			case <-release:
 			case <-ctx.Done():
 			}
 			return i, ctx.Err()
@@ -48,8 +50,11 @@ func TestTrimmingSparesCalls(t *testing.T) {
 			ended <- err
 		}()
 	}
-	time.Sleep(300 * time.Millisecond)
+	for range 5 {
+		<-begun
+	}
 	manager.TrimOpenConns(context.Background())
+	close(release)
 	for range 5 {
 		if err := <-ended; err != nil {
 			t.Error(err)

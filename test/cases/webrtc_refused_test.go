@@ -18,6 +18,7 @@ import (
 // learns nothing for 30 s, and then something else; on WebTransport it learns
 // something else. On TCP and QUIC it is ResourceExhausted and Unsent, at once.
 func TestRefusedStreamIsToldOnEveryTransport(t *testing.T) {
+	t.Parallel()
 	for name, addr := range map[string]string{"tcp": "/ip4/127.0.0.1/tcp/0", "quic": "/ip4/127.0.0.1/udp/0/quic-v1",
 		"webrtc": "/ip4/127.0.0.1/udp/0/webrtc-direct", "webtransport": "/ip4/127.0.0.1/udp/0/quic-v1/webtransport"} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestRefusedStreamIsToldOnEveryTransport(t *testing.T) {
 			for _, size := range []int{10, 60 << 10} {
 				start := time.Now()
 				err := c.Call(b.ID(), "S", "M", make([]byte, size), new(int))
-				if took := time.Since(start); rpc.CodeOf(err) != codes.ResourceExhausted || took > 5*time.Second {
+				if took := time.Since(start); rpc.CodeOf(err) != codes.ResourceExhausted || took > 15*time.Second {
 					t.Errorf("%d bytes: after %v: %v", size, took.Round(time.Millisecond), err)
 				}
 			}

@@ -116,7 +116,7 @@ func callFrozen(t *testing.T, tr rig.Transport, when string) {
 	}
 	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 10)}
 	rig.Serve(t, b, svc)
-	const silence = 3 * time.Second
+	silence := rig.Slower(3 * time.Second)
 	c := tr.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: silence}))
 	ctx := rig.Context(t)
 	typed := rpc.NewMethod[struct{}, int]("Svc", "Block")
@@ -160,7 +160,7 @@ func callFrozen(t *testing.T, tr rig.Transport, when string) {
 	for range calls {
 		e := rig.Take(t, "a call ends", ends)
 		took := time.Since(start)
-		if rpc.CodeOf(e.err) != codes.Unavailable || took > silence*5/4+rig.Lonely || when == "under way" && took < silence/2 {
+		if rpc.CodeOf(e.err) != codes.Unavailable || took > silence*5/4+rig.Late || when == "under way" && took < silence/2 {
 			t.Errorf("%s ends after %v: %v", e.name, took, e.err)
 		}
 	}
@@ -177,8 +177,9 @@ func TestPeerWithoutPingsIsNotSilent(t *testing.T) {
 		rig.Connect(t, a, b)
 		svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 1)}
 		rig.Serve(t, b, svc)
-		c := tr.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 200 * time.Millisecond}))
-		ctx, cancel := context.WithTimeout(rig.Context(t), time.Second)
+		silence := rig.Slower(time.Second)
+		c := tr.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: silence}))
+		ctx, cancel := context.WithTimeout(rig.Context(t), 3*silence)
 		defer cancel()
 		go func() { <-svc.Started }()
 		if err := c.CallContext(ctx, b.ID(), "Svc", "Block", struct{}{}, new(int)); rpc.CodeOf(err) != codes.DeadlineExceeded {
@@ -192,7 +193,8 @@ func TestSlowCallsOfALivingPeerGoOn(t *testing.T) {
 	t.Parallel()
 	a, b := rig.NewHosts(t)
 	s := rig.NewServer(t, b)
-	c := rig.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: 150 * time.Millisecond}))
+	silence := rig.Slower(time.Second)
+	c := rig.Client(t, a, rpc.WithClientLimits(rpc.Limits{SilenceTimeout: silence}))
 	pings := make(chan struct{})
 	slow := &slowMethod{pings}
 	if err := s.RegisterName("Svc", slow); err != nil {
@@ -201,7 +203,7 @@ func TestSlowCallsOfALivingPeerGoOn(t *testing.T) {
 	result := make(chan error, 1)
 	go func() { result <- c.Call(b.ID(), "Svc", "Slow", struct{}{}, new(int)) }()
 	// Several rounds of pings, as the client's clock has them.
-	timer := time.NewTimer(time.Second)
+	timer := time.NewTimer(3 * silence)
 	defer timer.Stop()
 	select {
 	case err := <-result:

@@ -71,7 +71,7 @@ func refuseStreams(t *testing.T, tr rig.Transport, addr string, mute bool) {
 			err := call()
 			what := fmt.Sprintf("%s, %d bytes, after %v", name, size, time.Since(start).Round(time.Millisecond))
 			told := rpc.CodeOf(err) == codes.ResourceExhausted && rig.Unsent(err) || mute && rpc.CodeOf(err) == codes.Unavailable
-			if !told || time.Since(start) > 10*time.Second {
+			if !told || time.Since(start) > rig.Slower(10*time.Second) {
 				t.Errorf("%s: unsent: %v: %v", what, rig.Unsent(err), err)
 			}
 		}

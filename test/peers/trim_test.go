@@ -30,7 +30,7 @@ func TestTrimmingSparesPeersThatAreCalled(t *testing.T) {
 			manager.TagPeer(other.ID(), "table", 5)
 			blocker := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 3)}
 			rig.Serve(t, b, blocker)
-			c := tr.Client(t, a, rpc.WithConnProtection(spared), rpc.WithClientLimits(rpc.Limits{SilenceTimeout: time.Second}))
+			c := tr.Client(t, a, rpc.WithConnProtection(spared), rpc.WithClientLimits(rpc.Limits{SilenceTimeout: rig.Slower(3 * time.Second)}))
 			ctx, cancel := context.WithCancel(rig.Context(t))
 			defer cancel()
 			ends := make(chan error, 3)

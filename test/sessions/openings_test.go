@@ -36,7 +36,7 @@ func TestCallsThatWaitForAnOpeningEndWithIt(t *testing.T) {
 	for i := range 300 {
 		group.Go(func() {
 			err := calls[i%len(calls)]()
-			if took := time.Since(start); took > 2*patience || rpc.CodeOf(err) != codes.Unavailable || !rig.Unsent(err) || !errors.As(err, new(*rpc.DialError)) {
+			if took := time.Since(start); took > 3*patience+rig.Late || rpc.CodeOf(err) != codes.Unavailable || !rig.Unsent(err) || !errors.As(err, new(*rpc.DialError)) {
 				t.Errorf("call %d ends after %v: %v", i, took, err)
 			}
 		})
