@@ -34,6 +34,7 @@ type Set struct {
 	ProgressTimeout time.Duration
 	SilenceTimeout  time.Duration
 	IdleTimeout     time.Duration
+	QueueTimeout    time.Duration
 	CallsPerPeer    int
 	Calls           int
 	DecodedPerPeer  int
@@ -52,6 +53,7 @@ func (l Set) WithDefaults() Set {
 	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
 	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
 	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
+	l.QueueTimeout = timeoutOr(l.QueueTimeout, 30*time.Second)
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
 	if l.DecodedPerPeer == 0 {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -65,6 +66,9 @@ func (r *Router) Close() {
 	r.sessions.Close()
 	r.monitor.Close()
 }
+
+// Waiting is how many calls of each peer wait for a place there.
+func (r *Router) Waiting() map[peer.ID]int { return r.sessions.Waiting() }
 
 // Extended is the protocol that says more than v0.6's.
 func Extended(p protocol.ID) protocol.ID { return p + "/3" }

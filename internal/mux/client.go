@@ -38,6 +38,7 @@ type call struct {
 	done    chan struct{} // gets one when somebody waits and the call is over
 	err     error
 	waits   *messages // to enter: where it does
+	since   int64     // the tick after which it first waited
 	begun   bool
 	starved uint8 // times that it was refused for want of memory
 	again   bool  // it was refused once already
@@ -226,12 +227,34 @@ func (c *Client) wait(k *call, in *messages) {
 	in.push(&k.message)
 	c.waits++
 	k.waits, k.late = in, true
+	if k.since == 0 {
+		k.since = c.ticks + 1
+	}
 }
 
 func (c *Client) unwait(k *call) {
 	k.waits.remove(&k.message)
 	c.waits--
 	k.waits = nil
+}
+
+// expire ends the calls that have waited too long for a place.
+func (c *Client) expire() {
+	for m := c.waiting.first; m != nil; {
+		k := m.call
+		m = m.next
+		if c.over(int(c.ticks-k.since)-1, c.lim.Queue) {
+			c.unwait(k)
+			c.deliver(k, &NoPlaceError{c.limit})
+		}
+	}
+}
+
+// Waiting is how many calls wait for a place.
+func (c *Client) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waits
 }
 
 // enter makes the call one of those under way.

@@ -33,6 +33,7 @@ type Limits struct {
 	Progress time.Duration // of a message, in either direction
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
+	Queue    time.Duration // that a client's call may wait for its place
 
 	// Busy is told that there are calls, and within a tick that there are none. It is
 	// called with the mutex held.

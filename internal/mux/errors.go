@@ -80,6 +80,11 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Text }
 
+// NoPlaceError says that a call has waited too long for one of so many places.
+type NoPlaceError struct{ Places int }
+
+func (e *NoPlaceError) Error() string { return fmt.Sprintf("none of %d places became free", e.Places) }
+
 // AbortedError says that the server ended the call without a reply.
 type AbortedError struct{}
 

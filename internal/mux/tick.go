@@ -8,7 +8,7 @@ import (
 
 // everySoOften is how long a tick takes.
 func (c *conn) everySoOften() (d time.Duration) {
-	for _, part := range []time.Duration{c.lim.Silence / silenceTicks, c.lim.Progress / 4, c.lim.Idle / 4, c.lim.Settings / 4} {
+	for _, part := range []time.Duration{c.lim.Silence / silenceTicks, c.lim.Progress / 4, c.lim.Idle / 4, c.lim.Settings / 4, c.lim.Queue / 4} {
 		if part > 0 && (d == 0 || part < d) {
 			d = part
 		}

@@ -3,14 +3,10 @@ package peers_test
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -18,80 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
-
-// proxy carries TCP connections to a host until it is frozen: then they stay
-// open, and nothing moves.
-type proxy struct {
-	addr   multiaddr.Multiaddr
-	frozen chan struct{}
-}
-
-func newProxy(t *testing.T, to host.Host) *proxy {
-	port, err := to.Addrs()[0].ValueForProtocol(multiaddr.P_TCP)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	p := &proxy{multiaddr.StringCast("/ip4/127.0.0.1/tcp/" + own), make(chan struct{})}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	keep := func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		conns = append(conns, c)
-	}
-	wg.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", "127.0.0.1:"+port)
-			if err != nil {
-				_ = in.Close()
-				return
-			}
-			keep(in)
-			keep(out)
-			wg.Go(func() { p.copy(in, out) })
-			wg.Go(func() { p.copy(out, in) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		mu.Lock()
-		for _, c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) copy(from, to net.Conn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		select {
-		case <-p.frozen:
-			return // and leave the connections open
-		default:
-		}
-		if err != nil {
-			_ = to.Close()
-			return
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
 
 // TestCallsOfAFrozenPeerEnd has calls of all kinds: those that wait for a reply when the
 // peer freezes, those that begin later, and the first of all, for which a stream is to be
@@ -110,8 +32,8 @@ func TestCallsOfAFrozenPeerEnd(t *testing.T) {
 
 func callFrozen(t *testing.T, tr rig.Transport, when string) {
 	a, b := rig.NewHost(t), rig.NewHost(t)
-	p := newProxy(t, b)
-	if err := a.Connect(rig.Context(t), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{p.addr}}); err != nil {
+	link := rig.NewLink(t, b)
+	if err := a.Connect(rig.Context(t), peer.AddrInfo{ID: b.ID(), Addrs: []multiaddr.Multiaddr{link.Addr}}); err != nil {
 		t.Fatal(err)
 	}
 	svc := &rig.Blocker{Started: make(chan struct{}), Ended: make(chan error, 10)}
@@ -138,7 +60,7 @@ func callFrozen(t *testing.T, tr rig.Transport, when string) {
 		_ = c.CallContext(ctx, b.ID(), "Svc", "None", 1, new(int)) // opens a session
 	}
 	if when != "under way" {
-		close(p.frozen)
+		link.Freeze()
 		calls["large"] = func() error { _, err := large.Call(ctx, c, b.ID(), make([]byte, 8<<20)); return err }
 	}
 	type end struct {
@@ -155,7 +77,7 @@ func callFrozen(t *testing.T, tr rig.Transport, when string) {
 			rig.Take(t, "a method runs", svc.Started)
 		}
 		start = time.Now()
-		close(p.frozen)
+		link.Freeze()
 	}
 	for range calls {
 		e := rig.Take(t, "a call ends", ends)

@@ -32,7 +32,7 @@ func muxLimits(l *call.Limits) mux.Limits {
 	response := l.Response().Bytes
 	return mux.Limits{
 		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-response) + response,
-		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout,
+		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout, Queue: l.QueueTimeout,
 	}
 }
 
@@ -185,15 +185,16 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	case call.IsTurnedAway(ended.Err):
 		return call.TurnedAway(s.peer, ended.Err)
 	case ended.Sent:
-		return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the reply; the request may have been served: %w", ended.Err).Of(call.Transport)
+		return call.Broken(s.conn, "the session ended before the reply; the request may have been served: %w", ended.Err)
 	}
-	return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the request was sent: %w", ended.Err).Of(call.Transport).NotSent(true)
+	return call.Broken(s.conn, "the session ended before the request was sent: %w", ended.Err).NotSent(true)
 }
 
 // explain turns what mux says of a call into its error.
 func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 	var refused *mux.RefusedError
 	var large *mux.TooLargeError
+	var full *mux.NoPlaceError
 	switch {
 	case call.HasEnded(ctx):
 		return call.Ended(ctx)
@@ -202,6 +203,9 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 			c.NoReply()
 		}
 		return s.refused(refused)
+	case errors.As(err, &full):
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "peer %v has %d calls under way, as many as it takes at once, and this one has waited %v for its turn (Limits.QueueTimeout of the client)",
+			s.peer, full.Places, s.pool.Limits.QueueTimeout).Named().LimitedBy("Limits.CallsPerPeer", "server").NotSent(true)
 	case errors.As(err, new(*mux.AbortedError)):
 		return call.Fail(call.OfServer, codes.Internal, "peer %v ended the call without a reply", s.peer).Named()
 	case errors.As(err, &large) && large.Request:

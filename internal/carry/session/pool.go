@@ -103,6 +103,19 @@ func (p *Pool) Current(id peer.ID) *Session {
 	return nil
 }
 
+// Waiting is how many calls of each peer wait for a place.
+func (p *Pool) Waiting() map[peer.ID]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := make(map[peer.ID]int)
+	for s := range p.all {
+		if n := s.mux.Waiting(); n > 0 {
+			waiting[s.peer] += n
+		}
+	}
+	return waiting
+}
+
 // Opener is the caller that is to open a stream to a peer: of a session, if the
 // peer has them. Others may wait for it until Close.
 type Opener struct {

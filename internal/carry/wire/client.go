@@ -289,6 +289,6 @@ func (c *clientConn) explain(err error) error {
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
+		return call.Broken(c.st.Conn(), "peer %v ended the stream before the reply: %w", p, err).Named()
 	}
 }
