@@ -102,6 +102,7 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
+	k.Live.On(&c.Conn)
 	c.Share(s.share)
 	c.x.Init(k, c, &c.Conn, l, s.pool.Decoded, true)
 	c.x.From.Bare = true

@@ -126,7 +126,8 @@ func (o *openConns) ask(p peer.ID) {
 func (o *openConns) moved(p peer.ID) (n int64) {
 	for _, conn := range o.all() {
 		if conn.call.Peer == p {
-			n += conn.Moved() + 1
+			in, out := conn.Moved()
+			n += in + out + 1
 		}
 	}
 	return n
