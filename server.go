@@ -39,6 +39,7 @@ type Server struct {
 
 	logger       *slog.Logger
 	authorize    func(peer.ID, string, string) bool
+	guards       admit.Guards
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
@@ -251,8 +252,11 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	if r.Kind == Streaming {
 		stream.Expect()
 	}
-	code := codes.Internal // unless remote returns, which has told the caller
-	s.tally.Begin(&r.tally, s.countsOf(r.method))
+	code, counts := codes.Internal, s.tally.Methods.Other() // unless remote returns, which has told the caller
+	if r.method != nil {
+		counts = r.method.counts.In(&s.tally.Methods, tally.ID(r.method.id))
+	}
+	s.tally.Begin(&r.tally, counts)
 	defer func() { s.tally.End(&r.tally, r.Peer, code) }()
 	code = CodeOf(s.remote(&r.methods, &r.CallInfo))
 	return nil

@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
@@ -70,7 +69,7 @@ type method struct {
 	ok        []byte           // the encoded header of a reply without error
 	number    int              // among those registered
 	rules     *admit.Rules     // of its server
-	counts    atomic.Pointer[tally.Counts]
+	counts    tally.Cached
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

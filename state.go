@@ -24,7 +24,7 @@ func WithLocalCallsCounted(on bool) ServerOption {
 func (s *Server) State() state.Server {
 	var live []tally.Live
 	for _, r := range s.underWay.All() {
-		live = append(live, tally.Live{Call: &r.tally, Peer: r.Peer, ID: tally.ID{Service: r.Service, Method: r.Method}, Streaming: r.Kind == Streaming})
+		live = append(live, tally.Live{Call: &r.tally, Peer: r.Peer, ID: tally.ID(r.ID()), Streaming: r.Kind == Streaming})
 	}
 	st := state.Server{Side: s.tally.State(live), ShuttingDown: s.gate.IsShut()}
 	if s.handlers != nil {
@@ -46,7 +46,7 @@ func (s *Server) State() state.Server {
 func (c *Client) State() state.Client {
 	var live []tally.Live
 	for _, k := range c.underWay.All() {
-		live = append(live, tally.Live{Call: &k.tally, Peer: k.Peer, ID: tally.ID{Service: k.Service, Method: k.Method}, Streaming: k.Kind == Streaming})
+		live = append(live, tally.Live{Call: &k.tally, Peer: k.Peer, ID: tally.ID(k.ID()), Streaming: k.Kind == Streaming})
 	}
 	st := state.Client{Side: c.tally.State(live), Closed: c.closed.Load()}
 	if c.remote != nil {
@@ -54,19 +54,6 @@ func (c *Client) State() state.Client {
 		c.remote.State(&st)
 	}
 	return st
-}
-
-// countsOf are those of a method; nil: of all that are not there.
-func (s *Server) countsOf(m *method) *tally.Counts {
-	if m == nil {
-		return s.tally.Methods.Other()
-	}
-	counts := m.counts.Load()
-	if counts == nil {
-		counts = s.tally.Methods.Of(tally.ID{Service: m.id.Name, Method: m.id.Method})
-		m.counts.Store(counts)
-	}
-	return counts
 }
 
 // counted counts err as the reason why a call of another peer is refused, and returns it.
@@ -92,7 +79,7 @@ func (s *Server) countedLocal(next Handler) Handler {
 // doCounted is do of a call of another peer.
 func (c *Client) doCounted(ctx context.Context, k *clientCall) error {
 	returned, err := false, error(nil)
-	c.tally.Begin(&k.tally, c.tally.Methods.Of(tally.ID{Service: k.Service, Method: k.Method}))
+	c.tally.Begin(&k.tally, c.tally.Methods.Of(tally.ID(k.ID())))
 	k.entry.Call, k.remote.Live = k, &k.tally
 	c.underWay.Enter(&k.entry, 0)
 	defer func() {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
@@ -28,6 +30,7 @@ type Router struct {
 	wire     *wire.Client
 	sessions *session.Pool
 	memory   *account.Peers
+	monitor  *live.Monitor
 }
 
 // RouterConfig is what a router has of its client.
@@ -39,18 +42,25 @@ type RouterConfig struct {
 	Decoded    *account.Decoded
 	Tally      *tally.Side
 	NoSessions bool
+	NoProtect  bool
 }
 
 // NewRouter returns a router, which Close ends.
 func NewRouter(c RouterConfig) *Router {
 	memory := account.NewPeers(c.Limits.MessageSize)
+	var protect *call.Protector
+	if !c.NoProtect {
+		protect = call.NewProtector(c.Host.ConnManager())
+	}
+	monitor := live.New(c.Over, c.Limits.SilenceTimeout)
 	return &Router{
 		RouterConfig: c,
+		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Monitor: monitor,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect}),
 		memory:   memory,
 	}
 }
@@ -59,6 +69,7 @@ func NewRouter(c RouterConfig) *Router {
 func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
+	r.monitor.Close()
 }
 
 // State adds to st what calls run on, and what they hold.
@@ -70,6 +81,9 @@ func (r *Router) State(st *state.Client) {
 	st.Retries, st.Redials, st.Resent = r.Tally.Retries.Load(), r.Tally.Redials.Load(), r.Tally.Resent.Load()
 	st.Draining = int(r.Tally.Draining.Load())
 }
+
+// Waiting is how many calls of each peer wait for a place there.
+func (r *Router) Waiting() map[peer.ID]int { return r.sessions.Waiting() }
 
 // Extended is the protocol that says more than v0.6's.
 func Extended(p protocol.ID) protocol.ID { return p + "/3" }
@@ -206,7 +220,13 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 	if opener == nil || err != nil {
 		return s, nil, err
 	}
-	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
+	defer func() {
+		if ctx.Err() != nil {
+			opener.Close(nil)
+		} else {
+			opener.Close(err)
+		}
+	}()
 	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
 	switch {
 	case err != nil:

@@ -10,7 +10,7 @@ import (
 )
 
 // ID names a method.
-type ID struct{ Service, Method string }
+type ID struct{ Name, Method string }
 
 // Methods are the methods that are counted, up to a number. The zero Methods are ready.
 type Methods struct {
@@ -52,6 +52,19 @@ func (m *Methods) add(id ID) *Counts {
 	next[id] = c
 	m.now.Store(&next)
 	return c
+}
+
+// Cached are the counts of a method, once somebody has looked them up.
+type Cached struct{ atomic.Pointer[Counts] }
+
+// In returns them.
+func (c *Cached) In(m *Methods, id ID) *Counts {
+	counts := c.Load()
+	if counts == nil {
+		counts = m.Of(id)
+		c.Store(counts)
+	}
+	return counts
 }
 
 // Other has the counts of all other methods.

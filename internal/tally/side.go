@@ -134,7 +134,7 @@ func (s *Side) State(live []Live) state.Side {
 		ofPeer[p]++
 	}
 	method := func(id ID, c *Counts) {
-		m := state.Method{Service: id.Service, Method: id.Method, UnderWay: ofMethod[c], Totals: c.State()}
+		m := state.Method{Service: id.Name, Method: id.Method, UnderWay: ofMethod[c], Totals: c.State()}
 		if id.Method != "" || m.Calls > 0 || m.UnderWay > 0 {
 			st.Methods = append(st.Methods, m)
 			st.Total = plus(st.Total, m.Totals)
@@ -143,7 +143,7 @@ func (s *Side) State(live []Live) state.Side {
 	for _, id := range slices.SortedFunc(maps.Keys(methods), compareIDs) {
 		method(id, methods[id])
 	}
-	method(ID{Service: state.Other}, &s.Methods.other)
+	method(ID{Name: state.Other}, &s.Methods.other)
 	for _, id := range slices.Sorted(maps.Keys(peers)) {
 		st.Peers = append(st.Peers, peers[id].state(id.String(), ofPeer[id]))
 	}
@@ -161,7 +161,7 @@ func (s *Side) State(live []Live) state.Side {
 }
 
 func compareIDs(a, b ID) int {
-	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Method, b.Method))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Method, b.Method))
 }
 
 func (p *Peer) state(id string, underWay int) state.Peer {
@@ -171,10 +171,10 @@ func (p *Peer) state(id string, underWay int) state.Peer {
 // call is a call as it is shown, its names only if the program knows them.
 func (s *Side) call(c Live, now time.Time, strange bool) state.Call {
 	if strange {
-		c.ID = ID{Service: state.Other}
+		c.ID = ID{Name: state.Other}
 	}
 	k := state.Call{
-		Peer: c.Peer.String(), Service: c.ID.Service, Method: c.ID.Method, Streaming: c.Streaming,
+		Peer: c.Peer.String(), Service: c.ID.Name, Method: c.ID.Method, Streaming: c.Streaming,
 		Age: max(now.Sub(s.began)-c.began, 0), Attempt: int(c.attempt.Load()), Phase: phases[c.phase.Load()],
 	}
 	in, out := c.in.Load(), c.out.Load()

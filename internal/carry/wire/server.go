@@ -131,12 +131,12 @@ func (c *serverConn) Tally(t *tally.Call) {
 // with the stream.
 func (s *Server) Serve(st network.Stream, marked bool) {
 	call.GrowStack()
-	if err := st.Scope().SetService(call.ServiceName); err != nil {
-		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
-		return
-	}
 	c := &serverConn{st: st, server: s, marked: marked, tally: s.tally.Peers.Get(st.Conn().RemotePeer())}
 	defer s.tally.Peers.Put(c.tally)
+	if err := st.Scope().SetService(call.ServiceName); err != nil {
+		c.turnAway(err)
+		return
+	}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	c.Share(s.memory.OfStream(st))
 	defer func() { // a method may end its goroutine
@@ -148,6 +148,19 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	if err := c.admit(); err != nil {
 		s.core.Refuse(c, err)
 	}
+}
+
+// turnAway refuses a stream for which libp2p has no room: by its reset, whose code says
+// so, or by an answer where the transport does not carry codes.
+func (c *serverConn) turnAway(err error) {
+	if c.st.Conn().ConnState().Transport != "webtransport" {
+		_ = c.st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c.Init(c.st, c.st.Scope(), c.server.limits.ProgressTimeout)
+	defer c.hangUp()
+	c.server.core.Refuse(c, call.Fail(call.OfServer, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).
+		Over(call.Libp2p).NotSent(true))
 }
 
 // admit takes the call's place and serves it; an error is still to be told to
