@@ -63,6 +63,8 @@ var allowed = map[string][]string{
 	"policy":                 {""},
 	"forms":                  {"internal/codec"},
 	"watch":                  {"", "codes", "internal/call"},
+	"health":                 {"", "codes", "watch"},
+	"debug":                  {"", "state", "watch", "internal/admit"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
