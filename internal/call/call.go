@@ -50,8 +50,8 @@ type Call struct {
 
 // Carried is a call that can be carried on as it is, and not otherwise.
 type Carried interface {
-	// Strand ends the call, which nobody carries on, and returns its error.
-	Strand() error
+	// Strand ends the call, which nobody carries on, because of err.
+	Strand(err error)
 }
 
 // Encoded is an argument that is encoded once for many destinations.
@@ -68,6 +68,7 @@ var ErrPending = errors.New("rpc: the call is under way")
 // a relative timeout.
 func (c *Call) Header(ctx context.Context) wire.Header {
 	h := wire.Header{Service: c.ID.Name, Method: c.ID.Method, Kind: c.Kind, Metadata: c.Metadata}
+	h.Begun = c.Kind == wire.KindStreaming && c.Back.Asks()
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
@@ -96,17 +97,17 @@ type Refusal struct{ wire.Response }
 
 func (r *Refusal) Error() string { return r.Response.Error }
 
-// ReadResponse reads a response's header. It returns the refusal that it tells, if
-// any, and which metadata of the method it has; err is of a header that is none, or
-// has too much of that.
-func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer bool, err error) {
-	resp, err := wire.ParseResponse(b)
+// ReadResponse reads a response's header, and stores the metadata that it has. It
+// returns the refusal that it tells, if any; err is of a header that is none, or has too
+// much metadata.
+func (c *Call) ReadResponse(b []byte, l *Limits) (resp wire.Response, refusal, err error) {
+	resp, err = wire.ParseResponse(b)
 	if err != nil {
-		return nil, false, false, Fail(OfClient, codes.Internal, "bad response: %w", err)
+		return resp, nil, Fail(OfClient, codes.Internal, "bad response: %w", err)
 	}
 	for _, md := range [...]map[string]string{resp.Header, resp.Trailer} {
 		if size := msgpack.StringMapSize(md); size > l.MetadataSize {
-			return nil, false, false, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
+			return resp, nil, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
 				LimitedBy("Limits.MetadataSize", "client")
 		}
 	}
@@ -119,7 +120,7 @@ func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer
 	if resp.Error != "" {
 		refusal = &Refusal{resp}
 	}
-	return refusal, resp.Header != nil, resp.Trailer != nil, nil
+	return resp, refusal, nil
 }
 
 // Replies decodes what a client is answered.

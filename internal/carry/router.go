@@ -138,7 +138,7 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 		share = next == session.Again
 	}
 	if k.Carried != nil {
-		return k.Carried.Strand()
+		return stranded(k)
 	}
 	return r.again(ctx, k, r.alone(ctx, k, r.extended, r.Plain))
 }
@@ -148,9 +148,15 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 func (r *Router) apart(ctx context.Context, k *call.Call, st network.Stream) error {
 	if k.Carried != nil {
 		_ = st.Reset()
-		return k.Carried.Strand()
+		return stranded(k)
 	}
 	return r.again(ctx, k, r.wire.Carry(ctx, st, k))
+}
+
+// stranded is the fault of a call whose arguments have been taken for a session, and
+// whose peer has no other.
+func stranded(k *call.Call) error {
+	return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended its session, and has no other", k.Peer).Named().Of(call.Transport).NotSent(true)
 }
 
 // start makes a unary call that nobody waits for: without a goroutine, if there is a

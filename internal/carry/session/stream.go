@@ -69,6 +69,7 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 	}
 	_, err = c.x.End(err)
 	c.end()
+	k.Carried = nil
 	if err == nil {
 		return Over, nil
 	}
@@ -87,6 +88,7 @@ func (c *clientStream) receive() error {
 	defer func() {
 		if !returned {
 			c.end()
+			c.x.Call.Carried = nil
 		}
 	}()
 	err := c.x.Receive()
@@ -122,6 +124,13 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 func (c *clientStream) enter(s *Session, moved bool) error {
 	c.mu.Lock()
 	c.session = s
+	if c.over { // while there was no session to tell
+		c.mu.Unlock()
+		return flow.ErrStopped
+	}
+	if moved {
+		c.Move(s.scope, s.share)
+	}
 	if !moved && s.mux.Greeted() { // and the first bytes that are sent begin the call
 		c.mu.Unlock()
 		return nil
@@ -312,14 +321,11 @@ func (c *clientStream) end() {
 	c.Close()
 }
 
-// Strand ends a call that cannot go on because the peer has no more sessions, and some
-// of its arguments are gone.
-func (c *clientStream) Strand() error {
-	f := call.Fail(call.OfClient, codes.Unavailable, "peer %v ended its session, and has no other", c.session.peer)
+// Strand is that of [call.Carried].
+func (c *clientStream) Strand(err error) {
 	c.Abort()
-	_, _ = c.x.End(f)
+	_, _ = c.x.End(err)
 	c.end()
-	return f.Named().Of(call.Transport).NotSent(true)
 }
 
 // explain turns what the flow says into the error of the call.
