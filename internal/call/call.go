@@ -41,12 +41,20 @@ type Call struct {
 	Item     reflect.Type     // of the caller's replies
 	Begun    bool             // some of the arguments may be gone
 	Answered bool             // Reply holds what the server answered
+	Moved    int64            // bytes, both ways, of one that had its own stream and is over
 	Carried  Carried          // what a carrier has of it between attempts; nil: nothing is gone
 
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
 }
+
+// LongTransfer is how many bytes a streaming call moves that is better off on a stream of
+// its own, within LongTransferTime.
+const (
+	LongTransfer     = 1 << 20
+	LongTransferTime = 10 * time.Second
+)
 
 // Carried is a call that can be carried on as it is, and not otherwise.
 type Carried interface {

@@ -25,6 +25,7 @@ type Router struct {
 	extended protocol.ID
 	wire     *wire.Client
 	sessions *session.Pool
+	long     transfers
 }
 
 // RouterConfig is what a router has of its client.
@@ -40,14 +41,15 @@ type RouterConfig struct {
 // NewRouter returns a router, which Close ends.
 func NewRouter(c RouterConfig) *Router {
 	memory := account.NewPeers(c.Limits.MessageSize)
-	return &Router{
+	r := &Router{
 		RouterConfig: c,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
 			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory}),
 	}
+	r.sessions = session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Long: r.long.isLong})
+	return r
 }
 
 // Close ends the calls under way.
@@ -70,6 +72,10 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	}
 	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Kind == msg.KindStreaming {
+		if share && k.Carried == nil && r.long.begin(k) {
+			defer r.long.end(k)
+			share = false
+		}
 		return r.carry(ctx, k, share)
 	}
 	var err error

@@ -23,6 +23,7 @@ type PoolConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Long    func(*call.Call) // is told of streaming calls that move much
 }
 
 // Pool holds the sessions of a client, one for each peer that has them. Its methods

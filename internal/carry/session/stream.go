@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -22,8 +23,12 @@ import (
 type clientStream struct {
 	wire.Conn
 	x    stream.Client
+	pool *Pool
 	ctx  context.Context
 	head int // bytes of the request's header
+
+	moved atomic.Int64 // bytes, both ways
+	since atomic.Int64 // when that was 0, in nanoseconds
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -100,7 +105,8 @@ func (c *clientStream) receive() error {
 const firstBytes = 512
 
 func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStream {
-	c := &clientStream{ctx: ctx}
+	c := &clientStream{ctx: ctx, pool: s.pool}
+	c.since.Store(time.Now().UnixNano())
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
@@ -191,6 +197,7 @@ func (c *clientStream) current() (*mux.ClientFlow, error) {
 
 // Give is that of [wire.Flow].
 func (c *clientStream) Give(b []byte, pool, last bool) error {
+	c.count(len(b))
 	for {
 		f, err := c.flowFor(b, pool)
 		if f == nil {
@@ -282,7 +289,21 @@ func (c *clientStream) Read(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return f.Read(b)
+	n, err := f.Read(b)
+	c.count(n)
+	return n, err
+}
+
+// count counts bytes, and says when they are many in a short time.
+func (c *clientStream) count(n int) {
+	if c.moved.Add(int64(n)) < call.LongTransfer {
+		return
+	}
+	c.moved.Store(0)
+	now := time.Now().UnixNano()
+	if took := time.Duration(now - c.since.Swap(now)); took <= call.LongTransferTime {
+		c.pool.Long(c.x.Call)
+	}
 }
 
 // Whole is that of [stream.Carrier]: there is a mark.

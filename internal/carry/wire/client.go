@@ -246,6 +246,7 @@ func (c *clientConn) stream() error {
 		x.To.Close = c.st.CloseWrite
 	}
 	left, err := x.Run()
+	c.call.Moved = c.Moved()
 	if err == nil && !left {
 		c.close()
 	}
