@@ -24,8 +24,7 @@ func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
 // [Server.Shutdown] does. Close may be called several times, and always
 // returns nil.
 func (s *Server) Close() error {
-	s.gate.close()
-	s.gate.locked.Store(true)
+	s.gate.Lock()
 	s.stopHandling()
 	return nil
 }
@@ -38,9 +37,9 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.gate.close()
+	s.gate.Shut()
 	s.sessions.GoAway("the server is shutting down")
-	err := s.gate.wait(ctx)
+	err := s.gate.Wait(ctx)
 	if err == nil {
 		err = s.sessions.Wait(ctx) // for the last replies to be sent
 	}
@@ -70,16 +69,16 @@ func (s *Server) admitted(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served.remote
 		if err := s.enter(c); err != nil {
-			return rendered(info.ID(), err)
+			return s.unserved(ctx, info, err)
 		}
 		defer s.underWay.Leave(&c.entry)
 		if err := c.rules.Enter(c.Peer); err != nil {
-			return rendered(info.ID(), err)
+			return s.unserved(ctx, info, err)
 		}
 		defer c.rules.Leave(c.Peer)
 		err := next(ctx, info)
 		if c.dropped.Load() {
-			info.Reply, err = nil, rendered(info.ID(), deniedWords(info.ID()))
+			info.Reply, err = nil, s.unserved(context.WithoutCancel(ctx), info, deniedWords(info.ID()))
 		}
 		return err
 	}

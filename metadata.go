@@ -136,7 +136,7 @@ func valueOf(c served, key any) (v any, ok bool) {
 	case callInfoKey{}:
 		return c.info(), true
 	case call.StoppingKey{}:
-		return (<-chan struct{})(c.from().gate.shutting), true
+		return c.from().gate.Shutting(), true
 	case outgoingMetadata{}:
 		return nil, true // what the caller sent is not what the method sends
 	}
@@ -210,7 +210,7 @@ func (c *serverContext) appendBack(b []byte) []byte {
 }
 
 func (c *serverContext) info() *CallInfo {
-	return &CallInfo{Service: c.call.Service, Method: c.call.Method, Peer: c.call.Peer, Kind: c.call.Kind}
+	return &CallInfo{Service: c.call.Service, Method: c.call.Method, Peer: c.call.Peer, Kind: c.call.Kind, served: c.call.served}
 }
 
 // Done starts to look out for the caller's going.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
-	"sync"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
@@ -52,7 +51,7 @@ type Server struct {
 	registry      registry
 	remote, local Handler
 
-	gate     gate
+	gate     admit.Gate
 	places   *admit.Places
 	underWay admit.Calls[*remoteServed]
 	decoded  account.Decoded
@@ -96,7 +95,7 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	}
 	s.limits.Set = call.Set(s.given).WithDefaults()
 	s.configs.Init(&s.limits)
-	s.gate.idle, s.gate.shutting = make(chan struct{}), make(chan struct{})
+	s.gate.Init()
 	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
 	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
@@ -171,7 +170,7 @@ type remoteServed struct {
 func (l *localCall) Run(ctx context.Context) error {
 	s := l.on
 	// A call that Shutdown waits for may need others of this process.
-	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
+	if !s.gate.Enter() && !s.gate.EnterLate(s.runs(ctx)) {
 		return s.closedFault()
 	}
 	var mc *localContext
@@ -188,7 +187,7 @@ func (l *localCall) Run(ctx context.Context) error {
 	mc.init(ctx, s, l.server.method)
 	defer func() {
 		mc.End(l.back)
-		s.gate.leave()
+		s.gate.Leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)
 }
@@ -215,11 +214,11 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	s := (*Server)(k)
 	r := s.newServed(c, stream)
 	r.Service, r.Method, r.Kind = h.Service, h.Method, Kind(h.Kind)
-	if !s.gate.enter() { // only now is it a call that Shutdown waits for
-		_ = s.respond(&r.servedCall, s.closedFault())
+	if !s.gate.Enter() { // only now is it a call that Shutdown waits for
+		s.turnAway(r, h, s.closedFault())
 		return nil
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	if r.method = s.lookup(h.Service, h.Method); r.method == nil {
 		r.rules = s.configs.Of(call.ID(r.ID()))
 	} else if r.rules = r.method.rules; r.Kind == 0 {
@@ -244,12 +243,32 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 }
 
 // Refuse is that of [call.Server].
-func (k *core) Refuse(c call.Served, err error) {
+func (k *core) Refuse(c call.Served, h *msg.Header, err error) {
 	s := (*Server)(k)
 	if err == call.ErrServerClosed {
 		err = s.closedFault()
 	}
-	_ = s.respond(&s.newServed(c, nil).servedCall, rendered(ServiceID{}, err))
+	s.turnAway(s.newServed(c, nil), h, err)
+}
+
+// turnAway tells the caller, and the program, of a call that is not let in. What was
+// refused unread is not echoed.
+func (s *Server) turnAway(r *remoteServed, h *msg.Header, err error) {
+	refuse := s.recovered(func(ctx context.Context, info *CallInfo) error {
+		seen := *info
+		seen.Service, seen.Method, seen.Kind = h.Service, h.Method, Kind(h.Kind)
+		return s.unserved(ctx, &seen, rendered(info.ID(), err))
+	})
+	_ = s.respond(&r.servedCall, refuse(context.Background(), &r.CallInfo))
+}
+
+// unserved renders the error of a call that is not served, and tells the program.
+func (s *Server) unserved(ctx context.Context, info *CallInfo, err error) error {
+	told := rendered(info.ID(), err)
+	if s.refused != nil && !givenUp(ctx, err) {
+		s.refused(ctx, info, told)
+	}
+	return told
 }
 
 // recovered turns a panic into an error. Its stack goes to the log: it is none
@@ -279,11 +298,7 @@ func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
-			told := rendered(info.ID(), err)
-			if s.refused != nil && !givenUp(ctx, err) {
-				s.refused(ctx, info, told)
-			}
-			return told
+			return s.unserved(ctx, info, err)
 		}
 		err := next(ctx, info)
 		if c.method.rules.Late != nil {
@@ -335,65 +350,4 @@ func (s *Server) invoked(ctx context.Context, info *CallInfo) error {
 
 func (s *Server) lookup(service, name string) *method {
 	return s.registry.now.Load().lookup(ServiceID{service, name})
-}
-
-// gate counts the calls under way, and shuts.
-type gate struct {
-	calls  atomic.Int64
-	shut   atomic.Bool
-	locked atomic.Bool
-	idle   chan struct{} // closed when the last call has left a shut gate
-	once   sync.Once
-
-	shutting  chan struct{} // closed when shut
-	shutsOnce sync.Once
-}
-
-// enter lets a call in, unless the gate is shut.
-func (g *gate) enter() bool {
-	g.calls.Add(1)
-	if g.shut.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-// enterLate lets a call into a shut gate, until that is locked, if one that is
-// inside waits for it.
-func (g *gate) enterLate(inside bool) bool {
-	if !inside {
-		return false
-	}
-	g.calls.Add(1)
-	if g.locked.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave() {
-	// The last but one may look before the gate is shut, and the last enter
-	// before it looks again.
-	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
-		g.once.Do(func() { close(g.idle) })
-	}
-}
-
-func (g *gate) close() {
-	g.shut.Store(true)
-	g.shutsOnce.Do(func() { close(g.shutting) })
-}
-
-func (g *gate) wait(ctx context.Context) error {
-	if g.calls.Load() == 0 {
-		return nil
-	}
-	select {
-	case <-g.idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

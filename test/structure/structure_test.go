@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"stats":                  {},
 	"codes":                  {},
 	"policy":                 {""},
+	"accesslog":              {"", "codes"},
 	"forms":                  {"internal/codec"},
 	"watch":                  {"", "codes", "internal/call"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},

@@ -58,6 +58,7 @@ const (
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	c.Conn = s.conn
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
 	}
@@ -70,6 +71,7 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	c.Conn = s.conn
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
 		next := Over

@@ -52,6 +52,7 @@ func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *
 type serverSession struct {
 	server *Server
 	peer   peer.ID
+	conn   network.Conn
 	mux    *mux.Server
 
 	headers wire.Headers // that came before
@@ -66,7 +67,7 @@ func (s *Server) Serve(st network.Stream) {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	c := &serverSession{server: s, peer: st.Conn().RemotePeer()}
+	c := &serverSession{server: s, peer: st.Conn().RemotePeer(), conn: st.Conn()}
 	if !s.add(c, func() {
 		l := muxLimits(s.limits)
 		l.Idle *= 2 // the client closes it, if it lives
@@ -172,6 +173,9 @@ type serverCall struct {
 // Peer is that of [call.Served].
 func (c *serverCall) Peer() peer.ID { return c.session.peer }
 
+// Connection is that of [call.Served].
+func (c *serverCall) Connection() network.Conn { return c.session.conn }
+
 func (c *serverSession) newCall() *mux.Incoming {
 	k := &serverCall{session: c}
 	k.in.Own = k
@@ -185,19 +189,19 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	defer k.end()
 	in.HasSlot = c.server.places.Take(c.peer)
 	var err error
-	if in.HasSlot {
-		err = k.serve()
-	} else {
+	if err = k.readHeader(); !in.HasSlot {
 		err = core.Full()
+	} else if err == nil {
+		err = k.serve()
 	}
 	switch {
 	case err == nil:
 	case in.Flow != nil:
 		s := k.newServerStream()
-		core.Refuse(s, err)
+		core.Refuse(s, &k.header, err)
 		s.end()
 	default:
-		core.Refuse(k, err)
+		core.Refuse(k, &k.header, err)
 	}
 }
 
@@ -209,9 +213,8 @@ func (c *serverSession) over(in *mux.Incoming) {
 	}
 }
 
-// serve reads the header and serves the call; an error is still to be told to the
-// caller.
-func (c *serverCall) serve() error {
+// readHeader reads the header.
+func (c *serverCall) readHeader() error {
 	l := c.session.server.limits
 	first := c.in.First()
 	h, n, seen := c.session.headers.Find(first)
@@ -226,12 +229,18 @@ func (c *serverCall) serve() error {
 		c.session.headers.Keep(first[:n], &h)
 	}
 	c.header, c.body = h, n
+	return nil
+}
+
+// serve serves a call whose header was read; an error is still to be told to the
+// caller.
+func (c *serverCall) serve() error {
 	kind := wire.KindUnary
 	if c.in.Flow != nil {
 		kind = wire.KindStreaming
 	}
 	switch {
-	case h.Kind != kind:
+	case c.header.Kind != kind:
 		return call.BadHeader(codes.InvalidArgument, "the frame and the header say different kinds of call")
 	case kind == wire.KindStreaming:
 		return c.serveStream()

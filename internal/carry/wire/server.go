@@ -79,6 +79,7 @@ type serverConn struct {
 	st     network.Stream
 	server *Server
 	wire.Conn
+	header   wire.Header     // once it is read
 	ctx      context.Context // ends when the caller has gone, or the server is closed
 	cancel   context.CancelCauseFunc
 	marked   bool        // arguments and replies of a stream end with a mark, not with the stream
@@ -100,6 +101,9 @@ type serverConn struct {
 // Peer is that of [call.Served].
 func (c *serverConn) Peer() peer.ID { return c.st.Conn().RemotePeer() }
 
+// Connection is that of [call.Served].
+func (c *serverConn) Connection() network.Conn { return c.st.Conn() }
+
 // Serve is the handler of a stream, whose arguments and replies end with a mark or
 // with the stream.
 func (s *Server) Serve(st network.Stream, marked bool) {
@@ -118,13 +122,13 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 		}
 	}()
 	if err := c.admit(); err != nil {
-		s.core.Refuse(c, err)
+		s.core.Refuse(c, &c.header, err)
 	}
 }
 
 // admit takes the call's place and serves it; an error is still to be told to
 // the caller.
-func (c *serverConn) admit() error {
+func (c *serverConn) admit() (err error) {
 	s := c.server
 	if c.hasSlot = s.places.Take(c.Peer()); !c.hasSlot {
 		return s.core.Full()
@@ -136,11 +140,10 @@ func (c *serverConn) admit() error {
 	}
 	defer s.remove(c)
 	defer func() { c.unread.begin() }() // an interceptor may have refused it
-	h, err := c.readHeader()
-	if err != nil {
+	if c.header, err = c.readHeader(); err != nil {
 		return err
 	}
-	return s.core.Serve(c.ctx, &h, c, c)
+	return s.core.Serve(c.ctx, &c.header, c, c)
 }
 
 // readHeader reads the request's header within its time and size. What is

@@ -1,0 +1,83 @@
+package admit
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// Gate counts the calls under way, and shuts. Its methods are safe for concurrent use.
+type Gate struct {
+	calls  atomic.Int64
+	shut   atomic.Bool
+	locked atomic.Bool
+	idle   chan struct{} // closed when the last call has left a shut gate
+	once   sync.Once
+
+	shutting  chan struct{} // closed when shut
+	shutsOnce sync.Once
+}
+
+// Init opens the gate.
+func (g *Gate) Init() { g.idle, g.shutting = make(chan struct{}), make(chan struct{}) }
+
+// Enter lets a call in, unless the gate is shut. Leave lets it out.
+func (g *Gate) Enter() bool {
+	g.calls.Add(1)
+	if g.shut.Load() {
+		g.Leave()
+		return false
+	}
+	return true
+}
+
+// EnterLate lets a call into a shut gate, until that is locked, if one that is
+// inside waits for it.
+func (g *Gate) EnterLate(inside bool) bool {
+	if !inside {
+		return false
+	}
+	g.calls.Add(1)
+	if g.locked.Load() {
+		g.Leave()
+		return false
+	}
+	return true
+}
+
+// Leave lets a call out.
+func (g *Gate) Leave() {
+	// The last but one may look before the gate is shut, and the last enter
+	// before it looks again.
+	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
+		g.once.Do(func() { close(g.idle) })
+	}
+}
+
+// Shut lets no more calls in, but those that others inside wait for.
+func (g *Gate) Shut() {
+	g.shut.Store(true)
+	g.shutsOnce.Do(func() { close(g.shutting) })
+}
+
+// Lock shuts the gate for all.
+func (g *Gate) Lock() {
+	g.Shut()
+	g.locked.Store(true)
+}
+
+// Shutting is closed when the gate is shut.
+func (g *Gate) Shutting() <-chan struct{} { return g.shutting }
+
+// Wait waits until the last call has left, or returns the error of ctx.
+func (g *Gate) Wait(ctx context.Context) error {
+	if g.calls.Load() == 0 {
+		return nil
+	}
+	select {
+	case <-g.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
