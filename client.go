@@ -48,6 +48,7 @@ type Client struct {
 	multiBuffer int
 	multiStall  time.Duration
 	noSessions  bool
+	noProtect   bool
 
 	entry   Handler       // of a call
 	handler Handler       // of an attempt
@@ -100,7 +101,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	if h != nil {
 		c.id = h.ID()
 		c.remote = carry.NewRouter(carry.RouterConfig{
-			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, NoSessions: c.noSessions,
+			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, NoSessions: c.noSessions, NoProtect: c.noProtect,
 		})
 	}
 	c.watched = len(c.interceptors)+len(c.callInterceptors) > 0 || c.stats != nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -100,6 +101,15 @@ func (s *Server) enter(c *remoteServed) error {
 				s.underWay.Most()).Limited("Limits.Calls").NotSent(true)
 		}
 	}
+}
+
+// Waiting returns how many calls wait for a place at each peer: it takes no more at once
+// ([Limits].CallsPerPeer). Peers without are not in the map.
+func (c *Client) Waiting() map[peer.ID]int {
+	if c.remote == nil {
+		return nil
+	}
+	return c.remote.Waiting()
 }
 
 // Close ends the client: its calls to other peers that are under way fail

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -13,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -25,6 +27,7 @@ type Router struct {
 	extended protocol.ID
 	wire     *wire.Client
 	sessions *session.Pool
+	monitor  *live.Monitor
 }
 
 // RouterConfig is what a router has of its client.
@@ -35,18 +38,25 @@ type RouterConfig struct {
 	Limits     *call.Limits
 	Decoded    *account.Decoded
 	NoSessions bool
+	NoProtect  bool
 }
 
 // NewRouter returns a router, which Close ends.
 func NewRouter(c RouterConfig) *Router {
 	memory := account.NewPeers(c.Limits.MessageSize)
+	var protect *call.Protector
+	if !c.NoProtect {
+		protect = call.NewProtector(c.Host.ConnManager())
+	}
+	monitor := live.New(c.Over, c.Limits.SilenceTimeout)
 	return &Router{
 		RouterConfig: c,
+		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect, Monitor: monitor,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect}),
 	}
 }
 
@@ -54,7 +64,11 @@ func NewRouter(c RouterConfig) *Router {
 func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
+	r.monitor.Close()
 }
+
+// Waiting is how many calls of each peer wait for a place there.
+func (r *Router) Waiting() map[peer.ID]int { return r.sessions.Waiting() }
 
 // Extended is the protocol that says more than v0.6's.
 func Extended(p protocol.ID) protocol.ID { return p + "/3" }
@@ -186,7 +200,13 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 	if opener == nil || err != nil {
 		return s, nil, err
 	}
-	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
+	defer func() {
+		if ctx.Err() != nil {
+			opener.Close(nil)
+		} else {
+			opener.Close(err)
+		}
+	}()
 	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
 	switch {
 	case err != nil:

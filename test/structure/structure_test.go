@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"fan":                    {"internal/many"},
 	"internal/admit":         {"codes", "internal/call"},
 	"internal/handlers":      {},
+	"internal/live":          {},
 	"internal/record":        {"stats"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
@@ -67,7 +68,7 @@ var allowed = map[string][]string{
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/stream", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/live", "internal/msgpack", "internal/mux", "internal/stream", "internal/wire",
 }
 
 // source is one file of the module.

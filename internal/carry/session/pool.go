@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -23,6 +25,7 @@ type PoolConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Protect *call.Protector
 }
 
 // Pool holds the sessions of a client, one for each peer that has them. Its methods
@@ -50,14 +53,25 @@ type peerSessions struct {
 
 // opening is an attempt to open a session, for which other callers wait.
 type opening struct {
-	over   chan struct{} // closed when it is
-	failed bool          // and not because its caller's context had ended
+	over chan struct{} // closed when it is
+	by   terms         // of its caller
+	err  error         // with which it failed, unless its caller's context had ended
 }
 
-// maxOpenings is how many attempts a caller sees fail before it opens a stream
-// of its own: all of them, one after the other, would take too long where a peer
-// does not answer.
-const maxOpenings = 2
+// terms are what a caller's context says about connections: an attempt on others would
+// have ended otherwise.
+type terms struct {
+	noDial, limited, direct bool
+	timeout                 time.Duration
+}
+
+func termsOf(ctx context.Context) (t terms) {
+	t.noDial, _ = network.GetNoDial(ctx)
+	t.limited, _ = network.GetAllowLimitedConn(ctx)
+	t.direct, _ = network.GetForceDirectDial(ctx)
+	t.timeout = network.GetDialPeerTimeout(ctx)
+	return t
+}
 
 // NewPool returns a pool, which Close ends.
 func NewPool(c PoolConfig) *Pool {
@@ -89,6 +103,19 @@ func (p *Pool) Current(id peer.ID) *Session {
 	return nil
 }
 
+// Waiting is how many calls of each peer wait for a place.
+func (p *Pool) Waiting() map[peer.ID]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := make(map[peer.ID]int)
+	for s := range p.all {
+		if n := s.mux.Waiting(); n > 0 {
+			waiting[s.peer] += n
+		}
+	}
+	return waiting
+}
+
 // Opener is the caller that is to open a stream to a peer: of a session, if the
 // peer has them. Others may wait for it until Close.
 type Opener struct {
@@ -100,7 +127,7 @@ type Opener struct {
 
 // Find returns the session for a call, or who is to open one: the caller itself.
 // Without either the call is to be made on a stream of its own. It waits while
-// another caller opens a session.
+// another caller opens a session, and fails with that one.
 func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +138,7 @@ func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) 
 		p.peers[id] = k
 	}
 	k.callers++
-	for failed := 0; ; {
+	for {
 		s := k.session()
 		switch {
 		case p.closed:
@@ -121,48 +148,47 @@ func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) 
 			p.letGo(id, k)
 			return p.overRelay(ctx, s), nil, nil
 		case k.none || k.opening == nil:
-			return nil, p.opener(id, k), nil
+			return nil, p.opener(ctx, id, k), nil
 		}
-		ended, err := p.await(ctx, k.opening)
-		if ended.failed {
-			failed++
-		}
-		if err != nil || failed == maxOpenings {
+		if err := p.await(ctx, k.opening); err != nil {
 			p.letGo(id, k)
 			return nil, nil, err
 		}
 	}
 }
 
-// await waits until somebody has opened a session, or failed. The pool is locked,
-// but not meanwhile.
-func (p *Pool) await(ctx context.Context, o *opening) (*opening, error) {
+// await waits until somebody has opened a session, or failed as the caller would have.
+// The pool is locked, but not meanwhile.
+func (p *Pool) await(ctx context.Context, o *opening) error {
 	p.mu.Unlock()
 	defer p.mu.Lock()
 	select {
 	case <-o.over:
-		return o, nil
+		if o.by == termsOf(ctx) {
+			return o.err
+		}
+		return nil
 	case <-ctx.Done():
-		return new(opening), call.Ended(ctx).NotSent(true)
+		return call.Ended(ctx).NotSent(true)
 	}
 }
 
-func (p *Pool) opener(id peer.ID, k *peerSessions) *Opener {
+func (p *Pool) opener(ctx context.Context, id peer.ID, k *peerSessions) *Opener {
 	o := &Opener{pool: p, id: id, peer: k}
 	if !k.none {
-		o.opening = &opening{over: make(chan struct{})}
+		o.opening = &opening{over: make(chan struct{}), by: termsOf(ctx)}
 		k.opening = o.opening
 	}
 	return o
 }
 
-// Close lets those go on who wait. failed says that there is no stream, and that
-// this is not for the caller's context.
-func (o *Opener) Close(failed bool) {
+// Close lets those go on who wait, or end with err: there is no stream, and this is not
+// for the caller's context.
+func (o *Opener) Close(err error) {
 	o.pool.mu.Lock()
 	defer o.pool.mu.Unlock()
 	if o.opening != nil {
-		o.peer.opening, o.opening.failed = nil, failed
+		o.peer.opening, o.opening.err = nil, err
 		close(o.opening.over)
 	}
 	o.pool.letGo(o.id, o.peer)
@@ -223,8 +249,12 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 	// know of the requests on the way.
 	l.Patient, o.peer.left = o.peer.left, false
 	l.Share = p.Memory.OfStream(st)
+	l.Busy = func(busy bool) { p.Protect.Protect(s.peer, busy) }
 	s.scope, s.share = st.Scope(), l.Share
-	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(error) {
+	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(err error) {
+		if errors.Is(err, mux.ErrSilent) {
+			s.leave()
+		}
 		p.forget(s, false)
 		p.mu.Lock()
 		delete(p.all, s)

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
@@ -29,6 +30,8 @@ type ClientConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Protect *call.Protector
+	Monitor *live.Monitor
 }
 
 // Client carries the calls of a client. Its methods are safe for concurrent use.
@@ -40,9 +43,7 @@ type Client struct {
 
 // NewClient returns a carrier, which Close ends.
 func NewClient(c ClientConfig) *Client {
-	k := &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
-	k.open.init(k)
-	return k
+	return &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
 }
 
 // Close ends the calls that are under way, and all later ones. Closed has ended.
@@ -122,11 +123,15 @@ func (c *clientConn) open() error {
 		c.Close()
 		return call.Closed().NotSent(true)
 	}
+	c.client.Protect.Protect(c.call.Peer, true)
+	c.client.Monitor.Watch(st.Conn(), c)
 	return nil
 }
 
 func (c *clientConn) done() {
 	c.client.open.remove(c)
+	c.client.Monitor.Unwatch(c.st.Conn(), c)
+	c.client.Protect.Protect(c.call.Peer, false)
 	c.Close()
 }
 
@@ -151,7 +156,10 @@ func (c *clientConn) close() {
 	}()
 }
 
-// fail is abort, with the fault that the call then has.
+// Silent is that of [live.User].
+func (c *clientConn) Silent() { c.failed.CompareAndSwap(nil, c.client.Limits.Silent(c.call.Peer)) }
+
+// fail is Abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
 	c.failed.CompareAndSwap(nil, f)
 	c.Abort()
@@ -164,8 +172,9 @@ func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
 func (c *clientConn) form() codec.Form { return stream.FormOf(c.marked()) }
 
 // writeAhead is how much can be written without waiting for the server to
-// read: the least window that the muxers begin with is larger.
-const writeAhead = 64 << 10
+// read: the least that the transports take at first is larger. WebRTC takes 32 KiB, and
+// learns only by reading that the stream was refused.
+const writeAhead = 16 << 10
 
 // unary sends the argument and receives the reply, in the caller's goroutine.
 func (c *clientConn) unary() error {
@@ -281,6 +290,6 @@ func (c *clientConn) explain(err error) error {
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
+		return call.Broken(c.st.Conn(), "peer %v ended the stream before the reply: %w", p, err).Named()
 	}
 }

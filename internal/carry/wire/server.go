@@ -108,11 +108,11 @@ func (c *serverConn) Connection() network.Conn { return c.st.Conn() }
 // with the stream.
 func (s *Server) Serve(st network.Stream, marked bool) {
 	call.GrowStack()
+	c := &serverConn{st: st, server: s, marked: marked}
 	if err := st.Scope().SetService(call.ServiceName); err != nil {
-		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
+		c.turnAway(err)
 		return
 	}
-	c := &serverConn{st: st, server: s, marked: marked}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	c.Share(s.memory.OfStream(st))
 	defer func() { // a method may end its goroutine
@@ -124,6 +124,19 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	if err := c.admit(); err != nil {
 		s.core.Refuse(c, &c.header, err)
 	}
+}
+
+// turnAway refuses a stream for which libp2p has no room: by its reset, whose code says
+// so, or by an answer where the transport does not carry codes.
+func (c *serverConn) turnAway(err error) {
+	if c.st.Conn().ConnState().Transport != "webtransport" {
+		_ = c.st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c.Init(c.st, c.st.Scope(), c.server.limits.ProgressTimeout)
+	defer c.hangUp()
+	c.server.core.Refuse(c, call.Fail(call.OfServer, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).
+		Over(call.Libp2p).NotSent(true))
 }
 
 // admit takes the call's place and serves it; an error is still to be told to
