@@ -25,6 +25,7 @@ func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
 // [Server.Shutdown] does. Close may be called several times, and always
 // returns nil.
 func (s *Server) Close() error {
+	s.gate.Close()
 	s.gate.Lock()
 	s.stopHandling()
 	return nil
@@ -38,7 +39,7 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.gate.Shut()
+	s.gate.Close()
 	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.Wait(ctx)
 	if err == nil {

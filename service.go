@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
@@ -16,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -68,6 +70,7 @@ type method struct {
 	ok        []byte           // the encoded header of a reply without error
 	number    int              // among those registered
 	rules     *admit.Rules     // of its server
+	counts    atomic.Pointer[tally.Counts]
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

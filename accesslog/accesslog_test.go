@@ -200,7 +200,7 @@ func TestRefused(t *testing.T) {
 			}
 			got = append(got, line["method"].(string)+" "+line["reason"].(string))
 		}
-		if want := []string{"Svc.Divide denied", "Svc.None unserved", "Svc.Multiply overloaded"}; !slices.Equal(got, want) {
+		if want := []string{"Svc.Divide denied", "Svc.None no such method", "Svc.Multiply MethodConfig.Rate"}; !slices.Equal(got, want) {
 			t.Errorf("got %v", got)
 		}
 	})

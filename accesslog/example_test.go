@@ -47,5 +47,5 @@ func Example() {
 	// level=INFO msg=rpc side=server method=Store.Find kind=unary code=OK local=true sample=2
 	// level=INFO msg=rpc side=server method=Store.Find kind=unary code=OK local=true sample=2
 	// level=WARN msg=rpc side=server method=Store.Find kind=unary code=InvalidArgument error="an empty key" local=true
-	// level=WARN msg="rpc refused" side=server method=Store.Delete kind=unary code=Unimplemented error="rpc: can't find method Delete" local=true reason=unserved
+	// level=WARN msg="rpc refused" side=server method=Store.Delete kind=unary code=Unimplemented error="rpc: can't find method Delete" local=true reason="no such method"
 }

@@ -4,28 +4,21 @@ import (
 	"errors"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
-	"github.com/libp2p/go-libp2p-gorpc/codes"
-)
-
-// Why a server turns a call away.
-const (
-	Denied     = "denied"     // the caller may not call the method
-	Overloaded = "overloaded" // there is no place for the call, or the caller makes too many
-	Closing    = "closing"    // the server is shutting down
-	Unserved   = "unserved"   // no such method, an argument that does not fit, a bad header
+	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/state"
 )
 
 // Reason tells why a server has turned a call away, by the error that
-// [rpc.WithRefusedFunc]'s function gets.
+// [rpc.WithRefusedFunc]'s function gets, in the words by which [rpc.Server.State] counts
+// refusals: [state.Denied], [state.NoMethod], [state.BadRequest], [state.ShuttingDown],
+// the limit that was met, as "Limits.CallsPerPeer", or the name of a code.
 func Reason(err error) string {
-	var e *rpc.Error
-	switch unsent := errors.As(err, &e) && e.Unsent(); {
+	var limit *rpc.LimitError
+	switch {
 	case rpc.IsAuthorizationError(err):
-		return Denied
-	case unsent && e.Code == codes.Unavailable:
-		return Closing
-	case unsent:
-		return Overloaded
+		return state.Denied
+	case errors.As(err, &limit):
+		return limit.Limit
 	}
-	return Unserved
+	return call.ReasonOfCode(rpc.CodeOf(err))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -32,6 +33,8 @@ type Served interface {
 	Peer() peer.ID
 	// Connection is the one on which the call came.
 	Connection() network.Conn
+	// Tally says whose call it is, how long the request, and what else the call runs on.
+	Tally(*tally.Call)
 	// Argument waits for the argument of a unary call, which meets the limits l. With
 	// keep its bytes may stay the receiver's, as the message says; else they are valid
 	// until Taken. The errors are faults, ErrNilArgument and ErrNoArgument.

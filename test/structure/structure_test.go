@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"stats":                  {},
 	"codes":                  {},
 	"policy":                 {""},
-	"accesslog":              {"", "codes"},
+	"accesslog":              {"", "codes", "internal/call", "state"},
 	"forms":                  {"internal/codec"},
 	"watch":                  {"", "codes", "internal/call"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},

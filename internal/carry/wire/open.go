@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -31,6 +33,12 @@ func (o *openConns) remove(conn *clientConn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.conns, conn)
+}
+
+func (o *openConns) all() []*clientConn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.conns))
 }
 
 // close ends all of them, and any later one.
