@@ -265,23 +265,9 @@ func (l *localCall) release() {
 
 // do is the way of every call. A call with a Done may return [call.ErrPending].
 func (c *Client) do(ctx context.Context, k *clientCall) error {
-	if k.Local {
+	if !k.Local && k.remote.Live == nil {
 		return c.doCounted(ctx, k)
 	}
-	returned, err := false, error(nil)
-	c.begin(k)
-	defer func() {
-		if err != call.ErrPending {
-			c.finish(k, err, returned)
-		}
-	}()
-	err = c.doCounted(ctx, k)
-	returned = true
-	return err
-}
-
-// doCounted makes a call, of which somebody else keeps count.
-func (c *Client) doCounted(ctx context.Context, k *clientCall) error {
 	if k.options == nil {
 		k.options = c.options
 	}
@@ -322,22 +308,6 @@ func (c *Client) carried(ctx context.Context, info *CallInfo) error {
 		return err
 	}
 	return info.client.ended(ctx, err)
-}
-
-// ended is the error of a call that was carried. Whoever serves the call has the
-// same deadline, and may be quicker to say so.
-func (c *clientCall) ended(ctx context.Context, err error) error {
-	told := c.told(err)
-	if f, own := err.(*call.Fault); own && f.Ended != nil {
-		return told
-	}
-	switch code := CodeOf(told); code {
-	case codes.Canceled, codes.DeadlineExceeded:
-		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
-			return c.told(call.Ended(ctx))
-		}
-	}
-	return told
 }
 
 // carry picks the carrier of this process, or that of others.

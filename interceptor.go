@@ -274,5 +274,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Exited(o))
+	return render(call.View{ID: call.ID(info.ID())}, call.Exited(o))
 }

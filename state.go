@@ -89,14 +89,23 @@ func (s *Server) countedLocal(next Handler) Handler {
 	}
 }
 
-// begin counts a call of another peer, until finish.
-func (c *Client) begin(k *clientCall) {
+// doCounted is do of a call of another peer.
+func (c *Client) doCounted(ctx context.Context, k *clientCall) error {
+	returned, err := false, error(nil)
 	c.tally.Begin(&k.tally, c.tally.Methods.Of(tally.ID{Service: k.Service, Method: k.Method}))
 	k.entry.Call, k.remote.Live = k, &k.tally
 	c.underWay.Enter(&k.entry, 0)
+	defer func() {
+		if err != call.ErrPending {
+			c.finish(k, err, returned)
+		}
+	}()
+	err = c.do(ctx, k)
+	returned = true
+	return err
 }
 
-// finish ends what begin began. returned is false if the call's goroutine ends.
+// finish counts the end of a call. returned is false if the call's goroutine ends.
 func (c *Client) finish(k *clientCall, err error, returned bool) {
 	c.underWay.Leave(&k.entry)
 	code := CodeOf(err)
@@ -104,8 +113,15 @@ func (c *Client) finish(k *clientCall, err error, returned bool) {
 		code = codes.Internal
 	}
 	c.tally.End(&k.tally, k.Peer, code)
+	if err != nil {
+		c.countRefusal(k, err)
+	}
+}
+
+// countRefusal counts err if the server has refused the call by it.
+func (c *Client) countRefusal(k *clientCall, err error) {
 	var e *Error
-	if err == nil || !errors.As(err, &e) {
+	if !errors.As(err, &e) {
 		return
 	}
 	switch limit := new(LimitError); {
