@@ -20,27 +20,18 @@ import (
 // alone renders them: for the wire by a server, which knows no peer's name for
 // itself, and for the program by a client.
 
-// view is who sees a fault.
-type view struct {
-	id        ServiceID
-	peer      peer.ID // empty in a server, and without a host
-	client    bool
-	typed     bool // the call is of a method value
-	streaming bool
-}
-
 // render is the one place where a fault becomes an error.
-func (v view) render(f *call.Fault) *Error {
-	e := &Error{Code: f.Code, kind: ErrorType(f.Origin), Message: v.text(f), unsent: f.Unsent, cause: f.Cause}
+func render(v call.View, f *call.Fault) *Error {
+	e := &Error{Code: f.Code, kind: ErrorType(f.Origin), Message: v.Text(f), unsent: f.Unsent, cause: f.Cause}
 	if f.Limit != "" {
 		e.cause = &LimitError{f.Limit, e.cause}
 		e.byLimit = f.Code == codes.DeadlineExceeded
 	}
 	switch f.Class {
 	case call.Dial:
-		e.cause = &DialError{v.peer, e.cause}
+		e.cause = &DialError{v.Peer, e.cause}
 	case call.Transport:
-		e.cause = &TransportError{v.peer, e.cause}
+		e.cause = &TransportError{v.Peer, e.cause}
 	}
 	if f.Takes != "" {
 		e.Details = map[string]string{detailTakes: f.Takes}
@@ -51,98 +42,37 @@ func (v view) render(f *call.Fault) *Error {
 	if f.Wait > 0 {
 		e.Details = withDetail(e.Details, detailWait, f.Wait.String())
 	}
-	if !v.client {
+	if !v.Client {
 		e.fault = f
-	} else if !v.typed {
+	} else if !v.Typed {
 		e.ended = f.Ended
 	}
 	return e
 }
 
-// text names what was called and, in a client, the peer.
-func (v view) text(f *call.Fault) string {
-	id := v.id.String()
-	if f.Words != "" {
-		return f.Words + v.names(f)
-	}
-	text := "rpc: "
-	if v.id != (ServiceID{}) {
-		text += id + ": "
-	}
-	if v.client && v.peer != "" && !f.Naming {
-		text += "peer " + v.peer.String() + ": "
-	}
-	return text + f.What + f.SetBy + v.advice(f) + f.Also
-}
-
-// names is what follows v0.6's words, which stay as they are at the beginning.
-func (v view) names(f *call.Fault) string {
-	id := v.id.String()
-	named := strings.Contains(f.Words, id)
-	switch {
-	case !v.client, v.peer == "" && named:
-		return ""
-	case v.peer == "":
-		return " (" + id + ")"
-	case named:
-		return " (peer " + v.peer.String() + ")"
-	}
-	return " (" + id + ", peer " + v.peer.String() + ")"
-}
-
-// The advice for methods that are called by their names. A method value is
-// declared with a type and a kind, and a stream has no pointer to its reply.
-const (
-	useCall   = "; call it with Call, Go or MultiCall"
-	useStream = "; call it with Stream or MultiStream"
-)
-
-func (v view) advice(f *call.Fault) string {
-	switch f.Advice {
-	case call.PassValue:
-		return "; pass a value of that type"
-	case call.PassPointer:
-		if v.typed || v.streaming {
-			return ", which does not fit the " + strings.TrimPrefix(f.Into, "*") + " that is expected here"
-		}
-		return ", which does not fit a " + f.Into + "; pass a pointer to that type"
-	case call.UseUnary:
-		if v.typed {
-			return "; declare it with NewMethod"
-		}
-		return useCall
-	case call.UseStream:
-		if v.typed {
-			return "; declare it with NewServerStream, NewClientStream or NewDuplex"
-		}
-		return useStream
-	}
-	return ""
-}
-
 // fail renders a fault that a client makes outside a call's chain.
 func fail(id ServiceID, p peer.ID, c codes.Code, format string, args ...any) *Error {
-	return view{id: id, peer: p, client: true, typed: true}.render(call.Fail(call.OfClient, codes.Code(c), format, args...))
+	return render(call.View{ID: call.ID(id), Peer: p, Client: true, Typed: true}, call.Fail(call.OfClient, codes.Code(c), format, args...))
 }
 
 // contextError is the error of a call whose context has ended.
 func contextError(ctx context.Context, id ServiceID, p peer.ID) *Error {
-	return view{id: id, peer: p, client: true, typed: true}.render(call.Ended(ctx))
+	return render(call.View{ID: call.ID(id), Peer: p, Client: true, Typed: true}, call.Ended(ctx))
 }
 
 // rendered is err as interceptors of a server see it, and its caller.
 func rendered(id ServiceID, err error) error {
 	switch e := err.(type) {
 	case *call.Fault:
-		return view{id: id}.render(e)
+		return render(call.View{ID: call.ID(id)}, e)
 	case *flow.ItemError:
 		return e.Err
 	}
 	return err
 }
 
-func (c *clientCall) view() view {
-	return view{id: c.ID(), peer: c.Peer, client: true, typed: c.isTyped(), streaming: c.Kind == Streaming}
+func (c *clientCall) view() call.View {
+	return call.View{ID: call.ID(c.ID()), Peer: c.Peer, Client: true, Typed: c.isTyped(), Streaming: c.Kind == Streaming}
 }
 
 // told is err, of a carrier or of a server, as the program sees it.
@@ -151,12 +81,12 @@ func (c *clientCall) told(err error) error {
 	case nil:
 		return nil
 	case *call.Fault:
-		return c.view().render(e)
+		return render(c.view(), e)
 	case *call.Refusal:
 		own := fromWire(e.Response, c.ID())
 		c.recognized(own)
 		if own.fault != nil && own.fault.Takes != "" && c.Kind == Unary {
-			return c.view().render(c.mismatch(own.fault))
+			return render(c.view(), c.mismatch(own.fault))
 		}
 		return c.retold(own)
 	case *flow.ItemError:
@@ -173,7 +103,7 @@ func (c *clientCall) retold(e *Error) error {
 		return e
 	}
 	named := *e
-	named.Message, named.fault = c.view().text(e.fault), nil
+	named.Message, named.fault = c.view().Text(e.fault), nil
 	return &named
 }
 
@@ -358,9 +288,9 @@ func faultIn(e *Error, id ServiceID, advice string) *call.Fault {
 	f.What, f.Words = what, ""
 	switch advice {
 	case "unary":
-		f.What, f.Advice = strings.TrimSuffix(what, useCall), call.UseUnary
+		f.What, f.Advice = strings.TrimSuffix(what, call.AdviceCall), call.UseUnary
 	case "stream":
-		f.What, f.Advice = strings.TrimSuffix(what, useStream), call.UseStream
+		f.What, f.Advice = strings.TrimSuffix(what, call.AdviceStream), call.UseStream
 	}
 	return f
 }

@@ -107,3 +107,63 @@ func ExampleCallInfoFromContext() {
 	_, _ = fetch.Call(context.Background(), client, "", "colour")
 	// Output: Store.Fetch: unary, local: true, attempt 0: no colour
 }
+
+// An interceptor tells which way a call took: directly or through a relay.
+func ExampleCallInfo_Conn() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = fetch.Handle(server, func(context.Context, string) (string, error) { return "blue", nil })
+	client := rpc.NewClient(a, "/store/1.0", rpc.WithClientInterceptors(func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			err := next(ctx, call)
+			if conn := call.Conn(); conn != nil {
+				fmt.Println(call.ID(), "by", conn.ConnState().Transport, "relayed:", conn.Stat().Limited)
+			}
+			return err
+		}
+	}))
+	defer client.Close()
+	_, _ = fetch.Call(context.Background(), client, b.ID(), "colour")
+	// Output: Store.Fetch by tcp relayed: false
+}
+
+// An interceptor makes a trace's span for each attempt only where there may be several.
+func ExampleCallInfo_MayRetry() {
+	server := rpc.NewServer(nil, "/store/1.0")
+	_ = fetch.Handle(server, func(context.Context, string) (string, error) { return "blue", nil })
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server, rpc.WithCallInterceptors(func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, call *rpc.CallInfo) error {
+			fmt.Println(call.ID(), "may be made again:", call.MayRetry())
+			return next(ctx, call)
+		}
+	}))
+	defer client.Close()
+	_, _ = fetch.Call(context.Background(), client, "", "colour")
+	_, _ = fetch.Call(context.Background(), client, "", "colour", rpc.CallRetry(rpc.RetryPolicy{}))
+	// Output:
+	// Store.Fetch may be made again: false
+	// Store.Fetch may be made again: true
+}
+
+// A server counts the calls that it turns away, under names that no peer made up.
+func ExampleCallInfo_Registered() {
+	count := make(map[string]int)
+	server := rpc.NewServer(nil, "/store/1.0", rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, _ error) {
+		if call.Registered() {
+			count[call.ID().String()]++
+		} else {
+			count["other"]++
+		}
+	}))
+	_ = fetch.Handle(server, func(context.Context, string) (string, error) { return "blue", nil })
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	defer client.Close()
+	var reply string
+	_ = client.Call("", "Store", "Fetch", 7, &reply) // takes a string
+	_ = client.Call("", "Store", "Made", 7, &reply)
+	_ = client.Call("", "Store", "Up", 7, &reply)
+	fmt.Println(count)
+	// Output: map[Store.Fetch:1 other:2]
+}

@@ -79,7 +79,7 @@ func (c *Client) fanOut(id ServiceID, kind Kind, dests []peer.ID, method *method
 	config := many.Config{
 		Options: many.Of(opts, fan.Option.ApplyFan), Closed: c.over,
 		Ended: func(p peer.ID, err error, why *call.Fault) error {
-			return view{id: id, peer: p, client: true, typed: true}.render(why.NotSent(unsent(err)))
+			return render(call.View{ID: call.ID(id), Peer: p, Client: true, Typed: true}, why.NotSent(unsent(err)))
 		},
 		Again: func() error {
 			return fail(id, "", codes.FailedPrecondition, "Finish was called before, and has returned the results")

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -79,6 +80,27 @@ func (call *CallInfo) Attempts() int {
 		return 0
 	}
 	return call.client.tries
+}
+
+// MayRetry reports whether, in a client, [CallRetry] may make the call more than once.
+func (call *CallInfo) MayRetry() bool {
+	return call.client != nil && call.client.options.retries() && call.client.options.retry.Attempts > 1
+}
+
+// Registered reports whether, in a server, there is a method of that name. Names that
+// are not registered are of the caller's making.
+func (call *CallInfo) Registered() bool { return call.served != nil && call.served.method != nil }
+
+// Conn returns the connection that carries the call: in a server, and in a client when
+// next has returned. nil for a local call, and for one that was not sent.
+func (call *CallInfo) Conn() network.Conn {
+	switch {
+	case call.client != nil:
+		return call.client.remote.Conn
+	case call.served != nil && call.served.remote != nil:
+		return call.served.remote.carried.Connection()
+	}
+	return nil
 }
 
 // Header returns the metadata that the method has sent back before its first reply
@@ -182,19 +204,20 @@ func WithCallInterceptors(interceptors ...Interceptor) ClientOption {
 	return func(c *Client) { c.callInterceptors = append(c.callInterceptors, interceptors...) }
 }
 
-// WithRefusedFunc makes a server call f for each call that it allows and cannot
-// serve: there is no such method, it is of the other kind, or the argument is
-// not of its type. A call that its caller has given up is none of those.
-// Interceptors see none of them. err is what the caller gets. It is for tests that
-// fail then, and for logs of peers that run another version of a program.
+// WithRefusedFunc makes a server call f for each call that it does not serve, and that
+// no interceptor sees; docs/observing.md tells the reasons apart by err, which is what
+// the caller gets. A call that its caller has given up is none of those.
 //
-// call.Args is a unary call's argument as far as it is known. For a method that
-// is not there it is what a local caller passed; what a remote one sent is as in an any
-// (docs/wire.md): structs as map[string]any, whole numbers as int64 or uint64. nil if
-// that fails, or if the caller's library is v0.6.
+//   - Denied: [IsAuthorizationError]. So are calls that [Server.Drop] has ended, which
+//     interceptors have seen.
+//   - Turned away for want of a place, or in a shutdown: [Error.Unsent].
+//   - The rest: no such method, one of the other kind, an argument of another type, or
+//     over a limit; a header that cannot be read.
 //
-// f must not change or keep call. It is called by several goroutines at once,
-// before the caller is answered. A panic in it ends the call with
+// The names are as the peer sent them, and empty if they were not read. Args is known
+// for the rest alone, and decoded without a type (docs/observing.md) if there is no
+// such method. f must not change or keep call. It is called by several goroutines at
+// once, before the caller is answered. A panic in it ends the call with
 // [codes.Internal].
 func WithRefusedFunc(f func(ctx context.Context, call *CallInfo, err error)) ServerOption {
 	return func(s *Server) { s.refused = f }
@@ -251,5 +274,5 @@ func exited(info *CallInfo) *Error {
 	if info.Client {
 		o = call.OfClient
 	}
-	return view{id: info.ID()}.render(call.Exited(o))
+	return render(call.View{ID: call.ID(info.ID())}, call.Exited(o))
 }

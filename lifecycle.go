@@ -69,16 +69,16 @@ func (s *Server) admitted(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served.remote
 		if err := s.enter(c); err != nil {
-			return rendered(info.ID(), s.counted(c, err))
+			return s.unserved(ctx, info, err)
 		}
 		defer s.underWay.Leave(&c.entry)
 		if err := c.rules.Enter(c.Peer); err != nil {
-			return rendered(info.ID(), s.counted(c, err))
+			return s.unserved(ctx, info, err)
 		}
 		defer c.rules.Leave(c.Peer)
 		err := next(ctx, info)
 		if c.dropped.Load() {
-			info.Reply, err = nil, rendered(info.ID(), deniedWords(info.ID()))
+			info.Reply, err = nil, s.unserved(context.WithoutCancel(ctx), info, deniedWords(info.ID()))
 		}
 		return err
 	}

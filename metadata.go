@@ -246,7 +246,7 @@ func (c *serverContext) appendBack(b []byte) []byte {
 }
 
 func (c *serverContext) info() *CallInfo {
-	return &CallInfo{Service: c.call.Service, Method: c.call.Method, Peer: c.call.Peer, Kind: c.call.Kind}
+	return &CallInfo{Service: c.call.Service, Method: c.call.Method, Peer: c.call.Peer, Kind: c.call.Kind, served: c.call.served}
 }
 
 // Done starts to look out for the caller's going.

@@ -114,13 +114,13 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	for i := range branches {
 		branches[i] = many.NewChannels(ctx, dests[i], args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
 		wg.Go(func() {
-			v := view{id: id, peer: dests[i], client: true, typed: true}
-			errs[i] = v.render(call.Exited(call.OfClient)) // unless Run returns
+			v := call.View{ID: call.ID(id), Peer: dests[i], Client: true, Typed: true}
+			errs[i] = render(v, call.Exited(call.OfClient)) // unless Run returns
 			err := branches[i].Run(&caller.Dst, func(ctx context.Context, own *flow.Ends, arg, reply reflect.Type) error {
 				return c.stream(ctx, dests[i], id, own, arg, reply)
 			})
 			if f, given := err.(*call.Fault); given {
-				err = v.render(f)
+				err = render(v, f)
 			}
 			errs[i] = err
 		})

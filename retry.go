@@ -83,6 +83,7 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 		whole.tries++
 		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)
+		whole.remote.Conn = k.remote.Conn
 		again := k.Attempt+1 < p.Attempts && ctx.Err() == nil && !c.closed.Load() && k.mayRetry(err)
 		pause := pauses.NextBackOff()
 		if CodeOf(err) == codes.ResourceExhausted {

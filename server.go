@@ -229,7 +229,7 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	r := s.newServed(c, stream)
 	r.Service, r.Method, r.Kind = h.Service, h.Method, Kind(h.Kind)
 	if !s.gate.Enter() { // only now is it a call that Shutdown waits for
-		_ = s.respond(&r.servedCall, s.counted(r, s.closedFault()))
+		s.turnAway(r, h, s.closedFault())
 		return nil
 	}
 	defer s.gate.Leave()
@@ -263,13 +263,38 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 }
 
 // Refuse is that of [call.Server].
-func (k *core) Refuse(c call.Served, err error) {
+func (k *core) Refuse(c call.Served, h *msg.Header, err error) {
 	s := (*Server)(k)
 	if err == call.ErrServerClosed {
 		err = s.closedFault()
 	}
-	r := s.newServed(c, nil)
-	_ = s.respond(&r.servedCall, rendered(ServiceID{}, s.counted(r, err)))
+	s.turnAway(s.newServed(c, nil), h, err)
+}
+
+// turnAway tells the caller, and the program, of a call that is not let in. What was
+// refused unread is not echoed.
+func (s *Server) turnAway(r *remoteServed, h *msg.Header, err error) {
+	refuse := s.recovered(func(ctx context.Context, info *CallInfo) error {
+		seen := *info
+		seen.Service, seen.Method, seen.Kind = h.Service, h.Method, Kind(h.Kind)
+		return s.tellUnserved(ctx, &seen, rendered(info.ID(), s.counted(r, err)))
+	})
+	_ = s.respond(&r.servedCall, refuse(context.Background(), &r.CallInfo))
+}
+
+// unserved renders the error of a call that is not served, and tells the program.
+func (s *Server) unserved(ctx context.Context, info *CallInfo, err error) error {
+	if givenUp(ctx, err) {
+		return rendered(info.ID(), err)
+	}
+	return s.tellUnserved(ctx, info, rendered(info.ID(), s.counted(info.served.remote, err)))
+}
+
+func (s *Server) tellUnserved(ctx context.Context, info *CallInfo, told error) error {
+	if s.refused != nil {
+		s.refused(ctx, info, told)
+	}
+	return told
 }
 
 // recovered turns a panic into an error. Its stack goes to the log: it is none
@@ -299,14 +324,7 @@ func (s *Server) prepared(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
-			told := rendered(info.ID(), err)
-			if !givenUp(ctx, err) {
-				_ = s.counted(c.remote, err)
-				if s.refused != nil {
-					s.refused(ctx, info, told)
-				}
-			}
-			return told
+			return s.unserved(ctx, info, err)
 		}
 		err := next(ctx, info)
 		if c.method.rules.Late != nil {

@@ -9,15 +9,17 @@ import (
 
 // WithServerStatsHandler makes a server tell h of every call that names a
 // method, local or remote, whether it is allowed, found, and served or not. A
-// panic of h is logged, and changes nothing of the call.
+// panic of h is logged, and changes nothing of the call. The option may be given
+// several times.
 func WithServerStatsHandler(h stats.Handler) ServerOption {
-	return func(s *Server) { s.stats = h }
+	return func(s *Server) { s.stats = record.Join(s.stats, h) }
 }
 
 // WithClientStatsHandler makes a client tell h of every call it makes. A panic of
-// h is logged ([slog.Default]), and changes nothing of the call.
+// h is logged ([slog.Default]), and changes nothing of the call. The option may be
+// given several times.
 func WithClientStatsHandler(h stats.Handler) ClientOption {
-	return func(c *Client) { c.stats = h }
+	return func(c *Client) { c.stats = record.Join(c.stats, h) }
 }
 
 // observed returns the interceptor that tells h of calls, and log of its panics.
@@ -26,6 +28,7 @@ func observed(h stats.Handler, log func(msg string, args ...any)) Interceptor {
 		if h == nil {
 			return next
 		}
+		payloads := record.WantsPayloads(h)
 		return func(ctx context.Context, call *CallInfo) (err error) {
 			rec := &observation{record.New(h, call.Client, log), infoContext{ctx, *call}}
 			returned := false
@@ -36,9 +39,11 @@ func observed(h stats.Handler, log func(msg string, args ...any)) Interceptor {
 				rec.End(err)
 			}()
 			ctx = rec.Tag(&rec.context, "/"+call.Service+"."+call.Method)
-			if call.Client {
+			switch {
+			case !payloads:
+			case call.Client:
 				call.client.stats = &rec.Recorder
-			} else {
+			default:
 				call.served.stats = &rec.Recorder
 			}
 			rec.Begin(call.Kind == Streaming)

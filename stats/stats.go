@@ -17,6 +17,9 @@ import (
 // Handler is told of calls. Its methods are called in the goroutines that
 // carry the calls, several at a time: they must be safe for concurrent use and
 // return soon.
+//
+// One that has a method WantsPayloads() bool, which returns false as the client or
+// server is made, need not be told of payloads: values are then not kept for it.
 type Handler interface {
 	// TagRPC is called as a call begins and returns the context that the
 	// call goes on with: a place to attach what HandleRPC wants to find.

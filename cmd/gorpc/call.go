@@ -52,11 +52,16 @@ is sent. Of a peer without descriptions the types are guessed.`,
 		},
 	}
 	a.to.flags(cmd)
-	cmd.Flags().StringArrayVarP(&f.metadata, "metadata", "m", nil, "key=value to send along; may be given several times")
+	f.flags(cmd)
 	cmd.Flags().IntVar(&f.retries, "retries", 0, "how often to call again when the call has certainly not reached the method")
 	cmd.Flags().BoolVar(&f.idempotent, "idempotent", false, "retry, too, when the call may have reached it")
-	cmd.Flags().BoolVar(&f.stream, "stream", false, "the method is a streaming one; needed without descriptions only")
 	return cmd
+}
+
+// flags are those of all commands that call a method.
+func (f *calling) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&f.metadata, "metadata", "m", nil, "key=value to send along; may be given several times")
+	cmd.Flags().BoolVar(&f.stream, "stream", false, "the method is a streaming one; needed without descriptions only")
 }
 
 // options turns the flags into metadata and options of the call.
@@ -79,38 +84,49 @@ func (f *calling) options() (rpc.Metadata, []rpc.CallOption, error) {
 type invocation struct {
 	*app
 	*connection
-	id     rpc.ServiceID
-	method describe.OfferedMethod // as described, or guessed
-	values values
-	words  []string // the arguments, as they are written
-	opts   []rpc.CallOption
+	id       rpc.ServiceID
+	method   describe.OfferedMethod // as described, or guessed
+	values   values
+	words    []string // the arguments, as they are written
+	metadata rpc.Metadata
+	opts     []rpc.CallOption
 }
 
 func (a *app) callNow(ctx context.Context, f *calling, peerName, name string, words []string) error {
-	service, method, ok := cutLast(name)
-	if !ok {
-		return usagef("%q is not of the form SERVICE.METHOD", name)
-	}
-	md, opts, err := f.options()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := a.to.within(ctx)
 	defer cancel()
-	c, err := a.to.serving(ctx, peerName)
+	i, err := a.invoke(ctx, f, peerName, name, words)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	i := &invocation{app: a, connection: c, id: rpc.ServiceID{Name: service, Method: method}, words: words, opts: opts}
-	if err := i.learn(ctx, f.stream); err != nil {
-		return err
-	}
-	ctx = rpc.ContextWithMetadata(ctx, md)
+	defer i.Close()
+	ctx = rpc.ContextWithMetadata(ctx, i.metadata)
 	if i.method.Kind == rpc.Streaming {
 		return a.failed(i.streams(ctx))
 	}
 	return a.failed(i.unary(ctx))
+}
+
+// invoke reaches a peer, and learns about the method that a command line names. Close
+// ends it.
+func (a *app) invoke(ctx context.Context, f *calling, peerName, name string, words []string) (*invocation, error) {
+	service, method, ok := cutLast(name)
+	if !ok {
+		return nil, usagef("%q is not of the form SERVICE.METHOD", name)
+	}
+	md, opts, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.to.serving(ctx, peerName)
+	if err != nil {
+		return nil, err
+	}
+	i := &invocation{app: a, connection: c, id: rpc.ServiceID{Name: service, Method: method}, words: words, metadata: md, opts: opts}
+	if err := i.learn(ctx, f.stream); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return i, nil
 }
 
 // cutLast splits "Service.Method" at its last dot: services may have some.
@@ -163,22 +179,32 @@ func (a *app) failed(err error) error {
 	return err
 }
 
-func (i *invocation) unary(ctx context.Context) error {
+// oneArgument reads the argument, which is zero if there is none.
+func (i *invocation) oneArgument() (any, error) {
 	arg := i.values.zero(i.method.Args)
 	read := i.inputs(false)
 	in, err := read()
-	if err != nil && err != io.EOF {
-		return err
+	if err == io.EOF {
+		return arg, nil
 	}
 	if err == nil && in != nil {
 		if arg, err = i.values.argument(i.method.Args, in, ""); err != nil {
-			return &usageError{fmt.Errorf("the argument: %w", err)}
+			err = &usageError{fmt.Errorf("the argument: %w", err)}
 		}
 	}
-	if err == nil {
-		if _, err := read(); err != io.EOF {
-			return usagef("%v takes one argument, and there are more", i.id)
-		}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := read(); err != io.EOF {
+		return nil, usagef("%v takes one argument, and there are more", i.id)
+	}
+	return arg, nil
+}
+
+func (i *invocation) unary(ctx context.Context) error {
+	arg, err := i.oneArgument()
+	if err != nil {
+		return err
 	}
 	var header, trailer rpc.Metadata
 	reply, err := rpc.NewMethod[any, any](i.id.Name, i.id.Method).

@@ -46,9 +46,14 @@ func (t *target) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("protocol", cobra.NoFileCompletions)
 }
 
-// within returns ctx with the timeout. Relayed connections will do.
+// relayed returns ctx for calls to which relayed connections will do.
+func (t *target) relayed(ctx context.Context) context.Context {
+	return network.WithAllowLimitedConn(ctx, "gorpc")
+}
+
+// within is relayed, with the timeout.
 func (t *target) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx = network.WithAllowLimitedConn(ctx, "gorpc")
+	ctx = t.relayed(ctx)
 	if t.timeout <= 0 {
 		return context.WithCancel(ctx)
 	}

@@ -80,7 +80,7 @@ WithDescriptions(true).`,
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "text", "text for people, or json for programs")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.ls(), a.describe(), a.call(), a.ping(), a.health(), a.top(), a.breaking(), exitCodes())
+	root.AddCommand(a.ls(), a.describe(), a.call(), a.bench(), a.ping(), a.health(), a.top(), a.breaking(), exitCodes())
 	return root
 }
 

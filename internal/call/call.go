@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -21,6 +22,7 @@ import (
 type Call struct {
 	ID       ID
 	Peer     peer.ID
+	Conn     network.Conn // which carries it; nil: none yet
 	Kind     wire.Kind
 	Metadata map[string]string
 	Back     *Back             // has what the method sends back; nil: nobody asks

@@ -1,9 +1,6 @@
 package call
 
 import (
-	"context"
-	"strings"
-
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/state"
 )
@@ -33,28 +30,4 @@ func ReasonOfCode(c codes.Code) string {
 		return state.BadRequest
 	}
 	return c.String()
-}
-
-// ImpliedCode is the code of an error that travels without one: all that a v0.6 peer
-// tells. The texts are v0.6's, and Go's.
-func ImpliedCode(o Origin, text string) codes.Code {
-	switch o {
-	case OfAuthorization:
-		return codes.PermissionDenied
-	case OfServer:
-		switch {
-		case strings.HasPrefix(text, "rpc: can't find "):
-			return codes.Unimplemented
-		case strings.HasPrefix(text, "msgpack decode error"):
-			return codes.InvalidArgument
-		}
-		return codes.Internal
-	}
-	switch text {
-	case context.Canceled.Error():
-		return codes.Canceled
-	case context.DeadlineExceeded.Error():
-		return codes.DeadlineExceeded
-	}
-	return codes.Unknown
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
@@ -19,8 +20,9 @@ type Server interface {
 	// Serve serves a call whose header has been read, and has told the caller when it
 	// returns nil. stream is nil for a carrier of unary calls only.
 	Serve(ctx context.Context, h *wire.Header, s Served, stream Stream) error
-	// Refuse tells the caller of an error that came before Serve, or from it.
-	Refuse(s Served, err error)
+	// Refuse tells the caller of an error that came before Serve, or from it. h is what
+	// was read of the header.
+	Refuse(s Served, h *wire.Header, err error)
 	// Full is the error of a call for which its peer had no place.
 	Full() error
 }
@@ -29,6 +31,8 @@ type Server interface {
 type Served interface {
 	// Peer is the caller.
 	Peer() peer.ID
+	// Connection is the one on which the call came.
+	Connection() network.Conn
 	// Tally says whose call it is, how long the request, and what else the call runs on.
 	Tally(*tally.Call)
 	// Argument waits for the argument of a unary call, which meets the limits l. With

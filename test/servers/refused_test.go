@@ -90,19 +90,6 @@ func TestRefusedCallsAreTold(t *testing.T) {
 	})
 }
 
-func TestCallsThatAreNotAllowedAreNotToldAsRefused(t *testing.T) {
-	t.Parallel()
-	a, b := rig.NewHosts(t)
-	_ = rig.Serve(t, b, rig.Arith{},
-		rpc.WithAuthorizeFunc(rpc.AuthorizeWithMap(nil)),
-		rpc.WithRefusedFunc(func(_ context.Context, call *rpc.CallInfo, _ error) {
-			t.Errorf("told of %v", call.ID())
-		}))
-	var n int
-	err := rig.Client(t, a).Call(b.ID(), "Svc", "Nothing", 1, &n)
-	rig.CheckErr(t, err, rpc.AuthorizationErr, codes.PermissionDenied)
-}
-
 func TestPanicOfTheRefusedFuncIsAnError(t *testing.T) {
 	t.Parallel()
 	rig.OverAll(t, rig.Arith{}, rig.Options{Server: []rpc.ServerOption{

@@ -61,6 +61,7 @@ var allowed = map[string][]string{
 	"codes":                  {},
 	"state":                  {},
 	"policy":                 {""},
+	"accesslog":              {"", "codes", "internal/call", "state"},
 	"forms":                  {"internal/codec"},
 	"watch":                  {"", "codes", "internal/call"},
 	"health":                 {"", "codes", "watch"},

@@ -68,6 +68,7 @@ func (s *Session) leave() { s.left.Do(func() { live.Leave(s.st.Conn()) }) }
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	c.Conn = s.st.Conn()
 	c.Live.With(s.tally)
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
@@ -81,6 +82,7 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	c.Conn = s.st.Conn()
 	c.Live.With(s.tally)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {

@@ -193,6 +193,9 @@ type serverCall struct {
 // Peer is that of [call.Served].
 func (c *serverCall) Peer() peer.ID { return c.session.peer }
 
+// Connection is that of [call.Served].
+func (c *serverCall) Connection() network.Conn { return c.session.st.Conn() }
+
 // Tally is that of [call.Served].
 func (c *serverCall) Tally(t *tally.Call) {
 	t.With(c.session.tally)
@@ -212,19 +215,19 @@ func (c *serverSession) serve(in *mux.Incoming) {
 	defer k.end()
 	in.HasSlot = c.server.places.Take(c.peer)
 	var err error
-	if in.HasSlot {
-		err = k.serve()
-	} else {
+	if err = k.readHeader(); !in.HasSlot {
 		err = core.Full()
+	} else if err == nil {
+		err = k.serve()
 	}
 	switch {
 	case err == nil:
 	case in.Flow != nil:
 		s := k.newServerStream()
-		core.Refuse(s, err)
+		core.Refuse(s, &k.header, err)
 		s.end()
 	default:
-		core.Refuse(k, err)
+		core.Refuse(k, &k.header, err)
 	}
 }
 
@@ -236,9 +239,8 @@ func (c *serverSession) over(in *mux.Incoming) {
 	}
 }
 
-// serve reads the header and serves the call; an error is still to be told to the
-// caller.
-func (c *serverCall) serve() error {
+// readHeader reads the header.
+func (c *serverCall) readHeader() error {
 	l := c.session.server.limits
 	first := c.in.First()
 	h, n, seen := c.session.headers.Find(first)
@@ -253,12 +255,18 @@ func (c *serverCall) serve() error {
 		c.session.headers.Keep(first[:n], &h)
 	}
 	c.header, c.body = h, n
+	return nil
+}
+
+// serve serves a call whose header was read; an error is still to be told to the
+// caller.
+func (c *serverCall) serve() error {
 	kind := wire.KindUnary
 	if c.in.Flow != nil {
 		kind = wire.KindStreaming
 	}
 	switch {
-	case h.Kind != kind:
+	case c.header.Kind != kind:
 		return call.BadHeader(codes.InvalidArgument, "the frame and the header say different kinds of call")
 	case kind == wire.KindStreaming:
 		return c.serveStream()

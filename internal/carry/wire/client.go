@@ -79,6 +79,7 @@ func NotServed(err error) bool { return errors.Is(err, errNotServed) }
 
 // Carry makes the call on a stream, which it ends.
 func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) error {
+	k.Conn = st.Conn()
 	conn := &clientConn{st: st, client: c, call: k, ctx: ctx}
 	if err := conn.open(); err != nil {
 		_ = st.Reset()

@@ -35,6 +35,12 @@ func (o *openConns) remove(conn *clientConn) {
 	delete(o.conns, conn)
 }
 
+func (o *openConns) all() []*clientConn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.conns))
+}
+
 // close ends all of them, and any later one.
 func (o *openConns) close() {
 	o.mu.Lock()
@@ -45,10 +51,4 @@ func (o *openConns) close() {
 	for conn := range all {
 		conn.fail(call.Closed())
 	}
-}
-
-func (o *openConns) all() []*clientConn {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Collect(maps.Keys(o.conns))
 }

@@ -85,6 +85,7 @@ type serverConn struct {
 	server *Server
 	tally  *tally.Peer
 	wire.Conn
+	header   wire.Header     // once it is read
 	ctx      context.Context // ends when the caller has gone, or the server is closed
 	cancel   context.CancelCauseFunc
 	marked   bool        // arguments and replies of a stream end with a mark, not with the stream
@@ -121,6 +122,9 @@ func linkOf(c *wire.Conn) state.Link {
 // Peer is that of [call.Served].
 func (c *serverConn) Peer() peer.ID { return c.st.Conn().RemotePeer() }
 
+// Connection is that of [call.Served].
+func (c *serverConn) Connection() network.Conn { return c.st.Conn() }
+
 // Tally is that of [call.Served].
 func (c *serverConn) Tally(t *tally.Call) {
 	t.With(c.tally)
@@ -146,7 +150,7 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 		}
 	}()
 	if err := c.admit(); err != nil {
-		s.core.Refuse(c, err)
+		s.core.Refuse(c, &c.header, err)
 	}
 }
 
@@ -159,13 +163,13 @@ func (c *serverConn) turnAway(err error) {
 	}
 	c.Init(c.st, c.st.Scope(), c.server.limits.ProgressTimeout)
 	defer c.hangUp()
-	c.server.core.Refuse(c, call.Fail(call.OfServer, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).
+	c.server.core.Refuse(c, &c.header, call.Fail(call.OfServer, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).
 		Over(call.Libp2p).NotSent(true))
 }
 
 // admit takes the call's place and serves it; an error is still to be told to
 // the caller.
-func (c *serverConn) admit() error {
+func (c *serverConn) admit() (err error) {
 	s := c.server
 	if c.hasSlot = s.places.Take(c.Peer()); !c.hasSlot {
 		return s.core.Full()
@@ -177,11 +181,10 @@ func (c *serverConn) admit() error {
 	}
 	defer s.remove(c)
 	defer func() { c.unread.begin() }() // an interceptor may have refused it
-	h, err := c.readHeader()
-	if err != nil {
+	if c.header, err = c.readHeader(); err != nil {
 		return err
 	}
-	return s.core.Serve(c.ctx, &h, c, c)
+	return s.core.Serve(c.ctx, &c.header, c, c)
 }
 
 // readHeader reads the request's header within its time and size. What is
