@@ -217,30 +217,6 @@ func deniedWords(id ServiceID) *call.Fault {
 	return &call.Fault{Origin: call.OfAuthorization, Code: codes.PermissionDenied, Words: "client does not have permissions to call " + id.String()}
 }
 
-// impliedCode is the code of an error that travels without one: all that a
-// v0.6 peer tells. The texts are v0.6's, and Go's.
-func impliedCode(kind ErrorType, text string) codes.Code {
-	switch kind {
-	case AuthorizationErr:
-		return codes.PermissionDenied
-	case ServerErr:
-		switch {
-		case strings.HasPrefix(text, "rpc: can't find "):
-			return codes.Unimplemented
-		case strings.HasPrefix(text, "msgpack decode error"):
-			return codes.InvalidArgument
-		}
-		return codes.Internal
-	}
-	switch text {
-	case context.Canceled.Error():
-		return codes.Canceled
-	case context.DeadlineExceeded.Error():
-		return codes.DeadlineExceeded
-	}
-	return codes.Unknown
-}
-
 // What the library says of an error, in its Details. The first three are in those
 // that a caller sees.
 const (
@@ -307,7 +283,7 @@ func toWire(err error) wire.Response {
 	if over := limitOf(err); over != "" && !(e != nil && e.local) && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
-	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
+	if code := CodeOf(err); code != call.ImpliedCode(call.Origin(r.ErrType), r.Error) {
 		r.Code = int(code)
 	}
 	return r
@@ -358,7 +334,7 @@ func fromWire(r wire.Response, id ServiceID) *Error {
 		e.kind = ServerErr
 	}
 	if r.Code <= 0 {
-		e.Code = impliedCode(e.kind, e.Message)
+		e.Code = call.ImpliedCode(call.Origin(e.kind), e.Message)
 	}
 	if limit != "" {
 		e.cause = &LimitError{limit, nil}

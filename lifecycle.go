@@ -25,8 +25,8 @@ func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
 // [Server.Shutdown] does. Close may be called several times, and always
 // returns nil.
 func (s *Server) Close() error {
-	s.gate.close()
-	s.gate.locked.Store(true)
+	s.gate.Close()
+	s.gate.Lock()
 	s.stopHandling()
 	return nil
 }
@@ -39,9 +39,9 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.gate.close()
+	s.gate.Close()
 	s.sessions.GoAway("the server is shutting down")
-	err := s.gate.wait(ctx)
+	err := s.gate.Wait(ctx)
 	if err == nil {
 		err = s.sessions.Wait(ctx) // for the last replies to be sent
 	}
@@ -71,11 +71,11 @@ func (s *Server) admitted(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served.remote
 		if err := s.enter(c); err != nil {
-			return rendered(info.ID(), err)
+			return rendered(info.ID(), s.counted(c, err))
 		}
 		defer s.underWay.Leave(&c.entry)
 		if err := c.rules.Enter(c.Peer); err != nil {
-			return rendered(info.ID(), err)
+			return rendered(info.ID(), s.counted(c, err))
 		}
 		defer c.rules.Leave(c.Peer)
 		err := next(ctx, info)
@@ -91,7 +91,7 @@ func (s *Server) admitted(next Handler) Handler {
 func (s *Server) enter(c *remoteServed) error {
 	for {
 		epoch := s.underWay.Epoch()
-		if !s.allows(c) {
+		if !s.allows(c.Peer, c.ID()) {
 			return deniedWords(c.ID())
 		}
 		switch s.underWay.Enter(&c.entry, epoch) {

@@ -136,7 +136,7 @@ func valueOf(c served, key any) (v any, ok bool) {
 	case callInfoKey{}:
 		return c.info(), true
 	case call.StoppingKey{}:
-		return (<-chan struct{})(c.from().gate.shutting), true
+		return c.from().gate.Shutting(), true
 	case outgoingMetadata{}:
 		return nil, true // what the caller sent is not what the method sends
 	}

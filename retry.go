@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // RetryPolicy says how calls are retried; see [CallRetry]. In every field 0 is
@@ -78,6 +79,7 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 	k, p, items := whole, whole.options.retry, whole.items
 	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
+		whole.tally.Tries(whole.tries)
 		whole.tries++
 		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)
@@ -99,6 +101,7 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 		if !again {
 			return err
 		}
+		whole.tally.Enters(tally.Pausing)
 		ended := call.Pause(ctx, c.over, pause, nil)
 		if ended == nil && !k.Local {
 			ended = c.remote.AwaitDial(ctx, k.Peer, err)
@@ -106,6 +109,8 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 		if ended != nil {
 			return k.told(ended.After(err, unsent(err)))
 		}
+		whole.tally.Enters(tally.Carried)
+		c.tally.Retries.Add(1)
 		k = c.again(k)
 		k.items = slices.Clip(items) // each attempt's interceptors give their own
 		whole.remote.Back = k.remote.Back
@@ -155,8 +160,9 @@ func unsent(err error) bool {
 // that failed, that is left to them.
 func (c *Client) again(k *clientCall) *clientCall {
 	if c.watched {
-		next := *k
-		k = &next
+		k = &clientCall{
+			CallInfo: k.CallInfo, tries: k.tries, options: k.options, typed: k.typed, stream: k.stream, local: k.local, remote: k.remote,
+		}
 		k.client = k
 	}
 	k.Attempt++

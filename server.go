@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
-	"sync"
 	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry"
@@ -14,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -21,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/handlers"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -33,15 +34,19 @@ const ServiceName = call.ServiceName
 // host, and to the clients of its own process. See the package documentation
 // for what methods look like. All its methods are safe for concurrent use.
 type Server struct {
-	id peer.ID
+	id       peer.ID
+	protocol protocol.ID
 
 	logger       *slog.Logger
 	authorize    func(peer.ID, string, string) bool
+	guards       admit.Guards
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
 	sentinels    sentinels
 	describes    bool
+	countsLocal  bool
+	ofLocal      tally.Counts
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -52,7 +57,9 @@ type Server struct {
 	registry      registry
 	remote, local Handler
 
-	gate     gate
+	gate     admit.Gate
+	tally    tally.Side
+	memory   *account.Peers
 	places   *admit.Places
 	underWay admit.Calls[*remoteServed]
 	decoded  account.Decoded
@@ -89,24 +96,28 @@ type Server struct {
 // says more than one of v0.6 can (docs/wire.md), and p + "/session/2"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
-	s := &Server{logger: slog.Default()}
+	s := &Server{logger: slog.Default(), protocol: p}
 	s.registry.init()
 	for _, opt := range opts {
 		opt(s)
 	}
 	s.limits.Set = call.Set(s.given).WithDefaults()
 	s.configs.Init(&s.limits)
-	s.gate.idle, s.gate.shutting = make(chan struct{}), make(chan struct{})
+	s.gate.Init()
+	s.tally.Init()
 	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
 	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
-	memory := account.NewPeers(s.limits.MessageSize)
-	s.streams = wire.NewServer((*core)(s), &s.limits, memory, s.places)
-	s.sessions = session.NewServer((*core)(s), &s.limits, memory, s.places)
+	s.memory = account.NewPeers(s.limits.MessageSize)
+	s.streams = wire.NewServer((*core)(s), &s.limits, s.memory, s.places, &s.tally)
+	s.sessions = session.NewServer((*core)(s), &s.limits, s.memory, s.places, &s.tally)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
+	if s.countsLocal {
+		s.local = s.countedLocal(s.local)
+	}
 	if s.stats != nil {
 		s.local = chain(s.local, s.recovered, observed(s.stats, s.logger.Error))
 	}
@@ -164,6 +175,7 @@ type remoteServed struct {
 	rules   *admit.Rules    // of the method, there or not
 	entry   admit.Entry[*remoteServed]
 	dropped atomic.Bool // it is not allowed any more
+	tally   tally.Call
 }
 
 // Run serves a call of the same process. The reply is one of its own, for the
@@ -171,7 +183,7 @@ type remoteServed struct {
 func (l *localCall) Run(ctx context.Context) error {
 	s := l.on
 	// A call that Shutdown waits for may need others of this process.
-	if !s.gate.enter() && !s.gate.enterLate(s.runs(ctx)) {
+	if !s.gate.Enter() && !s.gate.EnterLate(s.runs(ctx)) {
 		return s.closedFault()
 	}
 	var mc *localContext
@@ -188,7 +200,7 @@ func (l *localCall) Run(ctx context.Context) error {
 	mc.init(ctx, s, l.server.method)
 	defer func() {
 		mc.End(l.back)
-		s.gate.leave()
+		s.gate.Leave()
 	}()
 	return s.local(mc, &l.server.CallInfo)
 }
@@ -204,6 +216,7 @@ func (s *Server) newServed(c call.Served, stream call.Stream) *remoteServed {
 	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}, stream: stream}}
 	r.served, r.from, r.remote, r.entry.Call = &r.servedCall, r, r, r
 	r.holds = s.decoded.Of(string(r.Peer))
+	c.Tally(&r.tally)
 	return r
 }
 
@@ -215,11 +228,11 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	s := (*Server)(k)
 	r := s.newServed(c, stream)
 	r.Service, r.Method, r.Kind = h.Service, h.Method, Kind(h.Kind)
-	if !s.gate.enter() { // only now is it a call that Shutdown waits for
-		_ = s.respond(&r.servedCall, s.closedFault())
+	if !s.gate.Enter() { // only now is it a call that Shutdown waits for
+		_ = s.respond(&r.servedCall, s.counted(r, s.closedFault()))
 		return nil
 	}
-	defer s.gate.leave()
+	defer s.gate.Leave()
 	if r.method = s.lookup(h.Service, h.Method); r.method == nil {
 		r.rules = s.configs.Of(call.ID(r.ID()))
 	} else if r.rules = r.method.rules; r.Kind == 0 {
@@ -239,7 +252,13 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	if r.Kind == Streaming {
 		stream.Expect()
 	}
-	_ = s.remote(&r.methods, &r.CallInfo) // has told the caller
+	code, counts := codes.Internal, s.tally.Methods.Other() // unless remote returns, which has told the caller
+	if r.method != nil {
+		counts = r.method.counts.In(&s.tally.Methods, tally.ID(r.method.id))
+	}
+	s.tally.Begin(&r.tally, counts)
+	defer func() { s.tally.End(&r.tally, r.Peer, code) }()
+	code = CodeOf(s.remote(&r.methods, &r.CallInfo))
 	return nil
 }
 
@@ -249,7 +268,8 @@ func (k *core) Refuse(c call.Served, err error) {
 	if err == call.ErrServerClosed {
 		err = s.closedFault()
 	}
-	_ = s.respond(&s.newServed(c, nil).servedCall, rendered(ServiceID{}, err))
+	r := s.newServed(c, nil)
+	_ = s.respond(&r.servedCall, rendered(ServiceID{}, s.counted(r, err)))
 }
 
 // recovered turns a panic into an error. Its stack goes to the log: it is none
@@ -280,8 +300,11 @@ func (s *Server) prepared(next Handler) Handler {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
 			told := rendered(info.ID(), err)
-			if s.refused != nil && !givenUp(ctx, err) {
-				s.refused(ctx, info, told)
+			if !givenUp(ctx, err) {
+				_ = s.counted(c.remote, err)
+				if s.refused != nil {
+					s.refused(ctx, info, told)
+				}
 			}
 			return told
 		}
@@ -335,65 +358,4 @@ func (s *Server) invoked(ctx context.Context, info *CallInfo) error {
 
 func (s *Server) lookup(service, name string) *method {
 	return s.registry.now.Load().lookup(ServiceID{service, name})
-}
-
-// gate counts the calls under way, and shuts.
-type gate struct {
-	calls  atomic.Int64
-	shut   atomic.Bool
-	locked atomic.Bool
-	idle   chan struct{} // closed when the last call has left a shut gate
-	once   sync.Once
-
-	shutting  chan struct{} // closed when shut
-	shutsOnce sync.Once
-}
-
-// enter lets a call in, unless the gate is shut.
-func (g *gate) enter() bool {
-	g.calls.Add(1)
-	if g.shut.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-// enterLate lets a call into a shut gate, until that is locked, if one that is
-// inside waits for it.
-func (g *gate) enterLate(inside bool) bool {
-	if !inside {
-		return false
-	}
-	g.calls.Add(1)
-	if g.locked.Load() {
-		g.leave()
-		return false
-	}
-	return true
-}
-
-func (g *gate) leave() {
-	// The last but one may look before the gate is shut, and the last enter
-	// before it looks again.
-	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
-		g.once.Do(func() { close(g.idle) })
-	}
-}
-
-func (g *gate) close() {
-	g.shut.Store(true)
-	g.shutsOnce.Do(func() { close(g.shutting) })
-}
-
-func (g *gate) wait(ctx context.Context) error {
-	if g.calls.Load() == 0 {
-		return nil
-	}
-	select {
-	case <-g.idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

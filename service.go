@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -68,6 +69,7 @@ type method struct {
 	ok        []byte           // the encoded header of a reply without error
 	number    int              // among those registered
 	rules     *admit.Rules     // of its server
+	counts    tally.Cached
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.

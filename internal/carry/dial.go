@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // Carry makes a call of another peer, with or without waiting for a connection. It
@@ -139,10 +140,12 @@ func (r *Router) carryWhenConnected(ctx context.Context, k *call.Call) error {
 	defer stop()
 	pauses := call.Backoff(firstDialPause, mostDialPause)
 	for r.unreached(ctx, err) {
+		k.Live.Enters(tally.Connecting)
 		if ended := call.Pause(ctx, r.Over, pauses.NextBackOff(), arrived); ended != nil {
 			return afterFault(ended, k, err)
 		}
 		before := err
+		r.Tally.Redials.Add(1)
 		err = r.once(ctx, k)
 		if f, own := err.(*call.Fault); own && f.Unsent && (ctx.Err() != nil || r.Over.Err() != nil) {
 			err = afterFault(f, k, before)

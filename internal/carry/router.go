@@ -16,7 +16,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
+	"github.com/libp2p/go-libp2p-gorpc/state"
 )
 
 // Router carries the calls of other peers: on a session, if the peer has sessions, and
@@ -27,6 +29,7 @@ type Router struct {
 	extended protocol.ID
 	wire     *wire.Client
 	sessions *session.Pool
+	memory   *account.Peers
 	monitor  *live.Monitor
 }
 
@@ -37,6 +40,7 @@ type RouterConfig struct {
 	Over       context.Context // ends when the client is closed
 	Limits     *call.Limits
 	Decoded    *account.Decoded
+	Tally      *tally.Side
 	NoSessions bool
 	NoProtect  bool
 }
@@ -54,9 +58,10 @@ func NewRouter(c RouterConfig) *Router {
 		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect, Monitor: monitor,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Monitor: monitor,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Protect: protect}),
+		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect}),
+		memory:   memory,
 	}
 }
 
@@ -65,6 +70,16 @@ func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
 	r.monitor.Close()
+}
+
+// State adds to st what calls run on, and what they hold.
+func (r *Router) State(st *state.Client) {
+	sum := r.Tally.Links()
+	r.wire.Links(sum)
+	r.sessions.Links(sum)
+	st.Links, st.Memory, st.Fallbacks = sum.All(), tally.Memory(r.memory, r.Decoded), codec.Fallbacks()
+	st.Retries, st.Redials, st.Resent = r.Tally.Retries.Load(), r.Tally.Redials.Load(), r.Tally.Resent.Load()
+	st.Draining = int(r.Tally.Draining.Load())
 }
 
 // Waiting is how many calls of each peer wait for a place there.
@@ -90,6 +105,7 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	if k.Body, err = r.encode(k); err != nil {
 		return err
 	}
+	k.Live.Sends(k.Body.Len())
 	if k.Done != nil {
 		r.start(ctx, k, share)
 		return call.ErrPending
@@ -149,6 +165,7 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 		if next == session.Over {
 			return err
 		}
+		r.Tally.Resent.Add(1)
 		share = next == session.Again
 	}
 	if k.Carried != nil {
@@ -181,6 +198,7 @@ func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 					done(err)
 					return
 				}
+				r.Tally.Resent.Add(1)
 				call.Outcome(call.OfClient, func() error { return r.carry(ctx, k, next == session.Again) }, done)
 			})
 			return
@@ -196,6 +214,8 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 	if err := r.reachable(ctx, k.Peer); err != nil {
 		return nil, nil, err
 	}
+	k.Live.Enters(tally.Connecting)
+	defer k.Live.Enters(tally.Carried)
 	s, opener, err := r.sessions.Find(ctx, k.Peer)
 	if opener == nil || err != nil {
 		return s, nil, err
@@ -224,7 +244,9 @@ func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.
 	if err := r.reachable(ctx, k.Peer); err != nil {
 		return err
 	}
+	k.Live.Enters(tally.Connecting)
 	st, err := r.newStream(ctx, k.Peer, protocols...)
+	k.Live.Enters(tally.Carried)
 	if err != nil {
 		return err
 	}

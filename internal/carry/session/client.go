@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -40,7 +41,8 @@ func muxLimits(l *call.Limits) mux.Limits {
 type Session struct {
 	pool    *Pool
 	mux     *mux.Client
-	conn    network.Conn
+	st      network.Stream
+	tally   *tally.Peer
 	peer    peer.ID
 	limited bool // over a relay
 
@@ -62,10 +64,11 @@ const (
 
 // leave closes the connection of a session that is silent, so that no call is made on it
 // any more.
-func (s *Session) leave() { s.left.Do(func() { live.Leave(s.conn) }) }
+func (s *Session) leave() { s.left.Do(func() { live.Leave(s.st.Conn()) }) }
 
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	c.Live.With(s.tally)
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
 	}
@@ -78,6 +81,7 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	c.Live.With(s.tally)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
 		next := Over
@@ -185,9 +189,9 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	case call.IsTurnedAway(ended.Err):
 		return call.TurnedAway(s.peer, ended.Err)
 	case ended.Sent:
-		return call.Broken(s.conn, "the session ended before the reply; the request may have been served: %w", ended.Err)
+		return call.Broken(s.st.Conn(), "the session ended before the reply; the request may have been served: %w", ended.Err)
 	}
-	return call.Broken(s.conn, "the session ended before the request was sent: %w", ended.Err).NotSent(true)
+	return call.Broken(s.st.Conn(), "the session ended before the request was sent: %w", ended.Err).NotSent(true)
 }
 
 // explain turns what mux says of a call into its error.

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // This file is about what a client remembers of each peer: its session, who
@@ -25,6 +28,7 @@ type PoolConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Tally   *tally.Side
 	Protect *call.Protector
 }
 
@@ -226,7 +230,7 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 		_ = st.Reset()
 		return nil, call.NoStream(err)
 	}
-	s := &Session{pool: p, conn: st.Conn(), peer: o.id, limited: st.Conn().Stat().Limited}
+	s := &Session{pool: p, st: st, peer: o.id, limited: st.Conn().Stat().Limited}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o.peer.none = false
@@ -244,6 +248,7 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 	}
 	p.all[s] = struct{}{}
 	o.peer.current = s
+	s.tally = p.Tally.Peers.Get(o.id)
 	l := muxLimits(p.Limits)
 	// One that stops may be gone before it can say so again: then nobody would
 	// know of the requests on the way.
@@ -259,8 +264,19 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 		p.mu.Lock()
 		delete(p.all, s)
 		p.mu.Unlock()
+		p.Tally.Peers.Put(s.tally)
 	})
 	return s, nil
+}
+
+// Links adds the sessions to sum.
+func (p *Pool) Links(sum *tally.Links) {
+	p.mu.Lock()
+	all := slices.Collect(maps.Keys(p.all))
+	p.mu.Unlock()
+	for _, s := range all {
+		sum.Add(s.st, true, linkOf(s.mux.Stats()))
+	}
 }
 
 // muxStream is a libp2p stream as a session wants it.
@@ -289,7 +305,7 @@ func (k *peerSessions) session() *Session {
 	if k == nil || k.current == nil {
 		return nil
 	}
-	if k.current.conn.IsClosed() {
+	if k.current.st.Conn().IsClosed() {
 		k.drop(false)
 	}
 	return k.current

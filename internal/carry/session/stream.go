@@ -102,6 +102,7 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
+	k.Live.On(&c.Conn)
 	c.Share(s.share)
 	c.x.Init(k, c, &c.Conn, l, s.pool.Decoded, true)
 	c.x.From.Bare = true
@@ -336,7 +337,7 @@ func (c *clientStream) explain(err error) error {
 	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped), errors.Is(err, mux.ErrStopped):
 		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
-		return call.Broken(s.conn, "peer %v ended the stream before the reply: %w", s.peer, io.ErrUnexpectedEOF).Named()
+		return call.Broken(s.st.Conn(), "peer %v ended the stream before the reply: %w", s.peer, io.ErrUnexpectedEOF).Named()
 	}
 	return s.explain(c.ctx, c.x.Call, err)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -30,6 +31,7 @@ type ClientConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Tally   *tally.Side
 	Protect *call.Protector
 	Monitor *live.Monitor
 }
@@ -49,12 +51,20 @@ func NewClient(c ClientConfig) *Client {
 // Close ends the calls that are under way, and all later ones. Closed has ended.
 func (c *Client) Close() { c.open.close() }
 
+// Links adds the streams to sum.
+func (c *Client) Links(sum *tally.Links) {
+	for _, conn := range c.open.all() {
+		sum.Add(conn.st, false, linkOf(&conn.Conn))
+	}
+}
+
 // clientConn is a client's side of one stream, which carries one call.
 type clientConn struct {
 	st     network.Stream
 	client *Client
 	call   *call.Call
 	ctx    context.Context // the call's
+	tally  *tally.Peer
 	wire.Conn
 	failed atomic.Pointer[call.Fault] // why the call was ended from outside
 }
@@ -74,6 +84,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 		_ = st.Reset()
 		return err
 	}
+	k.Live.On(&conn.Conn)
 	defer conn.done()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
@@ -118,7 +129,9 @@ func (c *clientConn) open() error {
 	c.Init(st, st.Scope(), c.client.Limits.ProgressTimeout)
 	c.Share(c.client.Memory.OfStream(st))
 	c.W.Own = true
+	c.tally = c.client.Tally.Peers.Get(c.call.Peer) // and so the peer is listed
 	if !c.client.open.add(c) {
+		c.client.Tally.Peers.Put(c.tally)
 		c.Close()
 		return call.Closed().NotSent(true)
 	}
@@ -129,6 +142,7 @@ func (c *clientConn) open() error {
 
 func (c *clientConn) done() {
 	c.client.open.remove(c)
+	c.client.Tally.Peers.Put(c.tally)
 	c.client.Monitor.Unwatch(c.st.Conn(), c)
 	c.client.Protect.Protect(c.call.Peer, false)
 	c.Close()

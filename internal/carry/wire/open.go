@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -43,4 +45,10 @@ func (o *openConns) close() {
 	for conn := range all {
 		conn.fail(call.Closed())
 	}
+}
+
+func (o *openConns) all() []*clientConn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.conns))
 }
