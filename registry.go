@@ -58,12 +58,13 @@ func (r *registered) lookup(id ServiceID) *method {
 	return nil
 }
 
-// notFound says which of the two names is wrong, in v0.6's words.
+// notFound says which of the two names is wrong, in v0.6's words. A server that has no
+// service at all is about to get some: the call may be made again.
 func (s *Server) notFound(id ServiceID) error {
 	if s.serves(id.Name) {
 		return notFoundWords("method " + id.Method)
 	}
-	return notFoundWords("service " + id.Name)
+	return notFoundWords("service " + id.Name).NotSent(len(s.registry.now.Load().services) == 0)
 }
 
 func (s *Server) serves(service string) bool { return s.registry.now.Load().services[service] != nil }
