@@ -1,0 +1,28 @@
+package rpc_test
+
+import (
+	"fmt"
+
+	rpc "github.com/libp2p/go-libp2p-gorpc"
+)
+
+// A program looks at itself: what is under way, and what has failed.
+func ExampleServer_State() {
+	server := rpc.NewServer(nil, "/example/1.0", rpc.WithLocalCallsCounted(true))
+	defer server.Close()
+	client := rpc.NewClientWithServer(nil, "/example/1.0", server)
+	_ = client.Call("", "Clock", "Now", struct{}{}, new(int))
+
+	now := server.State()
+	fmt.Println(now.UnderWay, "under way,", now.Local.Calls, "local, failed:", now.Local.Failed)
+	// Output: 0 under way, 1 local, failed: [{Unimplemented 1}]
+}
+
+// A client tells of its calls of other peers.
+func ExampleClient_State() {
+	client := rpc.NewClient(nil, "/example/1.0")
+	defer client.Close()
+	now := client.State()
+	fmt.Println(now.Total.Calls, "calls,", now.Retries, "retries,", now.Draining, "channels drained")
+	// Output: 0 calls, 0 retries, 0 channels drained
+}
