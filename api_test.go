@@ -22,7 +22,7 @@ const (
 )
 
 // apiPackages are the folders of what programs import.
-var apiPackages = []string{".", "codes", "describe", "fan", "policy", "rpctest", "stats"}
+var apiPackages = []string{".", "codes", "describe", "fan", "policy", "rpctest", "stats", "watch"}
 
 func TestExportedNamesAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()

@@ -114,7 +114,7 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller *flow.Ends, arg, reply reflect.Type) error {
 	call := c.newCall(dest, id, Streaming)
 	call.stream = &streamEnds{in: &caller.Src, out: &caller.Dst, fresh: caller.Dst.Fresh, args: arg, replies: reply}
-	err := c.do(ctx, call)
+	err := c.doStream(ctx, call)
 	call.release()
 	return err
 }

@@ -44,6 +44,8 @@ var packages = map[string]string{
 	"stats":    "github.com/libp2p/go-libp2p-gorpc/stats",
 	"testing":  "testing",
 	"time":     "time",
+	"iter":     "iter",
+	"watch":    "github.com/libp2p/go-libp2p-gorpc/watch",
 }
 
 // understood is what the samples leave to their readers to understand.
@@ -65,6 +67,7 @@ var understood = map[string]string{
 	"server":     `var server *rpc.Server`,
 	"t":          `var t *testing.T`,
 	"trusted":    `func trusted(_peer.ID) bool { return true }`,
+	"subscribe":  `func subscribe(Filter, func(context.Context, Pin) bool) (leave func()) { return nil }`,
 	"use":        `func use(...any) {}`,
 
 	"Filter":  `type Filter struct{}`,

@@ -68,7 +68,7 @@ func ExampleWithConnProtection() {
 
 // A server takes one call at a time of each peer. The next one waits for its place, and a
 // program can see that it does.
-func ExampleClient_Waiting() {
+func ExampleClient_State() {
 	a, b, done := twoHosts()
 	defer done()
 	server := rpc.NewServer(b, "/store/1.0", rpc.WithServerLimits(rpc.Limits{CallsPerPeer: 1}))
@@ -87,17 +87,23 @@ func ExampleClient_Waiting() {
 	var both sync.WaitGroup
 	both.Go(call)
 	both.Go(call)
-	for client.Waiting()[b.ID()] == 0 {
+	waiting := func() (n int) {
+		for _, link := range client.State().Links {
+			n += link.Waiting
+		}
+		return n
+	}
+	for waiting() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	fmt.Println(client.Waiting()[b.ID()], "call waits")
+	fmt.Println(waiting(), "call waits")
 	end <- struct{}{}
 	end <- struct{}{}
 	both.Wait()
-	fmt.Println(len(client.Waiting()), "peers with calls that wait")
+	fmt.Println(waiting(), "calls wait")
 	// Output:
 	// 1 call waits
-	// 0 peers with calls that wait
+	// 0 calls wait
 }
 
 // Sessions can be turned off on either side: each call then has a stream of its own,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 )
 
@@ -164,4 +166,82 @@ func ExampleReceiver_Receive() {
 	// Output:
 	// - one <nil>
 	// - two <nil>
+}
+
+// What comes after a watch has begun is not missed by it.
+func ExampleDuplexCall_Begun() {
+	a, b, done := twoHosts()
+	defer done()
+	watch := rpc.NewDuplex[string, int]("Store", "Watch")
+	follow := rpc.NewClientStream[string, int]("Store", "Follow")
+
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	changes := make(chan int, 1)
+	err := watch.Handle(server, func(ctx context.Context, _ *rpc.Receiver[string], out *rpc.Sender[int]) error {
+		if err := rpc.SetHeader(ctx, rpc.Metadata{"version": "7"}); err != nil {
+			return err
+		}
+		return out.Send(ctx, <-changes)
+	})
+	if err == nil {
+		err = follow.Handle(server, func(context.Context, *rpc.Receiver[string]) (int, error) { return <-changes, nil })
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	ctx := context.Background()
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	call := watch.Open(ctx, client, b.ID())
+	defer call.Close()
+	header, err := call.Begun(ctx)
+	fmt.Println("it runs, from version", header["version"], err)
+	changes <- 8
+	fmt.Println(call.Receive(ctx))
+
+	other := follow.Open(ctx, client, b.ID())
+	defer other.Close()
+	header, err = other.Begun(ctx)
+	fmt.Println("so does the other", header, err)
+	changes <- 9
+	fmt.Println(other.Finish(ctx))
+	// Output:
+	// it runs, from version 7 <nil>
+	// 8 <nil>
+	// so does the other map[] <nil>
+	// 9 <nil>
+}
+
+// In every form of a streaming call a function can be told.
+func ExampleContextWithBegun() {
+	a, b, done := twoHosts()
+	defer done()
+	feed := rpc.NewServerStream[string, int]("Store", "Feed")
+
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	changes := make(chan int, 1)
+	err := feed.Handle(server, func(ctx context.Context, _ string, out *rpc.Sender[int]) error {
+		return out.Send(ctx, <-changes)
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	client := rpc.NewClient(a, "/store/1.0")
+	defer client.Close()
+	ctx := rpc.ContextWithBegun(context.Background(), func(dest peer.ID, header rpc.Metadata) {
+		fmt.Println("it runs:", dest == b.ID(), header)
+		changes <- 8
+	})
+	for change, err := range feed.Call(ctx, client, b.ID(), "a/") {
+		fmt.Println(change, err)
+	}
+	// Output:
+	// it runs: true map[]
+	// 8 <nil>
 }

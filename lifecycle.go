@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -25,7 +24,6 @@ func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
 // [Server.Shutdown] does. Close may be called several times, and always
 // returns nil.
 func (s *Server) Close() error {
-	s.gate.Close()
 	s.gate.Lock()
 	s.stopHandling()
 	return nil
@@ -39,7 +37,7 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.gate.Close()
+	s.gate.Shut()
 	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.Wait(ctx)
 	if err == nil {
@@ -102,15 +100,6 @@ func (s *Server) enter(c *remoteServed) error {
 				s.underWay.Most()).Limited("Limits.Calls").NotSent(true)
 		}
 	}
-}
-
-// Waiting returns how many calls wait for a place at each peer: it takes no more at once
-// ([Limits].CallsPerPeer). Peers without are not in the map.
-func (c *Client) Waiting() map[peer.ID]int {
-	if c.remote == nil {
-		return nil
-	}
-	return c.remote.Waiting()
 }
 
 // Close ends the client: its calls to other peers that are under way fail

@@ -60,7 +60,7 @@ type Limits struct {
 	// server share, stays open without any. Default 5 min.
 	IdleTimeout time.Duration
 	// QueueTimeout is how long a call on a session waits for a place under the server's
-	// CallsPerPeer before it fails, unsent ([Client.Waiting]). Default 30 s.
+	// CallsPerPeer before it fails, unsent ([Client.State]). Default 30 s.
 	QueueTimeout time.Duration
 
 	// CallsPerPeer is how many calls a server has at once for one peer, from

@@ -84,12 +84,47 @@ func setBack(ctx context.Context, md Metadata, set func(*call.Setting, map[strin
 // sendHeader is the [call.SendHeader] of a streaming method.
 func (c *servedCall) sendHeader(md map[string]string, now bool) error {
 	switch {
-	case c.remote == nil:
+	case c.remote != nil && (now || len(md) > 0):
+		return c.stream.Header(wire.AppendResponse(nil, &wire.Response{Code: -1, Header: md, Begun: len(md) == 0}), now)
+	case c.remote != nil: // the first reply says so
+	case now && md == nil:
+		c.local.back.Begin()
+	default:
 		c.local.back.PutHeader(md)
-	case len(md) > 0:
-		return c.stream.Header(wire.AppendResponse(nil, &wire.Response{Code: -1, Header: md}), now)
 	}
 	return nil
+}
+
+// asked reports whether the caller is to be told when the method runs.
+func (c *servedCall) asked() bool {
+	if c.remote == nil {
+		return c.local.back.Asks()
+	}
+	return c.remote.methods.asked
+}
+
+type begunKey struct{}
+
+// ContextWithBegun returns a context whose streaming calls, by name and typed, tell f
+// when their method runs, once each: whose it is, and the metadata that it sent first
+// ([SetHeader]), nil if it sent none within 50 ms. One of a v0.6 peer is known to run
+// when its first reply is there; of a call that fails before, f is not told. f is called
+// by who receives replies, several times at once if there are several calls, and soon
+// returns. A call that Open has opened has methods that wait for the same.
+func ContextWithBegun(ctx context.Context, f func(dest peer.ID, header Metadata)) context.Context {
+	return context.WithValue(ctx, begunKey{}, f)
+}
+
+// doStream is do of a streaming call, in which somebody may be told when the method runs.
+func (c *Client) doStream(ctx context.Context, k *clientCall) error {
+	if f, ok := ctx.Value(begunKey{}).(func(peer.ID, Metadata)); ok && f != nil {
+		dest := k.Peer
+		k.wantBack()
+		k.remote.Back.Ask(func(header map[string]string) { f(dest, header) })
+	}
+	err := c.do(ctx, k)
+	k.remote.Back.Over(err == nil)
+	return err
 }
 
 // MetadataFromContext returns a copy of the metadata that came with the call
@@ -137,7 +172,7 @@ func valueOf(c served, key any) (v any, ok bool) {
 		return c.info(), true
 	case call.StoppingKey{}:
 		return c.from().gate.Shutting(), true
-	case outgoingMetadata{}:
+	case outgoingMetadata{}, begunKey{}:
 		return nil, true // what the caller sent is not what the method sends
 	}
 	return nil, false
@@ -147,6 +182,7 @@ func valueOf(c served, key any) (v any, ok bool) {
 type serverContext struct {
 	context.Context
 	metadata        Metadata
+	asked           bool // by the caller: does the method run?
 	server          *Server
 	carried         call.Served
 	call            *CallInfo
@@ -164,7 +200,7 @@ func (c *serverContext) setting() *call.Setting {
 	if c.settings.Load() == nil {
 		s := new(call.Setting)
 		if c.begun.Load() {
-			s.Begin(c.call.served.sendHeader)
+			s.Begin(c.call.served.sendHeader, c.asked)
 		}
 		if c.settings.CompareAndSwap(nil, s) && c.replied.Load() {
 			_ = s.Release(false) // the header is too late
@@ -177,8 +213,8 @@ func (c *serverContext) setting() *call.Setting {
 // replies.
 func (c *serverContext) begin() {
 	c.begun.Store(true)
-	if s := c.settings.Load(); s != nil {
-		s.Begin(c.call.served.sendHeader)
+	if c.asked || c.settings.Load() != nil {
+		c.setting().Begin(c.call.served.sendHeader, c.asked)
 	}
 }
 

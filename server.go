@@ -248,7 +248,7 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 		ctx, done = r.rules.Within(ctx)
 		defer done()
 	}
-	r.methods = serverContext{Context: ctx, metadata: h.Metadata, server: s, carried: c, call: &r.CallInfo}
+	r.methods = serverContext{Context: ctx, metadata: h.Metadata, asked: h.Begun, server: s, carried: c, call: &r.CallInfo}
 	if r.Kind == Streaming {
 		stream.Expect()
 	}

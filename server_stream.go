@@ -94,7 +94,7 @@ func (s *Server) invokePumped(parent context.Context, c *servedCall, first *flow
 	if m := servedOf(parent); m != nil { // or an interceptor has replaced the context
 		r.setting = m.setting()
 	}
-	r.setting.Begin(c.sendHeader)
+	r.setting.Begin(c.sendHeader, c.asked())
 	go call.Outcome(call.OfServer, r.takeArguments, func(err error) { r.received <- r.noArguments(err) })
 	go call.Outcome(call.OfServer, r.sendReplies, func(err error) { r.sent <- r.noReplies(err) })
 

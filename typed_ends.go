@@ -151,6 +151,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	k := c.newCall(dest, id, Streaming)
 	k.options, k.typed = c.settled(config.calls, opts), true
 	k.remote.Back, t.options, t.peer = &t.back, k.options, k.Peer
+	t.back.Ask(nil)
 	k.stream = &streamEnds{
 		in: callerArgs[A, R]{&t.args, &t.replies, given}, out: callerReplies[R]{&t.replies}, fresh: t.replies.Fresh,
 		args: reflect.TypeFor[A](), replies: reflect.TypeFor[R](),
@@ -158,7 +159,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	go func() {
 		var err error = exited(&k.CallInfo)
 		defer func() { t.finish(err) }() // an interceptor may end this goroutine
-		err = c.do(ctx, k)
+		err = c.doStream(ctx, k)
 		k.release()
 	}()
 	return t
@@ -189,7 +190,7 @@ func loopStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 	l.out.Yield, l.out.Of, l.out.Guard = yield, l, c.watched
 	l.ends = streamEnds{in: &l.in, out: &l.out, fresh: l.out.Fresh, args: reflect.TypeFor[A](), replies: reflect.TypeFor[R]()}
 	k.stream = &l.ends
-	err := noEnd(c.do(ctx, k))
+	err := noEnd(c.doStream(ctx, k))
 	switch {
 	case l.out.Panic != nil:
 		panic(l.out.Panic)
@@ -229,7 +230,15 @@ func (t *typedCall[A, R]) finish(err error) {
 
 // header waits for the metadata that comes before the first reply.
 func (t *typedCall[A, R]) header(ctx context.Context) (Metadata, error) {
-	known := t.back.Known()
+	return t.headerAfter(ctx, t.back.Known())
+}
+
+// begun waits until the method runs, and returns that metadata, if it is there.
+func (t *typedCall[A, R]) begun(ctx context.Context) (Metadata, error) {
+	return t.headerAfter(ctx, t.back.Begun())
+}
+
+func (t *typedCall[A, R]) headerAfter(ctx context.Context, known <-chan struct{}) (Metadata, error) {
 	select {
 	case <-known:
 	case <-t.over:

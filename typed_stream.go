@@ -189,6 +189,14 @@ func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
 	return c.call.only(ctx)
 }
 
+// Begun waits until the method runs, and returns the metadata that it sent first
+// ([SetHeader]), nil if it sent none within 50 ms. One of a v0.6 peer is known to run when
+// it replies. If the call is over before, Begun returns its error; when ctx ends, its: the
+// call goes on.
+func (c *ClientStreamCall[A, R]) Begun(ctx context.Context) (Metadata, error) {
+	return c.call.begun(ctx)
+}
+
 // Header returns the metadata that the method sends before its reply ([SetHeader]),
 // nil if there is none. It waits until that is known, or the call is over, and then
 // returns its error, or until ctx ends: the call goes on.
@@ -281,6 +289,10 @@ func (c *DuplexCall[A, R]) Receive(ctx context.Context) (R, error) {
 func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error] {
 	return all(ctx, &c.call.replies)
 }
+
+// Begun waits until the method runs, under the rules of [ClientStreamCall.Begun].
+// Nothing need have been received.
+func (c *DuplexCall[A, R]) Begun(ctx context.Context) (Metadata, error) { return c.call.begun(ctx) }
 
 // Header returns the metadata that the method sends before its first reply, under
 // the rules of [ClientStreamCall.Header]. Nothing need have been received.

@@ -36,6 +36,7 @@ var ErrStopping error = rpc.Errorf(codes.Unavailable, "the server is shutting do
 // lost, unless the method is asked for it.
 type Interrupted struct{ Err error }
 
+// Error says with which error the stream has ended.
 func (i *Interrupted) Error() string { return "the watch was interrupted: " + i.Err.Error() }
 
 // Unwrap returns the error with which the stream has ended; nil if it ended well.

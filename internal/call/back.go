@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
@@ -14,24 +15,101 @@ import (
 type Back struct {
 	mu              sync.Mutex
 	header, trailer map[string]string
-	known           bool          // the header, or that there is none
-	wake            chan struct{} // closed when the header is known; nil while nobody waits
+	known           event // the header, or that there is none
+	begun           event // the method runs
+	asks            bool  // somebody wants to know when
+	tell            func(header map[string]string)
 }
 
-// PutHeader stores the header, if none is known: nil says that there is none.
+// event is something that happens once.
+type event struct {
+	happened bool
+	wake     chan struct{} // closed then; nil while nobody waits
+}
+
+// happen reports whether it is the first time.
+func (e *event) happen() bool {
+	if e.happened {
+		return false
+	}
+	e.happened = true
+	if e.wake != nil {
+		close(e.wake)
+	}
+	return true
+}
+
+func (e *event) wait() <-chan struct{} {
+	if e.wake == nil {
+		e.wake = make(chan struct{})
+		if e.happened {
+			close(e.wake)
+		}
+	}
+	return e.wake
+}
+
+// Ask says that the caller wants to know when the method runs. tell, unless it is nil,
+// is told then, once.
+func (b *Back) Ask(tell func(header map[string]string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asks = true
+	if tell != nil {
+		b.tell = tell
+	}
+}
+
+// Asks reports whether somebody has asked.
+func (b *Back) Asks() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asks
+}
+
+// Begin says that the method runs.
+func (b *Back) Begin() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	tell, header := b.tell, b.header
+	first := b.begun.happen()
+	b.mu.Unlock()
+	if first && tell != nil {
+		tell(maps.Clone(header))
+	}
+}
+
+// PutHeader stores the header, if none is known: nil says that there is none. The
+// method runs, or has run.
 func (b *Back) PutHeader(md map[string]string) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.known {
+	if b.known.happen() {
+		b.header = md
+	}
+	b.mu.Unlock()
+	b.Begin()
+}
+
+// Over says that the call is over: well, so that the method has run, or not. Nobody is
+// told any more.
+func (b *Back) Over(well bool) {
+	if b == nil {
 		return
 	}
-	b.header, b.known = md, true
-	if b.wake != nil {
-		close(b.wake)
+	if well {
+		b.PutHeader(nil)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tell = nil
 }
 
 // PutTrailer stores the trailer.
@@ -76,20 +154,21 @@ func (b *Back) Trailer() map[string]string {
 func (b *Back) Known() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.wake == nil {
-		b.wake = make(chan struct{})
-		if b.known {
-			close(b.wake)
-		}
-	}
-	return b.wake
+	return b.known.wait()
+}
+
+// Begun returns a channel that is closed when the method runs.
+func (b *Back) Begun() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun.wait()
 }
 
 // Reset forgets everything, for the next call.
 func (b *Back) Reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.header, b.trailer, b.known, b.wake = nil, nil, false, nil
+	b.header, b.trailer, b.known, b.begun, b.asks, b.tell = nil, nil, event{}, event{}, false, nil
 }
 
 // Setting is the metadata that a method sends back, until it has gone. The zero
@@ -98,16 +177,18 @@ func (b *Back) Reset() {
 type Setting struct {
 	mu              sync.Mutex
 	header, trailer map[string]string
-	send            SendHeader // of a streaming method that runs
-	sent            bool       // the header, or it is too late for one
-	over            bool       // the call has its answer
+	send            SendHeader  // of a streaming method that runs
+	begun           *time.Timer // sends that it does
+	sent            bool        // the header, or it is too late for one
+	over            bool        // the call has its answer
 }
 
 // Unset is that of a call that is over, in which nothing was set.
 var Unset = &Setting{sent: true, over: true}
 
-// SendHeader sends the header of a streaming call, or says by nil that there is none:
-// now, or with the first reply. No reply is sent meanwhile.
+// SendHeader sends the header of a streaming call, now or with the first reply. No
+// header is, with the first reply, that there is none, and now that the method runs. No
+// reply is sent meanwhile.
 type SendHeader func(md map[string]string, now bool) error
 
 // SetHeader adds md to the header, of which there may be most bytes. That of a
@@ -124,7 +205,7 @@ func (s *Setting) SetHeader(md map[string]string, most int) error {
 	if err := add(&s.header, md, most, "header"); err != nil || s.send == nil || len(s.header) == 0 {
 		return err
 	}
-	s.sent = true
+	s.tells()
 	if err := s.send(s.header, true); err != nil {
 		return Fail(OfServer, codes.Canceled, "the header cannot be sent: %w", err)
 	}
@@ -161,11 +242,36 @@ func add(to *map[string]string, md map[string]string, most int, what string) err
 	return nil
 }
 
-// Begin says that a streaming method runs, and how its header is sent.
-func (s *Setting) Begin(send SendHeader) {
+// HeaderTime is how long a streaming method has run when a caller who asks is told so
+// without the header, which most methods set first.
+const HeaderTime = 50 * time.Millisecond
+
+// Begin says that a streaming method runs, and how its header is sent. With asked the
+// caller is to be told.
+func (s *Setting) Begin(send SendHeader, asked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.send = send
+	if asked && s.begun == nil {
+		s.begun = time.AfterFunc(HeaderTime, s.announce)
+	}
+}
+
+// announce tells the caller that the method runs, of which it has heard nothing.
+func (s *Setting) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.sent {
+		_ = s.send(nil, true)
+	}
+}
+
+// tells says that the caller hears of the method otherwise. The mutex is held.
+func (s *Setting) tells() {
+	s.sent = true
+	if s.begun != nil {
+		s.begun.Stop()
+	}
 }
 
 // Release sends the header, unless that is done, for the first reply comes, or the
@@ -173,11 +279,11 @@ func (s *Setting) Begin(send SendHeader) {
 func (s *Setting) Release(reply bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sent || !reply && len(s.header) == 0 {
-		s.sent = true
+	nothing := s.sent || !reply && len(s.header) == 0
+	s.tells()
+	if nothing {
 		return nil
 	}
-	s.sent = true
 	return s.send(s.header, false)
 }
 
@@ -188,6 +294,7 @@ func (s *Setting) Finish() (header, trailer map[string]string) {
 	if !s.sent {
 		header = s.header
 	}
-	s.sent, s.over = true, true
+	s.tells()
+	s.over = true
 	return header, s.trailer
 }

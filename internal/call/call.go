@@ -43,6 +43,7 @@ type Call struct {
 	Item     reflect.Type     // of the caller's replies
 	Begun    bool             // some of the arguments may be gone
 	Answered bool             // Reply holds what the server answered
+	Moved    int64            // bytes, both ways, of one that had its own stream and is over
 	Carried  Carried          // what a carrier has of it between attempts; nil: nothing is gone
 
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
@@ -50,10 +51,17 @@ type Call struct {
 	Done func(error)
 }
 
+// LongTransfer is how many bytes a streaming call moves that is better off on a stream of
+// its own, within LongTransferTime.
+const (
+	LongTransfer     = 1 << 20
+	LongTransferTime = 10 * time.Second
+)
+
 // Carried is a call that can be carried on as it is, and not otherwise.
 type Carried interface {
-	// Strand ends the call, which nobody carries on, and returns its error.
-	Strand() error
+	// Strand ends the call, which nobody carries on, because of err.
+	Strand(err error)
 }
 
 // Encoded is an argument that is encoded once for many destinations.
@@ -70,6 +78,7 @@ var ErrPending = errors.New("rpc: the call is under way")
 // a relative timeout.
 func (c *Call) Header(ctx context.Context) wire.Header {
 	h := wire.Header{Service: c.ID.Name, Method: c.ID.Method, Kind: c.Kind, Metadata: c.Metadata}
+	h.Begun = c.Kind == wire.KindStreaming && c.Back.Asks()
 	if deadline, ok := ctx.Deadline(); ok {
 		h.Timeout = max(time.Until(deadline), 1)
 	}
@@ -98,17 +107,17 @@ type Refusal struct{ wire.Response }
 
 func (r *Refusal) Error() string { return r.Response.Error }
 
-// ReadResponse reads a response's header. It returns the refusal that it tells, if
-// any, and which metadata of the method it has; err is of a header that is none, or
-// has too much of that.
-func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer bool, err error) {
-	resp, err := wire.ParseResponse(b)
+// ReadResponse reads a response's header, and stores the metadata that it has. It
+// returns the refusal that it tells, if any; err is of a header that is none, or has too
+// much metadata.
+func (c *Call) ReadResponse(b []byte, l *Limits) (resp wire.Response, refusal, err error) {
+	resp, err = wire.ParseResponse(b)
 	if err != nil {
-		return nil, false, false, Fail(OfClient, codes.Internal, "bad response: %w", err)
+		return resp, nil, Fail(OfClient, codes.Internal, "bad response: %w", err)
 	}
 	for _, md := range [...]map[string]string{resp.Header, resp.Trailer} {
 		if size := msgpack.StringMapSize(md); size > l.MetadataSize {
-			return nil, false, false, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
+			return resp, nil, Fail(OfClient, codes.ResourceExhausted, "the method sends metadata of %d bytes back, and %d may be", size, l.MetadataSize).
 				LimitedBy("Limits.MetadataSize", "client")
 		}
 	}
@@ -121,7 +130,7 @@ func (c *Call) ReadResponse(b []byte, l *Limits) (refusal error, header, trailer
 	if resp.Error != "" {
 		refusal = &Refusal{resp}
 	}
-	return refusal, resp.Header != nil, resp.Trailer != nil, nil
+	return resp, refusal, nil
 }
 
 // Replies decodes what a client is answered.

@@ -17,11 +17,17 @@ import (
 
 // Carry makes a call of another peer, with or without waiting for a connection. It
 // returns [call.ErrPending] for a call with a Done.
-func (r *Router) Carry(ctx context.Context, k *call.Call) error {
+func (r *Router) Carry(ctx context.Context, k *call.Call) (err error) {
 	if k.Wait {
-		return r.carryWhenConnected(ctx, k)
+		err = r.carryWhenConnected(ctx, k)
+	} else {
+		err = r.once(ctx, k)
 	}
-	return r.once(ctx, k)
+	if k.Carried != nil { // it was between two sessions
+		k.Carried.Strand(err)
+		k.Carried = nil
+	}
+	return err
 }
 
 // reachable returns a fault if there is no connection, and ctx forbids to dial:

@@ -5,7 +5,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -31,6 +30,7 @@ type Router struct {
 	sessions *session.Pool
 	memory   *account.Peers
 	monitor  *live.Monitor
+	long     transfers
 }
 
 // RouterConfig is what a router has of its client.
@@ -53,16 +53,17 @@ func NewRouter(c RouterConfig) *Router {
 		protect = call.NewProtector(c.Host.ConnManager())
 	}
 	monitor := live.New(c.Over, c.Limits.SilenceTimeout)
-	return &Router{
+	r := &Router{
 		RouterConfig: c,
 		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
 			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Monitor: monitor,
 		}),
-		sessions: session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect}),
-		memory:   memory,
+		memory: memory,
 	}
+	r.sessions = session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Long: r.long.isLong})
+	return r
 }
 
 // Close ends the calls under way.
@@ -82,9 +83,6 @@ func (r *Router) State(st *state.Client) {
 	st.Draining = int(r.Tally.Draining.Load())
 }
 
-// Waiting is how many calls of each peer wait for a place there.
-func (r *Router) Waiting() map[peer.ID]int { return r.sessions.Waiting() }
-
 // Extended is the protocol that says more than v0.6's.
 func Extended(p protocol.ID) protocol.ID { return p + "/3" }
 
@@ -99,6 +97,10 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	}
 	share := !r.NoSessions && size <= session.MaxMetadata
 	if k.Kind == msg.KindStreaming {
+		if share && k.Carried == nil && r.long.begin(k) {
+			defer r.long.end(k)
+			share = false
+		}
 		return r.carry(ctx, k, share)
 	}
 	var err error
@@ -169,7 +171,7 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 		share = next == session.Again
 	}
 	if k.Carried != nil {
-		return k.Carried.Strand()
+		return stranded(k)
 	}
 	return r.again(ctx, k, r.alone(ctx, k, r.extended, r.Plain))
 }
@@ -179,9 +181,15 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 func (r *Router) apart(ctx context.Context, k *call.Call, st network.Stream) error {
 	if k.Carried != nil {
 		_ = st.Reset()
-		return k.Carried.Strand()
+		return stranded(k)
 	}
 	return r.again(ctx, k, r.wire.Carry(ctx, st, k))
+}
+
+// stranded is the fault of a call whose arguments have been taken for a session, and
+// whose peer has no other.
+func stranded(k *call.Call) error {
+	return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended its session, and has no other", k.Peer).Named().Of(call.Transport).NotSent(true)
 }
 
 // start makes a unary call that nobody waits for: without a goroutine, if there is a

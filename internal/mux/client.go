@@ -250,13 +250,6 @@ func (c *Client) expire() {
 	}
 }
 
-// Waiting is how many calls wait for a place.
-func (c *Client) Waiting() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.waits
-}
-
 // enter makes the call one of those under way.
 func (c *Client) enter(k *call) {
 	c.entered++

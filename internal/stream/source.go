@@ -153,16 +153,20 @@ func (s *Source) response(wait bool) (alone bool, st flow.State, err error) {
 	case len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK), s.Bare && msgpack.IsNil(b):
 		return false, flow.HasItem, s.inOrder(false, false)
 	}
-	refusal, header, trailer, err := s.Call.ReadResponse(b, s.Limits)
+	resp, refusal, err := s.Call.ReadResponse(b, s.Limits)
 	if err == nil {
 		err = refusal
 	}
+	header, trailer := resp.Header != nil, resp.Trailer != nil
 	if err == nil {
 		err = s.inOrder(header, trailer)
 	}
 	switch {
 	case err != nil:
 		return false, flow.AtEnd, err
+	case resp.Begun && s.Marked && !header && !trailer:
+		s.Call.Back.Begin()
+		return true, flow.HasItem, nil
 	case (header || trailer) && s.Marked:
 		return true, flow.HasItem, nil
 	}

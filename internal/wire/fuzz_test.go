@@ -31,6 +31,8 @@ func addSeeds(f *testing.F, dir string) {
 	}
 	f.Add(unhex("85", pair("Name", unhex("a153")), pair("Kind", unhex("02")), pair("Timeout", unhex("cf ffffffffffffffff")),
 		pair("Metadata", unhex("82 a16b a176 a16b c0")), pair("Name", unhex("c0"))))
+	f.Add(wire.AppendHeader(nil, &wire.Header{Service: "S", Method: "M", Kind: wire.KindStreaming, Begun: true, Timeout: 1}))
+	f.Add(wire.AppendResponse(nil, &wire.Response{Code: -1, Begun: true}))
 	f.Add(unhex("81 a178", fill(0x91, 100), []byte{0}))
 	f.Add(unhex("82 a44e616d65 db7fffffff"))
 	f.Add(unhex("df ffffffff"))

@@ -31,6 +31,7 @@ type Header struct {
 	Service  string
 	Method   string
 	Kind     Kind
+	Begun    bool          // the caller wants to know when the method runs
 	Timeout  time.Duration // from now; 0 is none
 	Metadata map[string]string
 }
@@ -39,6 +40,9 @@ type Header struct {
 func AppendHeader(b []byte, h *Header) []byte {
 	n := 2
 	if h.Kind != KindUnknown {
+		n++
+	}
+	if h.Begun {
 		n++
 	}
 	if h.Timeout > 0 {
@@ -51,6 +55,9 @@ func AppendHeader(b []byte, h *Header) []byte {
 	b = appendName(b, h.Service, h.Method)
 	if h.Kind != KindUnknown {
 		b = msgpack.AppendUint(msgpack.AppendString(b, "Kind"), uint64(h.Kind))
+	}
+	if h.Begun {
+		b = msgpack.AppendUint(msgpack.AppendString(b, "Begun"), 1)
 	}
 	if h.Timeout > 0 {
 		b = msgpack.AppendUint(msgpack.AppendString(b, "Timeout"), uint64(h.Timeout))
@@ -95,6 +102,9 @@ func ParseHeader(b []byte) (Header, error) {
 			if n == uint64(KindUnary) || n == uint64(KindStreaming) {
 				h.Kind = Kind(n)
 			}
+		case "Begun":
+			n, rest, err = msgpack.ReadUint(b)
+			h.Begun = n > 0
 		case "Timeout":
 			n, rest, err = msgpack.ReadUint(b)
 			h.Timeout = time.Duration(min(n, 1<<63-1))
@@ -116,6 +126,7 @@ type Response struct {
 	ErrType int
 	Code    int // see docs/wire.md; written when not negative
 	Details map[string]string
+	Begun   bool // the method runs; it tells nothing else
 
 	// Metadata that the method sends back: before the first reply, and with the end.
 	Header, Trailer map[string]string
@@ -126,7 +137,7 @@ type Response struct {
 func AppendResponse(b []byte, r *Response) []byte {
 	named := r.Service != "" || r.Method != ""
 	n := 0
-	for _, has := range [...]bool{named, r.Error != "", r.ErrType != 0, r.Code >= 0, len(r.Details) > 0, len(r.Header) > 0, len(r.Trailer) > 0} {
+	for _, has := range [...]bool{named, r.Error != "", r.ErrType != 0, r.Code >= 0, len(r.Details) > 0, r.Begun, len(r.Header) > 0, len(r.Trailer) > 0} {
 		if has {
 			n++
 		}
@@ -147,6 +158,9 @@ func AppendResponse(b []byte, r *Response) []byte {
 	}
 	if len(r.Details) > 0 {
 		b = msgpack.AppendStringMap(msgpack.AppendString(b, "Details"), r.Details)
+	}
+	if r.Begun {
+		b = msgpack.AppendUint(msgpack.AppendString(b, "Begun"), 1)
 	}
 	if len(r.Header) > 0 {
 		b = msgpack.AppendStringMap(msgpack.AppendString(b, "Header"), r.Header)
@@ -176,6 +190,9 @@ func ParseResponse(b []byte) (Response, error) {
 			r.Code = int(min(n, 1<<16))
 		case "Details":
 			r.Details, rest, err = msgpack.ReadStringMap(b)
+		case "Begun":
+			n, rest, err = msgpack.ReadUint(b)
+			r.Begun = n > 0
 		case "Header":
 			r.Header, rest, err = msgpack.ReadStringMap(b)
 		case "Trailer":

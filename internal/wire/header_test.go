@@ -134,6 +134,9 @@ func TestExactBytes(t *testing.T) {
 			"kept\x85\xa7Service\x82\xa4Name\xa1S\xa6Method\xa1M\xa5Error\xa1e\xa7ErrType\x03\xa4Code\x07\xa7Details\x81\xa1k\xa1v"},
 		{wire.AppendResponse(nil, &wire.Response{Code: -1, Header: map[string]string{"h": "1"}, Trailer: map[string]string{"t": "2"}}),
 			"\x82\xa6Header\x81\xa1h\xa11\xa7Trailer\x81\xa1t\xa12"},
+		{wire.AppendHeader(nil, &wire.Header{Service: "S", Method: "M", Kind: wire.KindStreaming, Begun: true, Timeout: 1}),
+			"\x85\xa4Name\xa1S\xa6Method\xa1M\xa4Kind\x02\xa5Begun\x01\xa7Timeout\x01"},
+		{wire.AppendResponse(nil, &wire.Response{Code: -1, Begun: true}), "\x81\xa5Begun\x01"},
 		{wire.AppendResponse(nil, &wire.Response{Code: -1, Header: map[string]string{}, Trailer: map[string]string{}}), "\x80"},
 	} {
 		if string(tt.got) != tt.want {
@@ -187,6 +190,7 @@ func TestResponseRoundTrip(t *testing.T) {
 		{Code: 1 << 16, ErrType: 1 << 16},
 		{Code: -1, Header: map[string]string{"": ""}},
 		{Code: -1, Trailer: many},
+		{Code: -1, Begun: true, Header: many},
 		{Error: "e", Code: 5, Details: map[string]string{"k": "v"}, Header: many, Trailer: map[string]string{"k": "\xff\x00\xc1"}},
 	} {
 		b := wire.AppendResponse(nil, &r)
@@ -259,12 +263,14 @@ func TestWrongTypesNameTheKey(t *testing.T) {
 		{"Name", "a msgpack string", header, wire.Header{}},
 		{"Method", "a msgpack string", header, wire.Header{}},
 		{"Kind", "a msgpack integer", header, wire.Header{}},
+		{"Begun", "a msgpack integer", header, wire.Header{}},
 		{"Timeout", "a msgpack integer", header, wire.Header{}},
 		{"Metadata", "a msgpack map", header, wire.Header{}},
 		{"Error", "a msgpack string", response, wire.Response{Code: -1}},
 		{"ErrType", "a msgpack integer", response, wire.Response{Code: -1}},
 		{"Code", "a msgpack integer", response, wire.Response{}},
 		{"Details", "a msgpack map", response, wire.Response{Code: -1}},
+		{"Begun", "a msgpack integer", response, wire.Response{Code: -1}},
 		{"Header", "a msgpack map", response, wire.Response{Code: -1}},
 		{"Trailer", "a msgpack map", response, wire.Response{Code: -1}},
 	} {

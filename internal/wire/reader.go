@@ -74,6 +74,13 @@ func (c *Conn) Share(s account.Share) {
 	c.W.mem.Share(s)
 }
 
+// Move makes c, a flow's of which nothing has been read, account to another memory.
+func (c *Conn) Move(mem account.Memory, s account.Share) {
+	c.R.Close()
+	c.R.mem.Init(mem, firstBuffer, 0)
+	c.Share(s)
+}
+
 // StopWaiting ends a wait of the reader's for memory, and makes later ones fail.
 // It may be called at any time.
 func (c *Conn) StopWaiting() { c.R.mem.Stop() }

@@ -2,6 +2,7 @@ package servers_test
 
 import (
 	"context"
+	"flag"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,14 +13,19 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
+var restartCalls = flag.Int("calls", 10_000, "how many calls TestRestartWithAMomentInBetween makes on each transport")
+
+// pause is at least the moment between a server's end and the next one's start.
+const pause = 100 * time.Millisecond
+
 // TestRestartWithAMomentInBetween has a moment between a server's end and the next one's start,
 // in which calls are refused. Those with retries all succeed, and none runs twice.
 func TestRestartWithAMomentInBetween(t *testing.T) {
 	t.Parallel()
 	const restarts, callers = 4, 16
-	most := int64(2000)
+	most := int64(*restartCalls / (restarts + 1))
 	if testing.Short() {
-		most = 500
+		most = min(most, 500)
 	}
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		a, b := rig.NewHosts(t)
@@ -65,9 +71,11 @@ func TestRestartWithAMomentInBetween(t *testing.T) {
 			if err := s.Shutdown(rig.Context(t)); err != nil {
 				t.Error(err)
 			}
+			next := time.After(pause)
 			for range 2 * callers {
 				rig.Take(t, "calls are refused in between", refused)
 			}
+			<-next
 			s = rig.Serve(t, b, ledger)
 		}
 		rig.Take(t, "many calls were made", enough)

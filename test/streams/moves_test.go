@@ -24,15 +24,15 @@ const (
 )
 
 // goAwayFirst makes b a server of which every other session goes away when it has read
-// some bytes, and has looked at no call. The others are dest's.
-func goAwayFirst(t *testing.T, b, dest host.Host) {
+// some bytes, at most so many, and has looked at no call. The others are dest's.
+func goAwayFirst(t *testing.T, b, dest host.Host, most int) {
 	var sessions atomic.Int64
 	b.SetStreamHandler(rig.Sessions, func(st network.Stream) {
 		defer st.Close()
 		n := int(sessions.Add(1))
 		if n%2 == 1 {
 			_, _ = io.WriteString(st, serverSettings)
-			_, _ = io.ReadAtLeast(st, make([]byte, 4<<10), 1+n*37%800)
+			_, _ = io.ReadAtLeast(st, make([]byte, 4<<10), 1+n*37%most)
 			_, _ = io.WriteString(st, goAwayAfter0)
 			_, _ = io.Copy(io.Discard, st)
 			return
@@ -75,7 +75,7 @@ func TestCallsMoveWhileTheirProgramsSend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	goAwayFirst(t, b, dest)
+	goAwayFirst(t, b, dest, 800)
 	items := make([]int, 50)
 	for i := range items {
 		items[i] = 1000 + i

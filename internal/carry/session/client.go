@@ -149,7 +149,7 @@ func (s *Session) read(c *call.Call, b []byte, kept bool) (err error) {
 		if err != nil {
 			return call.Fail(call.OfClient, codes.Internal, "bad response: %w", err)
 		}
-		if refusal, _, _, err = c.ReadResponse(b[:n], s.pool.Limits); err != nil {
+		if _, refusal, err = c.ReadResponse(b[:n], s.pool.Limits); err != nil {
 			return err
 		}
 		b = b[n:]

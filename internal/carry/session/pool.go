@@ -30,6 +30,7 @@ type PoolConfig struct {
 	Memory  *account.Peers
 	Tally   *tally.Side
 	Protect *call.Protector
+	Long    func(*call.Call) // is told of streaming calls that move much
 }
 
 // Pool holds the sessions of a client, one for each peer that has them. Its methods
@@ -105,19 +106,6 @@ func (p *Pool) Current(id peer.ID) *Session {
 		return s
 	}
 	return nil
-}
-
-// Waiting is how many calls of each peer wait for a place.
-func (p *Pool) Waiting() map[peer.ID]int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	waiting := make(map[peer.ID]int)
-	for s := range p.all {
-		if n := s.mux.Waiting(); n > 0 {
-			waiting[s.peer] += n
-		}
-	}
-	return waiting
 }
 
 // Opener is the caller that is to open a stream to a peer: of a session, if the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -22,8 +23,12 @@ import (
 type clientStream struct {
 	wire.Conn
 	x    stream.Client
+	pool *Pool
 	ctx  context.Context
 	head int // bytes of the request's header
+
+	moved atomic.Int64 // bytes, both ways
+	since atomic.Int64 // when that was 0, in nanoseconds
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -69,6 +74,7 @@ func (s *Session) stream(ctx context.Context, k *call.Call, last bool) (Next, er
 	}
 	_, err = c.x.End(err)
 	c.end()
+	k.Carried = nil
 	if err == nil {
 		return Over, nil
 	}
@@ -87,6 +93,7 @@ func (c *clientStream) receive() error {
 	defer func() {
 		if !returned {
 			c.end()
+			c.x.Call.Carried = nil
 		}
 	}()
 	err := c.x.Receive()
@@ -98,7 +105,8 @@ func (c *clientStream) receive() error {
 const firstBytes = 512
 
 func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStream {
-	c := &clientStream{ctx: ctx}
+	c := &clientStream{ctx: ctx, pool: s.pool}
+	c.since.Store(time.Now().UnixNano())
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
@@ -123,6 +131,13 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 func (c *clientStream) enter(s *Session, moved bool) error {
 	c.mu.Lock()
 	c.session = s
+	if c.over { // while there was no session to tell
+		c.mu.Unlock()
+		return flow.ErrStopped
+	}
+	if moved {
+		c.Move(s.scope, s.share)
+	}
 	if !moved && s.mux.Greeted() { // and the first bytes that are sent begin the call
 		c.mu.Unlock()
 		return nil
@@ -183,6 +198,7 @@ func (c *clientStream) current() (*mux.ClientFlow, error) {
 
 // Give is that of [wire.Flow].
 func (c *clientStream) Give(b []byte, pool, last bool) error {
+	c.count(len(b))
 	for {
 		f, err := c.flowFor(b, pool)
 		if f == nil {
@@ -274,7 +290,21 @@ func (c *clientStream) Read(b []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return f.Read(b)
+	n, err := f.Read(b)
+	c.count(n)
+	return n, err
+}
+
+// count counts bytes, and says when they are many in a short time.
+func (c *clientStream) count(n int) {
+	if c.moved.Add(int64(n)) < call.LongTransfer {
+		return
+	}
+	c.moved.Store(0)
+	now := time.Now().UnixNano()
+	if took := time.Duration(now - c.since.Swap(now)); took <= call.LongTransferTime {
+		c.pool.Long(c.x.Call)
+	}
 }
 
 // Whole is that of [stream.Carrier]: there is a mark.
@@ -313,14 +343,11 @@ func (c *clientStream) end() {
 	c.Close()
 }
 
-// Strand ends a call that cannot go on because the peer has no more sessions, and some
-// of its arguments are gone.
-func (c *clientStream) Strand() error {
-	f := call.Fail(call.OfClient, codes.Unavailable, "peer %v ended its session, and has no other", c.session.peer)
+// Strand is that of [call.Carried].
+func (c *clientStream) Strand(err error) {
 	c.Abort()
-	_, _ = c.x.End(f)
+	_, _ = c.x.End(err)
 	c.end()
-	return f.Named().Of(call.Transport).NotSent(true)
 }
 
 // explain turns what the flow says into the error of the call.

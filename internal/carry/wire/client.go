@@ -104,7 +104,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 	}
 	h := k.Header(ctx)
 	if !conn.marked() {
-		h.Kind = wire.KindUnknown
+		h.Kind, h.Begun = wire.KindUnknown, false
 	}
 	conn.W.B = wire.AppendHeader(conn.W.B, &h)
 	var err error
@@ -252,7 +252,7 @@ func (c *clientConn) receive() error {
 	if err != nil {
 		return l.Fault(err, call.OfClient, "the response's header")
 	}
-	refusal, _, _, err := c.call.ReadResponse(b, l)
+	_, refusal, err := c.call.ReadResponse(b, l)
 	if err != nil {
 		return err
 	}
@@ -269,6 +269,8 @@ func (c *clientConn) stream() error {
 		x.To.Close = c.st.CloseWrite
 	}
 	left, err := x.Run()
+	received, sent := c.Moved()
+	c.call.Moved = received + sent
 	if err == nil && !left {
 		c.close()
 	}
