@@ -17,12 +17,3 @@ func ExampleServer_State() {
 	fmt.Println(now.UnderWay, "under way,", now.Local.Calls, "local, failed:", now.Local.Failed)
 	// Output: 0 under way, 1 local, failed: [{Unimplemented 1}]
 }
-
-// A client tells of its calls of other peers.
-func ExampleClient_State() {
-	client := rpc.NewClient(nil, "/example/1.0")
-	defer client.Close()
-	now := client.State()
-	fmt.Println(now.Total.Calls, "calls,", now.Retries, "retries,", now.Draining, "channels drained")
-	// Output: 0 calls, 0 retries, 0 channels drained
-}
