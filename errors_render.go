@@ -112,29 +112,9 @@ func (c *clientCall) retold(e *Error) error {
 func (c *clientCall) mismatch(f *call.Fault) *call.Fault {
 	given := describeArg(c.Args)
 	if f.Misfit != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(f.Takes, "*") {
-		return undecoded(f.Takes, f.Misfit)
+		return call.Undecoded(f.Takes, f.Misfit)
 	}
-	return mismatched(f.Takes, given)
-}
-
-// mismatched is the fault of an argument of another type; given describes it. The
-// type that the method takes travels, so that a remote caller can say the same with
-// its own type's name.
-func mismatched(takes, given string) *call.Fault {
-	if given == takes {
-		given = "another type of that name"
-	}
-	f := call.Fail(call.OfServer, codes.InvalidArgument, "the method takes %s, not %s", takes, given).Advised(call.PassValue)
-	f.Takes = takes
-	return f
-}
-
-// undecoded is the fault of an argument that was of the right type, as far as its
-// name says, and did not decode.
-func undecoded(takes string, cause string) *call.Fault {
-	f := call.Fail(call.OfServer, codes.InvalidArgument, "the argument does not decode into a %s: %s", takes, cause)
-	f.Takes, f.Misfit = takes, cause
-	return f
+	return call.Mismatched(f.Takes, given)
 }
 
 // v0.6's words. Its clients know them by heart, and its servers send no code.

@@ -239,7 +239,7 @@ func (m *method) localOnly() error {
 func (m *method) takes(args any) (reflect.Value, error) {
 	v := reflect.ValueOf(args)
 	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return v, mismatched(m.arg.String(), describeArg(args))
+		return v, call.Mismatched(m.arg.String(), describeArg(args))
 	}
 	switch t := v.Type(); {
 	case t == m.arg || t.AssignableTo(m.arg):
@@ -251,7 +251,7 @@ func (m *method) takes(args any) (reflect.Value, error) {
 		p.Elem().Set(v)
 		return p, nil
 	}
-	return v, mismatched(m.arg.String(), describeArg(args))
+	return v, call.Mismatched(m.arg.String(), describeArg(args))
 }
 
 // isNil reports whether there is no argument to speak of.
