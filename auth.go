@@ -31,9 +31,9 @@ func WithAuthorizeFunc(f func(caller peer.ID, svc, method string) bool) ServerOp
 	return func(s *Server) { s.authorize = f }
 }
 
-// allows asks the server's function.
-func (s *Server) allows(c *remoteServed) bool {
-	return s.authorize == nil || s.authorize(c.Peer, c.Service, c.Method)
+// allows asks the service's own rule, and the server's function.
+func (s *Server) allows(p peer.ID, id ServiceID) bool {
+	return s.guards.Allow(p, id.Name) && (s.authorize == nil || s.authorize(p, id.Name, id.Method))
 }
 
 // Drop asks for every call of p that is under way, unary and streaming, whether it is
@@ -43,7 +43,7 @@ func (s *Server) allows(c *remoteServed) bool {
 // when rules have changed; it does not wait, and later calls are asked about anyway.
 func (s *Server) Drop(p peer.ID) {
 	for _, c := range s.underWay.Changed() {
-		if c.Peer == p && !s.allows(c) {
+		if c.Peer == p && !s.allows(p, c.ID()) {
 			c.dropped.Store(true)
 			c.carried.Cancel(rendered(c.ID(), deniedWords(c.ID())))
 		}

@@ -105,7 +105,7 @@ func (c *Client) Stream(ctx context.Context, dest peer.ID, svc, method string, a
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer func() {
 		caller.Finish()
-		caller.Src.Drain(c.over.Done())
+		caller.Src.Drain(c.over.Done(), &c.tally.Draining)
 	}()
 	return c.stream(ctx, dest, id, caller, args.Type().Elem(), replies.Type().Elem())
 }
@@ -136,6 +136,7 @@ func (k *Call) start(ctx context.Context, c *Client, args any) {
 		if err != nil {
 			err = plainContextError(own.ended(ctx, err))
 		}
+		c.finish(own, err, true)
 		k.finish(err)
 	}
 	if err := c.do(ctx, own); err != call.ErrPending {

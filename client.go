@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -17,9 +18,11 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/local"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
 
@@ -48,11 +51,15 @@ type Client struct {
 	multiBuffer int
 	multiStall  time.Duration
 	noSessions  bool
+	noProtect   bool
 
 	entry   Handler       // of a call
 	handler Handler       // of an attempt
 	spare   sync.Pool     // local calls; the client's own, as a channel is of the synctest bubble it was made in
 	remote  *carry.Router // nil without a host
+
+	tally    tally.Side
+	underWay admit.Calls[*clientCall] // of other peers
 
 	closed atomic.Bool
 	over   context.Context // ends when the client is closed
@@ -91,6 +98,8 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	}
 	c.limits.Set = call.Set(c.given).WithDefaults()
 	c.decoded.Init(c.limits.DecodedPerPeer)
+	c.tally.Init()
+	c.underWay.Init(math.MaxInt)
 	if len(c.callOptions) > 0 {
 		c.options = new(callConfig)
 		c.options.applyDefaults(c.callOptions, true)
@@ -100,7 +109,7 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 	if h != nil {
 		c.id = h.ID()
 		c.remote = carry.NewRouter(carry.RouterConfig{
-			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, NoSessions: c.noSessions,
+			Host: h, Plain: p, Over: c.over, Limits: &c.limits, Decoded: &c.decoded, Tally: &c.tally, NoSessions: c.noSessions, NoProtect: c.noProtect,
 		})
 	}
 	c.watched = len(c.interceptors)+len(c.callInterceptors) > 0 || c.stats != nil
@@ -122,6 +131,8 @@ type clientCall struct {
 	stats   *recorder   // nil where nobody asks
 	local   *localCall  // of a local call
 	remote  call.Call   // of any other, as it is carried
+	tally   tally.Call  // and what is counted of it
+	entry   admit.Entry[*clientCall]
 }
 
 // isLocal reports whether calls of dest stay in the process.
@@ -254,6 +265,9 @@ func (l *localCall) release() {
 
 // do is the way of every call. A call with a Done may return [call.ErrPending].
 func (c *Client) do(ctx context.Context, k *clientCall) error {
+	if !k.Local && k.remote.Live == nil {
+		return c.doCounted(ctx, k)
+	}
 	if k.options == nil {
 		k.options = c.options
 	}
@@ -294,22 +308,6 @@ func (c *Client) carried(ctx context.Context, info *CallInfo) error {
 		return err
 	}
 	return info.client.ended(ctx, err)
-}
-
-// ended is the error of a call that was carried. Whoever serves the call has the
-// same deadline, and may be quicker to say so.
-func (c *clientCall) ended(ctx context.Context, err error) error {
-	told := c.told(err)
-	if f, own := err.(*call.Fault); own && f.Ended != nil {
-		return told
-	}
-	switch code := CodeOf(told); code {
-	case codes.Canceled, codes.DeadlineExceeded:
-		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
-			return c.told(call.Ended(ctx))
-		}
-	}
-	return told
 }
 
 // carry picks the carrier of this process, or that of others.

@@ -7,7 +7,10 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/shape"
@@ -79,10 +82,10 @@ func (s *Server) describeMethod(ctx context.Context, d *describer, id ServiceID)
 // not authorized.
 func (s *Server) mayCall(ctx context.Context, id ServiceID) bool {
 	c := servedOf(ctx)
-	if s.authorize == nil || c != nil && !c.isRemote() {
-		return true
+	if c == nil { // an interceptor has replaced the context
+		return s.authorize == nil && s.allows("", id)
 	}
-	return c != nil && s.authorize(c.sender(), id.Name, id.Method)
+	return !c.isRemote() || s.allows(c.sender(), id)
 }
 
 // describeAll describes what the caller may call, but for the descriptions.
@@ -111,11 +114,12 @@ func (s *Server) describeAll(d *describer, may func(ServiceID) bool) {
 	}
 }
 
-// Package describe is above this one, and describes servers of its process too.
+// Packages describe and debug are above this one.
 func init() {
 	shape.OfServer = func(server any) shape.Description {
 		d := describer{Rules: codec.Types}
 		server.(*Server).describeAll(&d, func(ServiceID) bool { return true })
 		return d.Description
 	}
+	admit.Guard = func(server any, service string, may func(peer.ID) bool) { server.(*Server).guards.Set(service, may) }
 }

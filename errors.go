@@ -250,3 +250,19 @@ func sound(err error) error {
 	}
 	return err
 }
+
+// ended is the error of a call that was carried. Whoever serves the call has the
+// same deadline, and may be quicker to say so.
+func (c *clientCall) ended(ctx context.Context, err error) error {
+	told := c.told(err)
+	if f, own := err.(*call.Fault); own && f.Ended != nil {
+		return told
+	}
+	switch code := CodeOf(told); code {
+	case codes.Canceled, codes.DeadlineExceeded:
+		if call.HasEnded(ctx) && CodeOf(ctx.Err()) == code {
+			return c.told(call.Ended(ctx))
+		}
+	}
+	return told
+}

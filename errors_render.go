@@ -182,29 +182,9 @@ func (c *clientCall) retold(e *Error) error {
 func (c *clientCall) mismatch(f *call.Fault) *call.Fault {
 	given := describeArg(c.Args)
 	if f.Misfit != "" && strings.TrimLeft(given, "*") == strings.TrimLeft(f.Takes, "*") {
-		return undecoded(f.Takes, f.Misfit)
+		return call.Undecoded(f.Takes, f.Misfit)
 	}
-	return mismatched(f.Takes, given)
-}
-
-// mismatched is the fault of an argument of another type; given describes it. The
-// type that the method takes travels, so that a remote caller can say the same with
-// its own type's name.
-func mismatched(takes, given string) *call.Fault {
-	if given == takes {
-		given = "another type of that name"
-	}
-	f := call.Fail(call.OfServer, codes.InvalidArgument, "the method takes %s, not %s", takes, given).Advised(call.PassValue)
-	f.Takes = takes
-	return f
-}
-
-// undecoded is the fault of an argument that was of the right type, as far as its
-// name says, and did not decode.
-func undecoded(takes string, cause string) *call.Fault {
-	f := call.Fail(call.OfServer, codes.InvalidArgument, "the argument does not decode into a %s: %s", takes, cause)
-	f.Takes, f.Misfit = takes, cause
-	return f
+	return call.Mismatched(f.Takes, given)
 }
 
 // v0.6's words. Its clients know them by heart, and its servers send no code.
@@ -215,30 +195,6 @@ func notFoundWords(what string) *call.Fault {
 
 func deniedWords(id ServiceID) *call.Fault {
 	return &call.Fault{Origin: call.OfAuthorization, Code: codes.PermissionDenied, Words: "client does not have permissions to call " + id.String()}
-}
-
-// impliedCode is the code of an error that travels without one: all that a
-// v0.6 peer tells. The texts are v0.6's, and Go's.
-func impliedCode(kind ErrorType, text string) codes.Code {
-	switch kind {
-	case AuthorizationErr:
-		return codes.PermissionDenied
-	case ServerErr:
-		switch {
-		case strings.HasPrefix(text, "rpc: can't find "):
-			return codes.Unimplemented
-		case strings.HasPrefix(text, "msgpack decode error"):
-			return codes.InvalidArgument
-		}
-		return codes.Internal
-	}
-	switch text {
-	case context.Canceled.Error():
-		return codes.Canceled
-	case context.DeadlineExceeded.Error():
-		return codes.DeadlineExceeded
-	}
-	return codes.Unknown
 }
 
 // What the library says of an error, in its Details. The first three are in those
@@ -307,7 +263,7 @@ func toWire(err error) wire.Response {
 	if over := limitOf(err); over != "" && !(e != nil && e.local) && !errors.Is(err, context.DeadlineExceeded) { // which then is what ended the call
 		r.Details = withDetail(r.Details, detailLimit, over)
 	}
-	if code := CodeOf(err); code != impliedCode(ErrorType(r.ErrType), r.Error) {
+	if code := CodeOf(err); code != call.ImpliedCode(call.Origin(r.ErrType), r.Error) {
 		r.Code = int(code)
 	}
 	return r
@@ -358,7 +314,7 @@ func fromWire(r wire.Response, id ServiceID) *Error {
 		e.kind = ServerErr
 	}
 	if r.Code <= 0 {
-		e.Code = impliedCode(e.kind, e.Message)
+		e.Code = call.ImpliedCode(call.Origin(e.kind), e.Message)
 	}
 	if limit != "" {
 		e.cause = &LimitError{limit, nil}

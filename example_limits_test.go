@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 
@@ -48,6 +50,54 @@ func ExampleServiceName() {
 	defer manager.Close() // libp2p.New(libp2p.ResourceManager(manager)) closes it with the host
 	fmt.Println(rpc.ServiceName)
 	// Output: libp2p.gorpc
+}
+
+// A program that would rather lose a call than have more connections than its connection
+// manager allows.
+func ExampleWithConnProtection() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0")
+	defer server.Close()
+	_ = fetch.Handle(server, func(_ context.Context, key string) (string, error) { return "blue", nil })
+	client := rpc.NewClient(a, "/store/1.0", rpc.WithConnProtection(false))
+	defer client.Close()
+	fmt.Println(fetch.Call(context.Background(), client, b.ID(), "colour"))
+	// Output: blue <nil>
+}
+
+// A server takes one call at a time of each peer. The next one waits for its place, and a
+// program can see that it does.
+func ExampleClient_Waiting() {
+	a, b, done := twoHosts()
+	defer done()
+	server := rpc.NewServer(b, "/store/1.0", rpc.WithServerLimits(rpc.Limits{CallsPerPeer: 1}))
+	defer server.Close()
+	begun, end := make(chan struct{}, 3), make(chan struct{}, 3)
+	_ = fetch.Handle(server, func(_ context.Context, key string) (string, error) {
+		begun <- struct{}{}
+		<-end
+		return key, nil
+	})
+	client := rpc.NewClient(a, "/store/1.0", rpc.WithClientLimits(rpc.Limits{QueueTimeout: time.Minute}))
+	defer client.Close()
+	call := func() { _, _ = fetch.Call(context.Background(), client, b.ID(), "colour") }
+	end <- struct{}{}
+	call() // now the client knows how many calls the server takes
+	var both sync.WaitGroup
+	both.Go(call)
+	both.Go(call)
+	for client.Waiting()[b.ID()] == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println(client.Waiting()[b.ID()], "call waits")
+	end <- struct{}{}
+	end <- struct{}{}
+	both.Wait()
+	fmt.Println(len(client.Waiting()), "peers with calls that wait")
+	// Output:
+	// 1 call waits
+	// 0 peers with calls that wait
 }
 
 // Sessions can be turned off on either side: each call then has a stream of its own,

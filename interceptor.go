@@ -189,10 +189,9 @@ func WithCallInterceptors(interceptors ...Interceptor) ClientOption {
 // fail then, and for logs of peers that run another version of a program.
 //
 // call.Args is a unary call's argument as far as it is known. For a method that
-// is not there it is what a local caller passed; what a remote one sent is
-// decoded as the codec does without a type: maps as map[interface{}]interface{},
-// strings as []byte, whole numbers as int64 or uint64. nil if that fails, or
-// if the caller's library is v0.6.
+// is not there it is what a local caller passed; what a remote one sent is as in an any
+// (docs/wire.md): structs as map[string]any, whole numbers as int64 or uint64. nil if
+// that fails, or if the caller's library is v0.6.
 //
 // f must not change or keep call. It is called by several goroutines at once,
 // before the caller is answered. A panic in it ends the call with

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -24,6 +25,7 @@ func (s *Server) listen(p protocol.ID, f network.StreamHandler) {
 // [Server.Shutdown] does. Close may be called several times, and always
 // returns nil.
 func (s *Server) Close() error {
+	s.gate.Close()
 	s.gate.Lock()
 	s.stopHandling()
 	return nil
@@ -37,7 +39,7 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.gate.Shut()
+	s.gate.Close()
 	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.Wait(ctx)
 	if err == nil {
@@ -69,11 +71,11 @@ func (s *Server) admitted(next Handler) Handler {
 	return func(ctx context.Context, info *CallInfo) error {
 		c := info.served.remote
 		if err := s.enter(c); err != nil {
-			return rendered(info.ID(), err)
+			return rendered(info.ID(), s.counted(c, err))
 		}
 		defer s.underWay.Leave(&c.entry)
 		if err := c.rules.Enter(c.Peer); err != nil {
-			return rendered(info.ID(), err)
+			return rendered(info.ID(), s.counted(c, err))
 		}
 		defer c.rules.Leave(c.Peer)
 		err := next(ctx, info)
@@ -89,7 +91,7 @@ func (s *Server) admitted(next Handler) Handler {
 func (s *Server) enter(c *remoteServed) error {
 	for {
 		epoch := s.underWay.Epoch()
-		if !s.allows(c) {
+		if !s.allows(c.Peer, c.ID()) {
 			return deniedWords(c.ID())
 		}
 		switch s.underWay.Enter(&c.entry, epoch) {
@@ -100,6 +102,15 @@ func (s *Server) enter(c *remoteServed) error {
 				s.underWay.Most()).Limited("Limits.Calls").NotSent(true)
 		}
 	}
+}
+
+// Waiting returns how many calls wait for a place at each peer: it takes no more at once
+// ([Limits].CallsPerPeer). Peers without are not in the map.
+func (c *Client) Waiting() map[peer.ID]int {
+	if c.remote == nil {
+		return nil
+	}
+	return c.remote.Waiting()
 }
 
 // Close ends the client: its calls to other peers that are under way fail

@@ -59,6 +59,9 @@ type Limits struct {
 	// IdleTimeout is how long a session, which unary calls of one client and one
 	// server share, stays open without any. Default 5 min.
 	IdleTimeout time.Duration
+	// QueueTimeout is how long a call on a session waits for a place under the server's
+	// CallsPerPeer before it fails, unsent ([Client.Waiting]). Default 30 s.
+	QueueTimeout time.Duration
 
 	// CallsPerPeer is how many calls a server has at once for one peer, from
 	// the opening of the stream until the method has returned and its reply

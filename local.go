@@ -142,7 +142,7 @@ func (l *localCall) receive(_ context.Context, s *servedCall) error {
 		return s.receiveUnary()
 	}
 	if a := l.ends.args; !a.AssignableTo(m.arg) {
-		return mismatched(m.arg.String(), a.String())
+		return call.Mismatched(m.arg.String(), a.String())
 	}
 	if r := l.ends.replies; !m.reply.AssignableTo(r) {
 		return call.WrongReply(m.reply.String(), reflect.PointerTo(r))

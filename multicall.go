@@ -9,10 +9,10 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/many"
 )
 
 // WithMultiStreamStallTimeout makes [Client.MultiStream] give up a destination
@@ -108,117 +108,31 @@ func (c *Client) MultiStream(ctx context.Context, dests []peer.ID, svc, method s
 	caller := flow.NewEnds(args, replies, ctx.Done(), nil)
 	defer caller.Finish()
 
-	branches := make([]*branch, len(dests))
+	branches := make([]*many.Channels, len(dests))
 	errs := make([]error, len(dests))
 	var wg sync.WaitGroup
 	for i := range branches {
-		b := newBranch(ctx, args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
-		b.dest = dests[i]
-		branches[i] = b
+		branches[i] = many.NewChannels(ctx, dests[i], args.Type().Elem(), replies.Type().Elem(), c.multiBuffer)
 		wg.Go(func() {
-			errs[i] = view{id: id, peer: b.dest, client: true}.render(call.Exited(call.OfClient)) // unless run returns
-			errs[i] = b.run(c, b.dest, id, &caller.Dst)
+			v := view{id: id, peer: dests[i], client: true, typed: true}
+			errs[i] = v.render(call.Exited(call.OfClient)) // unless Run returns
+			err := branches[i].Run(&caller.Dst, func(ctx context.Context, own *flow.Ends, arg, reply reflect.Type) error {
+				return c.stream(ctx, dests[i], id, own, arg, reply)
+			})
+			if f, given := err.(*call.Fault); given {
+				err = v.render(f)
+			}
+			errs[i] = err
 		})
 	}
 	distributed := make(chan struct{})
 	go func() {
 		defer close(distributed)
-		_ = flow.Pump(&caller.Src, &distributor{branches, id, c.multiStall})
-		caller.Src.Drain(c.over.Done())
+		_ = flow.Pump(&caller.Src, &many.Distributor{To: branches, Stall: c.multiStall})
+		caller.Src.Drain(c.over.Done(), &c.tally.Draining)
 	}()
 	wg.Wait()
 	caller.Halt()
 	<-distributed
 	return errs
-}
-
-// branch is one destination of a MultiStream.
-type branch struct {
-	dest    peer.ID
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	args    reflect.Value // what Stream reads
-	feed    flow.ChanSink // puts into args
-	replies reflect.Value // what Stream writes
-	over    chan struct{} // closed when Stream has returned
-}
-
-func newBranch(ctx context.Context, arg, reply reflect.Type, buffer int) *branch {
-	b := &branch{args: flow.MakeChan(arg, buffer), replies: flow.MakeChan(reply, 0), over: make(chan struct{})}
-	b.ctx, b.cancel = context.WithCancelCause(ctx)
-	b.feed.Init(b.args, b.over, b.ctx.Done())
-	return b
-}
-
-// run makes the call and passes its replies on.
-func (b *branch) run(c *Client, dest peer.ID, id ServiceID, to *flow.ChanSink) error {
-	defer b.cancel(nil)
-	passed := make(chan struct{})
-	go func() {
-		defer close(passed)
-		var from flow.ChanSource
-		from.Init(b.replies, nil, nil)
-		if err := flow.Pump(&from, passOn{to}); err != nil {
-			if err != flow.ErrStopped { // or the caller's context has ended, and this one with it
-				b.cancel(fail(id, b.dest, codes.FailedPrecondition, "%w", err))
-			}
-			from.Discard(b.over)
-		}
-	}()
-	err := b.call(c, dest, id)
-	close(b.over)
-	<-passed
-	if cause, own := context.Cause(b.ctx).(*Error); err != nil && own {
-		return cause // it was given up
-	}
-	return err
-}
-
-func (b *branch) call(c *Client, dest peer.ID, id ServiceID) error {
-	own := flow.NewEnds(b.args, b.replies, b.ctx.Done(), nil)
-	defer own.Finish()
-	return c.stream(b.ctx, dest, id, own, b.args.Type().Elem(), b.replies.Type().Elem())
-}
-
-// passOn is a sink that is shared, and so not ended by one of its users.
-type passOn struct{ *flow.ChanSink }
-
-func (passOn) End() error { return nil }
-
-// distributor is the sink that is all branches.
-type distributor struct {
-	branches []*branch
-	id       ServiceID
-	stall    time.Duration
-}
-
-func (d *distributor) Put(it flow.Item) error {
-	var late <-chan struct{}
-	if d.stall > 0 {
-		// One time for all: whoever is not waited for first has had it too.
-		ctx, cancel := context.WithTimeout(context.Background(), d.stall)
-		defer cancel()
-		late = ctx.Done()
-	}
-	err := flow.ErrStopped
-	for _, b := range d.branches {
-		b.feed.LateOn(late)
-		switch b.feed.Put(it) {
-		case nil:
-			err = nil
-		case flow.ErrLate:
-			b.cancel(view{id: d.id, peer: b.dest, client: true}.render(call.Fail(call.OfClient, codes.ResourceExhausted,
-				"peer %v took no argument for %v", b.dest, d.stall).Named().Limited("WithMultiStreamStallTimeout")))
-		}
-	}
-	return err
-}
-
-func (d *distributor) Flush() error { return nil }
-
-func (d *distributor) End() error {
-	for _, b := range d.branches {
-		_ = b.feed.End()
-	}
-	return nil
 }

@@ -19,6 +19,15 @@ func WithClientSessions(on bool) ClientOption {
 	return func(c *Client) { c.noSessions = !on }
 }
 
+// WithConnProtection says whether the host's connection manager spares the connections
+// of peers that the client is calling: its tags do not know of calls, and it would close
+// them before idle ones. Default true. A peer is spared while a call is under way, and on
+// a session a moment longer. A server protects nobody: its callers could hold on to
+// it as they like.
+func WithConnProtection(on bool) ClientOption {
+	return func(c *Client) { c.noProtect = !on }
+}
+
 // ServerOption configures a [Server] as it is made.
 type ServerOption func(*Server)
 

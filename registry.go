@@ -121,6 +121,9 @@ func (s *Server) warnLocalOnly(id ServiceID, reason error) {
 
 // handle registers one method, beside those that its service has.
 func (s *Server) handle(m *method) error {
+	if s == nil {
+		return fmt.Errorf("rpc: %v cannot be served: the *Server is nil", m.id)
+	}
 	m.server = s
 	if f := reflect.ValueOf(m.handler); f.IsValid() && f.IsNil() {
 		return nilFunction(m.id, m.handler)

@@ -27,7 +27,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	switch err {
 	case nil:
 	case call.ErrNilArgument:
-		return mismatched(m.arg.String(), "nil")
+		return call.Mismatched(m.arg.String(), "nil")
 	case call.ErrNoArgument:
 		return call.Fail(call.OfServer, codes.InvalidArgument, "there is no argument: the method is unary").Advised(call.UseUnary)
 	default:
@@ -36,7 +36,7 @@ func (r *remoteServed) receive(ctx context.Context, c *servedCall) error {
 	arg := flow.NewItem(m.arg)
 	_, err = codec.Decode(b, arg.Ptr, r.methods.server.limits.MostDecoded(), &r.holds)
 	if err != nil {
-		f, full := argumentFault(m, r.rules.Limits, b.B, err), new(account.DecodedError)
+		f, full := call.ArgumentFault(m.arg, r.rules.Limits, b.B, err), new(account.DecodedError)
 		r.carried.Taken()
 		return f.NotSent(errors.As(err, &full) && full.Passes())
 	}
@@ -69,34 +69,6 @@ func (c *servedCall) receiveUntyped(ctx context.Context) error {
 	}
 	c.method = nil
 	return err
-}
-
-// argumentFault is the fault of an argument that does not decode.
-func argumentFault(m *method, l *call.Limits, b []byte, err error) *call.Fault {
-	var part *codec.PartError
-	var field *codec.MisfitError
-	var bad *codec.MalformedError
-	switch {
-	case errors.As(err, &bad):
-		if f := call.FaultOf(l.Fault(bad.Cause, call.OfServer, "the argument")); f != nil {
-			return f
-		}
-		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument: %w", err)
-	case errors.Is(err, codec.ErrExpands):
-		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.MessageSize")
-	case errors.As(err, new(*account.DecodedError)):
-		return call.Fail(call.OfServer, codes.ResourceExhausted, "the argument: %w", err).Over("Limits.DecodedPerPeer")
-	case errors.As(err, &part):
-		part.Of = m.arg
-		return call.Fail(call.OfServer, codes.InvalidArgument, "the argument's %w", part)
-	case errors.As(err, &field) && field.Field != "":
-		f := undecoded(m.arg.String(), err.Error())
-		f.Cause = err
-		return f
-	}
-	f := mismatched(m.arg.String(), msgpack.Describe(b)).Because(err)
-	f.Misfit = err.Error()
-	return f
 }
 
 // responding sends what the call ends with, unless that is done. The caller is

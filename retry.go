@@ -3,12 +3,14 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // RetryPolicy says how calls are retried; see [CallRetry]. In every field 0 is
@@ -45,7 +47,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 
 // CallRetry makes calls that failed be made again, which by default none is. A
 // call is retried if its request has certainly not reached the method
-// ([Error.Unsent]): the peer cannot be reached ([codes.Unavailable]), it or
+// ([Error.Unsent]): the peer cannot be reached ([codes.Unavailable]), it does not
+// serve the protocol, as while it is restarted ([codes.Unimplemented]), it or
 // libp2p's resource manager has no room ([codes.ResourceExhausted]), or
 // AttemptTimeout came before there was a connection. One of a method that is
 // [CallIdempotent] is retried too when it may have reached it: after
@@ -57,7 +60,8 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 // for less than whoever refused it says ([Error.RetryAfter]). If
 // the pause would outlast the deadline the call fails at once, with the error
 // that it had; so it does after the last attempt. When the context ends in a
-// pause its error tells of the attempt's.
+// pause its error tells of the attempt's. Where no address of the peer answered, the
+// pause lasts until libp2p would dial again, after 5 s or more, or the peer connects.
 //
 // Interceptors and the stats handler see each attempt as a call, with its
 // number in [CallInfo].Attempt; [WithCallInterceptors] is for those that see the call
@@ -75,6 +79,7 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 	k, p, items := whole, whole.options.retry, whole.items
 	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
+		whole.tally.Tries(whole.tries)
 		whole.tries++
 		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)
@@ -96,9 +101,16 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 		if !again {
 			return err
 		}
-		if ended := call.Pause(ctx, c.over, pause, nil); ended != nil {
+		whole.tally.Enters(tally.Pausing)
+		ended := call.Pause(ctx, c.over, pause, nil)
+		if ended == nil && !k.Local {
+			ended = c.remote.AwaitDial(ctx, k.Peer, err)
+		}
+		if ended != nil {
 			return k.told(ended.After(err, unsent(err)))
 		}
+		whole.tally.Enters(tally.Carried)
+		c.tally.Retries.Add(1)
 		k = c.again(k)
 		k.items = slices.Clip(items) // each attempt's interceptors give their own
 		whole.remote.Back = k.remote.Back
@@ -108,10 +120,17 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 func (c *Client) attempt(ctx context.Context, k *clientCall, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, attemptError(timeout))
 		defer cancel()
 	}
 	return c.handler(ctx, &k.CallInfo)
+}
+
+// attemptError says which deadline has passed.
+type attemptError time.Duration
+
+func (e attemptError) Error() string {
+	return fmt.Sprintf("the attempt took longer than RetryPolicy.AttemptTimeout, %v", time.Duration(e))
 }
 
 // mayRetry reports whether a call that ended with err can be made again.
@@ -122,6 +141,8 @@ func (c *clientCall) mayRetry(err error) bool {
 	switch CodeOf(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:
 		return c.options.idempotent || unsent(err)
+	case codes.Unimplemented: // a server that is about to begin looks like one that is not there
+		return unsent(err)
 	case codes.Aborted:
 		return c.options.idempotent
 	case codes.ResourceExhausted: // of the library's, most are limits that would be met again
@@ -139,8 +160,9 @@ func unsent(err error) bool {
 // that failed, that is left to them.
 func (c *Client) again(k *clientCall) *clientCall {
 	if c.watched {
-		next := *k
-		k = &next
+		k = &clientCall{
+			CallInfo: k.CallInfo, tries: k.tries, options: k.options, typed: k.typed, stream: k.stream, local: k.local, remote: k.remote,
+		}
 		k.client = k
 	}
 	k.Attempt++

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
@@ -20,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/handlers"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
 	"github.com/libp2p/go-libp2p-gorpc/stats"
 )
@@ -32,15 +34,19 @@ const ServiceName = call.ServiceName
 // host, and to the clients of its own process. See the package documentation
 // for what methods look like. All its methods are safe for concurrent use.
 type Server struct {
-	id peer.ID
+	id       peer.ID
+	protocol protocol.ID
 
 	logger       *slog.Logger
 	authorize    func(peer.ID, string, string) bool
+	guards       admit.Guards
 	stats        stats.Handler
 	interceptors []Interceptor
 	refused      func(context.Context, *CallInfo, error)
 	sentinels    sentinels
 	describes    bool
+	countsLocal  bool
+	ofLocal      tally.Counts
 	watched      bool // somebody may keep a CallInfo
 	streamBuffer int
 	noSessions   bool
@@ -52,6 +58,8 @@ type Server struct {
 	remote, local Handler
 
 	gate     admit.Gate
+	tally    tally.Side
+	memory   *account.Peers
 	places   *admit.Places
 	underWay admit.Calls[*remoteServed]
 	decoded  account.Decoded
@@ -88,7 +96,7 @@ type Server struct {
 // says more than one of v0.6 can (docs/wire.md), and p + "/session/2"
 // (docs/session.md).
 func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
-	s := &Server{logger: slog.Default()}
+	s := &Server{logger: slog.Default(), protocol: p}
 	s.registry.init()
 	for _, opt := range opts {
 		opt(s)
@@ -96,16 +104,20 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 	s.limits.Set = call.Set(s.given).WithDefaults()
 	s.configs.Init(&s.limits)
 	s.gate.Init()
+	s.tally.Init()
 	s.places = admit.NewPlaces(s.limits.CallsPerPeer)
 	s.underWay.Init(s.limits.Calls)
 	s.decoded.Init(s.limits.DecodedPerPeer)
-	memory := account.NewPeers(s.limits.MessageSize)
-	s.streams = wire.NewServer((*core)(s), &s.limits, memory, s.places)
-	s.sessions = session.NewServer((*core)(s), &s.limits, memory, s.places)
+	s.memory = account.NewPeers(s.limits.MessageSize)
+	s.streams = wire.NewServer((*core)(s), &s.limits, s.memory, s.places, &s.tally)
+	s.sessions = session.NewServer((*core)(s), &s.limits, s.memory, s.places, &s.tally)
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
 	s.local = chain(run, s.recovered, s.prepared)
+	if s.countsLocal {
+		s.local = s.countedLocal(s.local)
+	}
 	if s.stats != nil {
 		s.local = chain(s.local, s.recovered, observed(s.stats, s.logger.Error))
 	}
@@ -163,6 +175,7 @@ type remoteServed struct {
 	rules   *admit.Rules    // of the method, there or not
 	entry   admit.Entry[*remoteServed]
 	dropped atomic.Bool // it is not allowed any more
+	tally   tally.Call
 }
 
 // Run serves a call of the same process. The reply is one of its own, for the
@@ -203,6 +216,7 @@ func (s *Server) newServed(c call.Served, stream call.Stream) *remoteServed {
 	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}, stream: stream}}
 	r.served, r.from, r.remote, r.entry.Call = &r.servedCall, r, r, r
 	r.holds = s.decoded.Of(string(r.Peer))
+	c.Tally(&r.tally)
 	return r
 }
 
@@ -215,7 +229,7 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	r := s.newServed(c, stream)
 	r.Service, r.Method, r.Kind = h.Service, h.Method, Kind(h.Kind)
 	if !s.gate.Enter() { // only now is it a call that Shutdown waits for
-		_ = s.respond(&r.servedCall, s.closedFault())
+		_ = s.respond(&r.servedCall, s.counted(r, s.closedFault()))
 		return nil
 	}
 	defer s.gate.Leave()
@@ -238,7 +252,13 @@ func (k *core) Serve(ctx context.Context, h *msg.Header, c call.Served, stream c
 	if r.Kind == Streaming {
 		stream.Expect()
 	}
-	_ = s.remote(&r.methods, &r.CallInfo) // has told the caller
+	code, counts := codes.Internal, s.tally.Methods.Other() // unless remote returns, which has told the caller
+	if r.method != nil {
+		counts = r.method.counts.In(&s.tally.Methods, tally.ID(r.method.id))
+	}
+	s.tally.Begin(&r.tally, counts)
+	defer func() { s.tally.End(&r.tally, r.Peer, code) }()
+	code = CodeOf(s.remote(&r.methods, &r.CallInfo))
 	return nil
 }
 
@@ -248,7 +268,8 @@ func (k *core) Refuse(c call.Served, err error) {
 	if err == call.ErrServerClosed {
 		err = s.closedFault()
 	}
-	_ = s.respond(&s.newServed(c, nil).servedCall, rendered(ServiceID{}, err))
+	r := s.newServed(c, nil)
+	_ = s.respond(&r.servedCall, rendered(ServiceID{}, s.counted(r, err)))
 }
 
 // recovered turns a panic into an error. Its stack goes to the log: it is none
@@ -279,8 +300,11 @@ func (s *Server) prepared(next Handler) Handler {
 		c := info.served
 		if err := s.prepare(ctx, c); err != nil {
 			told := rendered(info.ID(), err)
-			if s.refused != nil && !givenUp(ctx, err) {
-				s.refused(ctx, info, told)
+			if !givenUp(ctx, err) {
+				_ = s.counted(c.remote, err)
+				if s.refused != nil {
+					s.refused(ctx, info, told)
+				}
 			}
 			return told
 		}

@@ -120,7 +120,7 @@ func (s *Server) invokePumped(parent context.Context, c *servedCall, first *flow
 func (c *servedCall) items(fresh func() flow.Item) *call.Items {
 	m := c.method
 	i := &call.Items{Limits: m.rules.Limits, Fresh: fresh, OK: m.ok}
-	i.Undecodable = func(b []byte, err error) *call.Fault { return argumentFault(m, m.rules.Limits, b, err) }
+	i.Undecodable = func(b []byte, err error) *call.Fault { return call.ArgumentFault(m.arg, m.rules.Limits, b, err) }
 	if c.remote != nil {
 		i.Holds = &c.remote.holds
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/direct"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -68,6 +69,7 @@ type method struct {
 	ok        []byte           // the encoded header of a reply without error
 	number    int              // among those registered
 	rules     *admit.Rules     // of its server
+	counts    tally.Cached
 }
 
 // typedFunc takes an argument of the method's type and a pointer to its reply.
@@ -237,7 +239,7 @@ func (m *method) localOnly() error {
 func (m *method) takes(args any) (reflect.Value, error) {
 	v := reflect.ValueOf(args)
 	if !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return v, mismatched(m.arg.String(), describeArg(args))
+		return v, call.Mismatched(m.arg.String(), describeArg(args))
 	}
 	switch t := v.Type(); {
 	case t == m.arg || t.AssignableTo(m.arg):
@@ -249,7 +251,7 @@ func (m *method) takes(args any) (reflect.Value, error) {
 		p.Elem().Set(v)
 		return p, nil
 	}
-	return v, mismatched(m.arg.String(), describeArg(args))
+	return v, call.Mismatched(m.arg.String(), describeArg(args))
 }
 
 // isNil reports whether there is no argument to speak of.

@@ -67,7 +67,7 @@ func (m *Method[A, R]) String() string { return m.id.String() }
 // (see the package documentation): its context ends with the call, it is
 // called concurrently, a panic ends its call, and what it returns beside an
 // error is sent too. The service may have other methods, of receivers also.
-// Handle returns an error if f is nil, and if the method is there already. It
+// Handle returns an error if s or f is nil, and if the method is there already. It
 // may be called while the server is in use. If a part of A or R cannot travel,
 // remote calls fail in which it is not nil or zero: [Server.Services] names it,
 // and so does a line in the log.

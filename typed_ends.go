@@ -228,17 +228,8 @@ func (t *typedCall[A, R]) finish(err error) {
 	close(t.over)
 }
 
-// header waits for the metadata that comes before the first reply.
-func (t *typedCall[A, R]) header(ctx context.Context) (Metadata, error) {
-	return t.headerAfter(ctx, t.back.Known())
-}
-
-// begun waits until the method runs, and returns that metadata, if it is there.
-func (t *typedCall[A, R]) begun(ctx context.Context) (Metadata, error) {
-	return t.headerAfter(ctx, t.back.Begun())
-}
-
-func (t *typedCall[A, R]) headerAfter(ctx context.Context, known <-chan struct{}) (Metadata, error) {
+// header waits until so much is known, and returns the metadata that is there.
+func (t *typedCall[A, R]) header(ctx context.Context, known <-chan struct{}) (Metadata, error) {
 	select {
 	case <-known:
 	case <-t.over:

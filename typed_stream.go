@@ -194,14 +194,14 @@ func (c *ClientStreamCall[A, R]) Finish(ctx context.Context) (R, error) {
 // it replies. If the call is over before, Begun returns its error; when ctx ends, its: the
 // call goes on.
 func (c *ClientStreamCall[A, R]) Begun(ctx context.Context) (Metadata, error) {
-	return c.call.begun(ctx)
+	return c.call.header(ctx, c.call.back.Begun())
 }
 
 // Header returns the metadata that the method sends before its reply ([SetHeader]),
 // nil if there is none. It waits until that is known, or the call is over, and then
 // returns its error, or until ctx ends: the call goes on.
 func (c *ClientStreamCall[A, R]) Header(ctx context.Context) (Metadata, error) {
-	return c.call.header(ctx)
+	return c.call.header(ctx, c.call.back.Known())
 }
 
 // Trailer returns the metadata that came with the end of the call ([SetTrailer]), nil
@@ -292,11 +292,11 @@ func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error] {
 
 // Begun waits until the method runs, under the rules of [ClientStreamCall.Begun].
 // Nothing need have been received.
-func (c *DuplexCall[A, R]) Begun(ctx context.Context) (Metadata, error) { return c.call.begun(ctx) }
+func (c *DuplexCall[A, R]) Begun(ctx context.Context) (Metadata, error) { return c.call.header(ctx, c.call.back.Begun()) }
 
 // Header returns the metadata that the method sends before its first reply, under
 // the rules of [ClientStreamCall.Header]. Nothing need have been received.
-func (c *DuplexCall[A, R]) Header(ctx context.Context) (Metadata, error) { return c.call.header(ctx) }
+func (c *DuplexCall[A, R]) Header(ctx context.Context) (Metadata, error) { return c.call.header(ctx, c.call.back.Known()) }
 
 // Trailer returns the metadata that came with the end of the call ([SetTrailer]), nil
 // if there is none and until that end has been received.

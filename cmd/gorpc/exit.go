@@ -50,7 +50,7 @@ func codeOf(err error) codes.Code {
 func exitCodes() *cobra.Command {
 	var b strings.Builder
 	fmt.Fprintf(&b, `0   it is as it should be
-1   breaking: there is a breaking change
+1   breaking: there is a breaking change; health: it is not serving
 2   the command line, or a file, is wrong
 `)
 	for c := codes.Canceled; c <= codes.Unauthenticated; c++ {

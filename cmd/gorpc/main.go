@@ -66,6 +66,7 @@ WithDescriptions(true).`,
 		Example: `  gorpc ls /ip4/192.0.2.7/tcp/4001/p2p/12D3KooWMoj...
   gorpc describe /ip4/192.0.2.7/tcp/4001/p2p/12D3KooWMoj... Shop.Order
   gorpc call /ip4/192.0.2.7/tcp/4001/p2p/12D3KooWMoj... Shop.Order '{"ID": 7}'
+  gorpc top /ip4/192.0.2.7/tcp/4001/p2p/12D3KooWMoj...
   gorpc breaking testdata/rpc.json new.json`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -79,7 +80,7 @@ WithDescriptions(true).`,
 	root.PersistentFlags().StringVarP(&a.format, "output", "o", "text", "text for people, or json for programs")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.ls(), a.describe(), a.call(), a.ping(), a.breaking(), exitCodes())
+	root.AddCommand(a.ls(), a.describe(), a.call(), a.ping(), a.health(), a.top(), a.breaking(), exitCodes())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,12 +121,49 @@ func TestFlags(t *testing.T) {
 		`"helpme"`: {"helpme"},
 		`"data"`:   {"-name", "anna", "data"},
 		"-bogus":   {"-bogus"},
+
+		"-replicas 0":      {"-replicas", "0"},
+		"-replicas -1":     {"-replicas", "-1"},
+		"-remove-after -1": {"-remove-after", "-1s"},
+		"-capacity 0":      {"-capacity", "0"},
 	} {
 		var out bytes.Buffer
 		if err := run(t.Context(), args, &out, &out); err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != 2 {
 			t.Errorf("%v: %v, want %q and 2", args, err, want)
-		} else if args[0] != "-bogus" && !strings.Contains(err.Error(), "-h") {
+		} else if args[0][0] != '-' && !strings.Contains(err.Error(), "-h") {
 			t.Errorf("%v: %v, want -h named", args, err)
 		}
+	}
+}
+
+// A secret that is mistyped later does not take the place of the one that is kept.
+func TestSecretThatIsKept(t *testing.T) {
+	t.Parallel()
+	dir, kept := t.TempDir(), node.NewSecret()
+	file := filepath.Join(dir, "secret")
+	if err := os.WriteFile(file, []byte(kept), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-data", dir, "-secret", node.NewSecret()}, &out, &out)
+	if err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != kept {
+		t.Errorf("the secret is another now: %v", err)
+	}
+}
+
+// Two processes cannot listen on one port.
+func TestPortThatIsTaken(t *testing.T) {
+	t.Parallel()
+	first, err := node.NewHost("/ip4/127.0.0.1/tcp/0", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"-listen", first.Addrs()[0].String()}, &out, &out); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -17,6 +18,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
 )
 
+// secretVar is the environment's variable for the secret.
+const secretVar = "CLUSTER_SECRET"
+
 // options are the flags of a process that is one peer.
 type options struct {
 	node.Config
@@ -27,7 +31,7 @@ func (o *options) flags() *flag.FlagSet {
 	f := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	f.StringVar(&o.listen, "listen", "/ip4/127.0.0.1/tcp/0", "the `multiaddress` to listen on, of TCP")
 	f.StringVar(&o.bootstrap, "bootstrap", "", "`multiaddresses` of peers to join, with their IDs, separated by commas; none begins a cluster")
-	f.StringVar(&o.secret, "secret", "", "the cluster's `secret`, 32 bytes in hexadecimal; who begins a cluster needs none, and makes one")
+	f.StringVar(&o.secret, "secret", "", "the cluster's `secret`, 32 bytes in hexadecimal; better in the environment, as "+secretVar+", for other users see command lines. Who begins a cluster needs none, and makes one")
 	f.StringVar(&o.trusted, "trusted", "", "the `IDs` of the peers that may be members, separated by commas; default all that know the secret")
 	f.StringVar(&o.Dir, "data", "", "the `directory` for all that is to survive; default memory")
 	f.StringVar(&o.API, "api", "127.0.0.1:0", "the TCP `address` of the REST API and the web page")
@@ -77,6 +81,9 @@ func onePeer(ctx context.Context, o options, out, trouble io.Writer) error {
 				}
 				continue
 			}
+			if err := o.keepSecret(); err != nil {
+				fmt.Fprintf(trouble, "the secret is not kept: %v\n", err)
+			}
 			fmt.Fprintf(out, "To join me: go run ./examples/cluster -secret %s -bootstrap %s\n", o.secret, address(h))
 		case <-ctx.Done():
 			return n.Close()
@@ -98,8 +105,17 @@ func address(h host.Host) string {
 	return "?"
 }
 
-// complete reads the lists, and sees to the secret.
+// complete reads the lists, and sees to the secret. What makes no sense it says, instead
+// of taking a default for it.
 func (o *options) complete() error {
+	switch {
+	case o.Replicas < 1:
+		return usage{fmt.Errorf("-replicas %d: a file is kept by 1 peer at least", o.Replicas)}
+	case o.RemoveAfter < 0:
+		return usage{fmt.Errorf("-remove-after %v is negative; 0 is never", o.RemoveAfter)}
+	case o.Capacity == 0:
+		return usage{errors.New("-capacity 0 leaves no room for anything")}
+	}
 	for _, text := range split(o.bootstrap) {
 		info, err := peer.AddrInfoFromString(text)
 		if err != nil {
@@ -121,15 +137,20 @@ func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
-// findSecret takes the secret from the flag, or the directory, or makes one.
+// findSecret takes the secret from the flag, the environment or the directory, or makes
+// one. What the directory has stays: another is a mistake.
 func (o *options) findSecret() error {
 	file := filepath.Join(o.Dir, "secret")
-	if o.secret == "" && o.Dir != "" {
+	o.secret = cmp.Or(o.secret, os.Getenv(secretVar))
+	if o.Dir != "" {
 		kept, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		o.secret = string(kept)
+		if o.secret != "" && len(kept) > 0 && o.secret != string(kept) {
+			return fmt.Errorf("this is not the secret in %s; delete that file if the cluster has another now", file)
+		}
+		o.secret = cmp.Or(o.secret, string(kept))
 	}
 	if o.secret == "" && len(o.Bootstrap) > 0 {
 		return errors.New("-bootstrap needs the cluster's -secret")
@@ -137,8 +158,14 @@ func (o *options) findSecret() error {
 	if o.secret == "" {
 		o.secret = node.NewSecret()
 	}
+	return nil
+}
+
+// keepSecret writes the secret into the directory, when it is known to be the right one:
+// the peer is a member.
+func (o *options) keepSecret() error {
 	if o.Dir == "" {
 		return nil
 	}
-	return errors.Join(os.MkdirAll(o.Dir, 0o700), os.WriteFile(file, []byte(o.secret), 0o600))
+	return os.WriteFile(filepath.Join(o.Dir, "secret"), []byte(o.secret), 0o600)
 }

@@ -112,7 +112,7 @@ func (a *Account) reserve(n, whole int, grows bool) error {
 		err = a.mem.ReserveMemory(size, reserveAlways)
 	}
 	if err == nil {
-		a.reserved += size
+		a.hasReserved(size)
 		return nil
 	}
 	limit, known := limitOf(err)
@@ -144,10 +144,18 @@ func (a *Account) Spare(n int) bool {
 		if a.mem.ReserveMemory(size, reserveSpare) != nil {
 			return false
 		}
-		a.reserved += size
+		a.hasReserved(size)
 	}
 	a.used += n
 	return true
+}
+
+// hasReserved notes that Memory has granted n bytes, or with a negative n got them back.
+func (a *Account) hasReserved(n int) {
+	a.reserved += n
+	if a.share.peers != nil {
+		a.share.peers.reserved.Add(int64(n))
+	}
 }
 
 // Release gives n bytes back. Some may stay reserved for what comes next.
@@ -185,7 +193,7 @@ func (a *Account) settle(spare int) {
 	if surplus > spare {
 		surplus -= spare / 2
 		a.mem.ReleaseMemory(surplus)
-		a.reserved -= surplus
+		a.hasReserved(-surplus)
 		a.share.released()
 	}
 }

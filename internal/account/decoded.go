@@ -33,6 +33,16 @@ func (a *Decoded) Init(most int) {
 	a.freed.L = &a.mu
 }
 
+// Held is how many bytes all peers hold.
+func (a *Decoded) Held() (n uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, held := range a.peers {
+		n += held
+	}
+	return n
+}
+
 // Holding is what one call holds of a peer's account. Its methods are safe for
 // concurrent use.
 type Holding struct {

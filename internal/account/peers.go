@@ -19,7 +19,8 @@ type Peers struct {
 	turn int64 // more than that
 	all  int64 // of all peers together, but for turns
 
-	waits atomic.Int32
+	waits    atomic.Int32
+	reserved atomic.Int64 // by the accounts of all, of libp2p
 
 	mu    sync.Mutex
 	total int64
@@ -56,6 +57,14 @@ func NewPeers(message int) *Peers {
 		most: messagesOfPeer * size, turn: size + headersOf, all: peersInAll * messagesOfPeer * size,
 		peers: make(map[string]*peer),
 	}
+}
+
+// Held is how many bytes the accounts of all peers have reserved with libp2p, and were
+// lent beside those, and how many messages wait for memory.
+func (p *Peers) Held() (reserved, lent int64, waiting int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reserved.Load(), p.total, int(p.waits.Load())
 }
 
 // Share is one peer's, and says whether messages may wait for one another: where

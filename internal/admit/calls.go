@@ -77,6 +77,17 @@ func (c *Calls[C]) Changed() (all []C) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch.Add(1)
+	return c.all()
+}
+
+// All returns the calls that have entered, the latest first.
+func (c *Calls[C]) All() []C {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all()
+}
+
+func (c *Calls[C]) all() (all []C) {
 	for e := c.first; e != nil; e = e.next {
 		all = append(all, e.Call)
 	}

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Gate counts the calls under way, and shuts. Its methods are safe for concurrent use.
+// Gate counts the calls under way, and shuts. Init comes first.
 type Gate struct {
 	calls  atomic.Int64
 	shut   atomic.Bool
@@ -18,8 +18,14 @@ type Gate struct {
 	shutsOnce sync.Once
 }
 
-// Init makes it an open one.
+// Init opens the gate.
 func (g *Gate) Init() { g.idle, g.shutting = make(chan struct{}), make(chan struct{}) }
+
+// Shutting returns a channel that is closed when the gate is shut.
+func (g *Gate) Shutting() <-chan struct{} { return g.shutting }
+
+// IsShut reports whether it is.
+func (g *Gate) IsShut() bool { return g.shut.Load() }
 
 // Enter lets a call in, unless the gate is shut.
 func (g *Gate) Enter() bool {
@@ -45,7 +51,7 @@ func (g *Gate) EnterLate(inside bool) bool {
 	return true
 }
 
-// Leave follows each call that was let in.
+// Leave ends a call that was let in.
 func (g *Gate) Leave() {
 	// The last but one may look before the gate is shut, and the last enter
 	// before it looks again.
@@ -54,23 +60,16 @@ func (g *Gate) Leave() {
 	}
 }
 
-// Shut lets only those in that are late.
-func (g *Gate) Shut() {
+// Close shuts the gate.
+func (g *Gate) Close() {
 	g.shut.Store(true)
 	g.shutsOnce.Do(func() { close(g.shutting) })
 }
 
-// Lock lets nobody in any more.
-func (g *Gate) Lock() {
-	g.Shut()
-	g.locked.Store(true)
-}
+// Lock keeps those out, too, that EnterLate would let in.
+func (g *Gate) Lock() { g.locked.Store(true) }
 
-// Shutting returns a channel that is closed when the gate shuts.
-func (g *Gate) Shutting() <-chan struct{} { return g.shutting }
-
-// Wait waits until the last call has left a shut gate, or ctx ends, whose error it
-// returns.
+// Wait waits until the last call has left the gate, which is shut, or returns the error of ctx.
 func (g *Gate) Wait(ctx context.Context) error {
 	if g.calls.Load() == 0 {
 		return nil

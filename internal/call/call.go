@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -25,6 +26,7 @@ type Call struct {
 	Back     *Back             // has what the method sends back; nil: nobody asks
 	Observer flow.Observer     // nil: nobody
 	Wait     bool              // for a connection, until there is one
+	Live     *tally.Call       // what is counted of it
 	Told     func(error) error // renders an error of a call that waits for a connection
 
 	// Of a unary call.

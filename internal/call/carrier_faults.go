@@ -28,6 +28,17 @@ func CallerGone(what string, err error) *Fault {
 	return f
 }
 
+// Broken is the fault of a call whose stream or session broke, before the reply. Of a
+// connection over a relay it says so: the relay ends it when its limit is reached.
+func Broken(conn network.Conn, format string, args ...any) *Fault {
+	f := Fail(OfClient, codes.Unavailable, format, args...).Of(Transport)
+	if conn.Stat().Limited {
+		f = f.With("the connection was limited: relays end one after 2 minutes or 128 KiB, or what else they are set to; a direct one has no such end")
+		f.Cause = errors.Join(f.Cause, network.ErrLimitedConn)
+	}
+	return f
+}
+
 // Silent is the fault of a call whose peer is silent.
 func (l *Limits) Silent(p peer.ID) *Fault {
 	return Fail(OfClient, codes.Unavailable, "peer %v is silent: no answer to a ping, and nothing moves; Limits.SilenceTimeout (%v) sets how long it may be",

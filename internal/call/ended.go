@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -61,15 +63,21 @@ func HasEnded(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// Masked returns err, which libp2p made, without the errors of contexts in its
-// chain: they are of time-outs of libp2p's own, and the caller's context has not
-// ended. The text is the same, and everything else is still found.
+// Masked returns err, which libp2p made, without what would say something else to
+// the program: the errors of contexts, for the time-out was libp2p's own, and io.EOF,
+// for a connection that broke is no clean end. The text is the same, and everything
+// else is still found.
 func Masked(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &maskedError{err}
+	for _, m := range masked {
+		if errors.Is(err, m) {
+			return &maskedError{err}
+		}
 	}
 	return err
 }
+
+// masked are the errors that Masked hides.
+var masked = [...]error{context.DeadlineExceeded, context.Canceled, io.EOF}
 
 // maskedError is one error of a chain. [errors.Is] and [errors.As] look at err
 // itself by the methods Is and As, and at what it wraps by Unwrap.
@@ -85,17 +93,17 @@ func (m *maskedError) Unwrap() []error {
 	case interface{ Unwrap() []error }:
 		wrapped = e.Unwrap()
 	}
-	var masked []error
+	var own []error
 	for _, err := range wrapped {
 		if err != nil {
-			masked = append(masked, &maskedError{err})
+			own = append(own, &maskedError{err})
 		}
 	}
-	return masked
+	return own
 }
 
 func (m *maskedError) Is(target error) bool {
-	return target != context.DeadlineExceeded && target != context.Canceled && m.is(target)
+	return !slices.Contains(masked[:], target) && m.is(target)
 }
 
 // is reports whether err itself is target.

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type Set struct {
 	ProgressTimeout time.Duration
 	SilenceTimeout  time.Duration
 	IdleTimeout     time.Duration
+	QueueTimeout    time.Duration
 	CallsPerPeer    int
 	Calls           int
 	DecodedPerPeer  int
@@ -51,6 +53,7 @@ func (l Set) WithDefaults() Set {
 	l.ProgressTimeout = timeoutOr(l.ProgressTimeout, 30*time.Second)
 	l.SilenceTimeout = timeoutOr(l.SilenceTimeout, 15*time.Second)
 	l.IdleTimeout = timeoutOr(l.IdleTimeout, 5*time.Minute)
+	l.QueueTimeout = timeoutOr(l.QueueTimeout, 30*time.Second)
 	l.CallsPerPeer = limitOr(l.CallsPerPeer, 1<<10)
 	l.Calls = limitOr(l.Calls, 1<<14)
 	if l.DecodedPerPeer == 0 {
@@ -120,7 +123,7 @@ func (l *Limits) Response() msgpack.Limits {
 const MaxErrorText = 256 << 10
 
 // Fault names the limit that reading or writing ran into. Other errors are
-// libp2p's: it returns them without the errors of contexts.
+// libp2p's: it returns them masked, but for the bare io.EOF of a stream's own end.
 func (l *Limits) Fault(err error, o Origin, what string) error {
 	var over *msgpack.LimitError
 	switch {
@@ -138,6 +141,8 @@ func (l *Limits) Fault(err error, o Origin, what string) error {
 			code = codes.InvalidArgument
 		}
 		return Fail(o, code, "%s: %w", what, err)
+	case err == io.EOF:
+		return err
 	}
 	return Masked(err)
 }

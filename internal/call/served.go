@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -28,6 +29,8 @@ type Server interface {
 type Served interface {
 	// Peer is the caller.
 	Peer() peer.ID
+	// Tally says whose call it is, how long the request, and what else the call runs on.
+	Tally(*tally.Call)
 	// Argument waits for the argument of a unary call, which meets the limits l. With
 	// keep its bytes may stay the receiver's, as the message says; else they are valid
 	// until Taken. The errors are faults, ErrNilArgument and ErrNoArgument.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // Carry makes a call of another peer, with or without waiting for a connection. It
@@ -41,17 +42,19 @@ func (r *Router) reachable(ctx context.Context, p peer.ID) error {
 // newStream opens a stream to a peer, with a connection to it if there
 // is none. It is given up when ctx ends, or the client is closed.
 func (r *Router) newStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
-	open, cancel := context.WithCancel(r.awaitDirect(ctx, p))
-	defer cancel()
-	defer context.AfterFunc(r.Over, cancel)()
-	st, err := r.Host.NewStream(open, p, protocols...)
-	switch {
-	case err == nil:
-		return st, nil
-	case r.Over.Err() != nil && ctx.Err() == nil:
-		return nil, call.Closed().NotSent(true)
+	for {
+		st, silent, err := r.open(ctx, p, protocols)
+		switch {
+		case err == nil:
+			return st, nil
+		case r.Over.Err() != nil && ctx.Err() == nil:
+			return nil, call.Closed().NotSent(true)
+		case !silent || call.HasEnded(ctx):
+			return nil, r.dialFault(ctx, p, err)
+		case !r.connected(ctx, p):
+			return nil, r.Limits.Silent(p).NotSent(true)
+		} // there is another connection, and the silent one is no more
 	}
-	return nil, r.dialFault(ctx, p, err)
 }
 
 // dialFault is the fault of a call for which no stream could be opened: its
@@ -79,6 +82,8 @@ func (r *Router) dialFailure(ctx context.Context, p peer.ID, err error) *call.Fa
 		return f
 	case errors.Is(err, network.ErrResourceLimitExceeded):
 		return call.Fail(call.OfClient, codes.ResourceExhausted, "libp2p's resource manager refuses a stream to peer %v: %w", p, err).Named().Over(call.Libp2p)
+	case call.IsTurnedAway(err):
+		return call.TurnedAway(p, err)
 	case r.onlyLimited(ctx, p):
 		f := call.Fail(call.OfClient, codes.Unavailable, "no stream to peer %v: %s (%v)", p, limitedHint, err)
 		f.Naming, f.Cause = true, network.ErrLimitedConn // err may be the end of a context, and not the caller's
@@ -137,26 +142,16 @@ func (r *Router) carryWhenConnected(ctx context.Context, k *call.Call) error {
 	if !r.unreached(ctx, err) {
 		return err
 	}
-	arrived := make(chan struct{}, 1)
-	notifiee := &network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
-		if conn.RemotePeer() == k.Peer {
-			select {
-			case arrived <- struct{}{}:
-			default:
-			}
-		}
-	}}
-	r.Host.Network().Notify(notifiee)
-	defer r.Host.Network().StopNotify(notifiee)
-	if r.connected(ctx, k.Peer) { // before anybody looked
-		arrived <- struct{}{}
-	}
+	arrived, stop := r.arrivals(ctx, k.Peer)
+	defer stop()
 	pauses := call.Backoff(firstDialPause, mostDialPause)
 	for r.unreached(ctx, err) {
+		k.Live.Enters(tally.Connecting)
 		if ended := call.Pause(ctx, r.Over, pauses.NextBackOff(), arrived); ended != nil {
 			return afterFault(ended, k, err)
 		}
 		before := err
+		r.Tally.Redials.Add(1)
 		err = r.once(ctx, k)
 		if f, own := err.(*call.Fault); own && f.Unsent && (ctx.Err() != nil || r.Over.Err() != nil) {
 			err = afterFault(f, k, before)

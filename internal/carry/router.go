@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -13,8 +14,11 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/session"
 	"github.com/libp2p/go-libp2p-gorpc/internal/carry/wire"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	msg "github.com/libp2p/go-libp2p-gorpc/internal/wire"
+	"github.com/libp2p/go-libp2p-gorpc/state"
 )
 
 // Router carries the calls of other peers: on a session, if the peer has sessions, and
@@ -26,6 +30,8 @@ type Router struct {
 	wire     *wire.Client
 	sessions *session.Pool
 	long     transfers
+	memory   *account.Peers
+	monitor  *live.Monitor
 }
 
 // RouterConfig is what a router has of its client.
@@ -35,20 +41,29 @@ type RouterConfig struct {
 	Over       context.Context // ends when the client is closed
 	Limits     *call.Limits
 	Decoded    *account.Decoded
+	Tally      *tally.Side
 	NoSessions bool
+	NoProtect  bool
 }
 
 // NewRouter returns a router, which Close ends.
 func NewRouter(c RouterConfig) *Router {
 	memory := account.NewPeers(c.Limits.MessageSize)
+	var protect *call.Protector
+	if !c.NoProtect {
+		protect = call.NewProtector(c.Host.ConnManager())
+	}
+	monitor := live.New(c.Over, c.Limits.SilenceTimeout)
 	r := &Router{
 		RouterConfig: c,
+		monitor:      monitor,
 		extended:     Extended(c.Plain),
 		wire: wire.NewClient(wire.ClientConfig{
-			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory,
+			Host: c.Host, Plain: c.Plain, Closed: c.Over, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Monitor: monitor,
 		}),
+		memory: memory,
 	}
-	r.sessions = session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Long: r.long.isLong})
+	r.sessions = session.NewPool(session.PoolConfig{Host: c.Host, Limits: c.Limits, Decoded: c.Decoded, Memory: memory, Tally: c.Tally, Protect: protect, Long: r.long.isLong})
 	return r
 }
 
@@ -56,7 +71,21 @@ func NewRouter(c RouterConfig) *Router {
 func (r *Router) Close() {
 	r.wire.Close()
 	r.sessions.Close()
+	r.monitor.Close()
 }
+
+// State adds to st what calls run on, and what they hold.
+func (r *Router) State(st *state.Client) {
+	sum := r.Tally.Links()
+	r.wire.Links(sum)
+	r.sessions.Links(sum)
+	st.Links, st.Memory, st.Fallbacks = sum.All(), tally.Memory(r.memory, r.Decoded), codec.Fallbacks()
+	st.Retries, st.Redials, st.Resent = r.Tally.Retries.Load(), r.Tally.Redials.Load(), r.Tally.Resent.Load()
+	st.Draining = int(r.Tally.Draining.Load())
+}
+
+// Waiting is how many calls of each peer wait for a place there.
+func (r *Router) Waiting() map[peer.ID]int { return r.sessions.Waiting() }
 
 // Extended is the protocol that says more than v0.6's.
 func Extended(p protocol.ID) protocol.ID { return p + "/3" }
@@ -82,6 +111,7 @@ func (r *Router) once(ctx context.Context, k *call.Call) error {
 	if k.Body, err = r.encode(k); err != nil {
 		return err
 	}
+	k.Live.Sends(k.Body.Len())
 	if k.Done != nil {
 		r.start(ctx, k, share)
 		return call.ErrPending
@@ -141,6 +171,7 @@ func (r *Router) carry(ctx context.Context, k *call.Call, share bool) error {
 		if next == session.Over {
 			return err
 		}
+		r.Tally.Resent.Add(1)
 		share = next == session.Again
 	}
 	if k.Carried != nil {
@@ -179,6 +210,7 @@ func (r *Router) start(ctx context.Context, k *call.Call, share bool) {
 					done(err)
 					return
 				}
+				r.Tally.Resent.Add(1)
 				call.Outcome(call.OfClient, func() error { return r.carry(ctx, k, next == session.Again) }, done)
 			})
 			return
@@ -194,11 +226,19 @@ func (r *Router) session(ctx context.Context, k *call.Call) (s *session.Session,
 	if err := r.reachable(ctx, k.Peer); err != nil {
 		return nil, nil, err
 	}
+	k.Live.Enters(tally.Connecting)
+	defer k.Live.Enters(tally.Carried)
 	s, opener, err := r.sessions.Find(ctx, k.Peer)
 	if opener == nil || err != nil {
 		return s, nil, err
 	}
-	defer func() { opener.Close(err != nil && ctx.Err() == nil) }()
+	defer func() {
+		if ctx.Err() != nil {
+			opener.Close(nil)
+		} else {
+			opener.Close(err)
+		}
+	}()
 	st, err = r.newStream(ctx, k.Peer, Sessions(r.Plain), r.extended, r.Plain)
 	switch {
 	case err != nil:
@@ -216,7 +256,9 @@ func (r *Router) alone(ctx context.Context, k *call.Call, protocols ...protocol.
 	if err := r.reachable(ctx, k.Peer); err != nil {
 		return err
 	}
+	k.Live.Enters(tally.Connecting)
 	st, err := r.newStream(ctx, k.Peer, protocols...)
+	k.Live.Enters(tally.Carried)
 	if err != nil {
 		return err
 	}

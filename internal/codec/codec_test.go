@@ -29,6 +29,17 @@ func TestPlanWritesWhatTheLibraryWrites(t *testing.T) {
 	}
 }
 
+// Of what is empty and omitted in an array v0.6 makes nil, and today's form does not.
+func TestOmittedElementsOfAnArray(t *testing.T) {
+	t.Parallel()
+	v := &AsArray{S: []string{}}
+	for form, want := range map[codec.Form][]byte{codec.Plain: byLibrary(t, v, plainLibrary), codec.Modern: []byte("\x93\x00\x90\xc0")} {
+		if got, err := codec.Append(nil, v, form); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("form %d: %x, %v; want %x", form, got, err, want)
+		}
+	}
+}
+
 // What was encoded in today's form becomes v0.6's without a look at the value.
 func TestTodaysFormBecomesPlain(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package codec
 
 import (
+	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -25,6 +27,7 @@ import (
 var (
 	selfer  = reflect.TypeFor[ugorji.Selfer]()
 	typeRaw = reflect.TypeFor[ugorji.Raw]()
+	typeExt = reflect.TypeFor[ugorji.RawExt]()
 )
 
 // Types reads types for those who describe them.
@@ -72,6 +75,12 @@ func (p *plan) fallBack() {
 	t := p.typ
 	p.enc = func(e *encoder, b []byte, at unsafe.Pointer) []byte {
 		fallbacks.Add(1)
+		if t == typeExt {
+			if tag := (*ugorji.RawExt)(at).Tag; tag > math.MaxUint8 { // the library would cut it
+				e.lost(fmt.Sprintf("an extension with the tag %d; msgpack has them up to %d", tag, math.MaxUint8))
+				return b
+			}
+		}
 		l := libraries[e.form&1]
 		enc := l.encoders.Get().(*libraryEncoder)
 		enc.out = account.NewBuffer(FirstEncoding)[:0]

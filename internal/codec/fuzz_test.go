@@ -93,6 +93,9 @@ func roundTrip(t *testing.T, typ reflect.Type, p reflect.Value, err error) {
 	if err != nil {
 		return
 	}
+	if v, ok := p.Interface().(*AsArray); ok && len(v.S) == 0 {
+		v.S = nil // or the forms differ: see TestOmittedElementsOfAnArray
+	}
 	plain, err := codec.Append(nil, p.Interface(), codec.Plain)
 	if err != nil {
 		t.Fatalf("%v: %+v is decoded, and not encoded: %v", typ, p.Elem(), err)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/travels"
 )
 
@@ -51,6 +52,7 @@ func (p *plan) ownForm() {
 	if f == nil {
 		f = &marshaler
 	}
+	embedded := promoted(t)
 	p.enc = func(e *encoder, b []byte, at unsafe.Pointer) []byte {
 		for i := range guards {
 			if g := &guards[i]; !g.holds(at) {
@@ -58,6 +60,9 @@ func (p *plan) ownForm() {
 				e.within(g.name)
 				return b
 			}
+		}
+		if embedded.isNil(at) {
+			return append(b, msgpack.Nil)
 		}
 		b, e.err = f.append(b, e.form, reflect.NewAt(t, at).Interface())
 		return b
@@ -81,6 +86,9 @@ func (p *plan) ownForm() {
 		if !ok || !d.add(headOnly) {
 			return false
 		}
+		if !embedded.make(d, at) {
+			return false
+		}
 		err := f.read(d.stable(data), v.Interface())
 		if err == nil {
 			return true
@@ -94,6 +102,54 @@ func (p *plan) ownForm() {
 		v.Elem().SetZero()
 		return true
 	}
+}
+
+// hops are the pointers by which a struct embeds the type whose form it has.
+type hops []hop
+
+type hop struct {
+	offset uintptr // from the target of the pointer before
+	to     reflect.Type
+}
+
+func promoted(t reflect.Type) (all hops) {
+	var offset uintptr
+	for range MaxDepth {
+		i, ok := Types.Promoted(t)
+		if !ok {
+			break
+		}
+		f := t.Field(i)
+		offset += f.Offset
+		if t = f.Type; t.Kind() == reflect.Pointer {
+			t = t.Elem()
+			all, offset = append(all, hop{offset, t}), 0
+		}
+	}
+	return all
+}
+
+// isNil reports whether one of the pointers is nil, so that there is nothing to write.
+func (h hops) isNil(at unsafe.Pointer) bool {
+	for i := range h {
+		if at = *(*unsafe.Pointer)(unsafe.Add(at, h[i].offset)); at == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// make makes what the pointers point to.
+func (h hops) make(d *decoder, at unsafe.Pointer) bool {
+	for i := range h {
+		if !d.add(allocated(h[i].to.Size())) {
+			return false
+		}
+		to := (*unsafe.Pointer)(unsafe.Add(at, h[i].offset))
+		*to = reflect.New(h[i].to).UnsafePointer()
+		at = *to
+	}
+	return true
 }
 
 // mostShared is how much memory the binary forms of small values share.

@@ -192,7 +192,7 @@ func (s *structPlan) encodeFields(e *encoder, b []byte, p unsafe.Pointer) []byte
 		if !s.array {
 			b = f.appendKey(b, e.form)
 		}
-		if at == nil || s.array && f.omitEmpty && isEmptyContainer(f.of.typ, at) {
+		if at == nil || s.array && f.omitEmpty && isEmptyElement(e.form, f.of.typ, at) {
 			b = append(b, msgpack.Nil)
 			continue
 		}
@@ -204,12 +204,14 @@ func (s *structPlan) encodeFields(e *encoder, b []byte, p unsafe.Pointer) []byte
 	return b
 }
 
-// isEmptyContainer reports whether omitempty writes nil in place of an element of
-// an array.
-func isEmptyContainer(t reflect.Type, at unsafe.Pointer) bool {
+// isEmptyElement reports whether omitempty writes nil in place of an element of
+// an array. v0.6 does so with empty slices and maps, too, which then arrive as nil.
+func isEmptyElement(form Form, t reflect.Type, at unsafe.Pointer) bool {
 	v := reflect.NewAt(t, at).Elem()
 	switch t.Kind() {
-	case reflect.Slice, reflect.Map, reflect.Chan:
+	case reflect.Slice, reflect.Map:
+		return v.IsNil() || form == Plain && v.Len() == 0
+	case reflect.Chan:
 		return v.Len() == 0
 	case reflect.Struct, reflect.Array, reflect.Interface, reflect.Pointer:
 		return zeroBytes(at, t.Size())

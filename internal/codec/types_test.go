@@ -160,7 +160,7 @@ func samples() []any {
 		&Scalars{I: 200, I16: 300, I32: 70000, I64: 1 << 40, U: 200, F64: math.Inf(-1), F32: float32(math.NaN()), S: great, T: time.Unix(5, 0), B: []byte{}},
 		&Embeds{}, &Embeds{Base: Base{"x", "y"}, hidden: hidden{3}, ByPtr: &ByPtr{[]byte("p")}, X: "own"},
 		&Tags{}, &Tags{"a", "b", "c", 4, map[string]int{"m": 1}, to, in, [2]int{0, 1}, "any", 5}, &Tags{M: map[string]int{}},
-		&AllOmitted{}, &AllOmitted{A: 1, B: []string{}}, &AsArray{}, &AsArray{A: 1, S: []string{"s"}, P: &in}, &AsArray{S: []string{}},
+		&AllOmitted{}, &AllOmitted{A: 1, B: []string{}}, &AsArray{}, &AsArray{A: 1, S: []string{"s"}, P: &in},
 		&ByNumber{A: 1, B: "b"},
 		&Lists{}, &Lists{[]int{1, -200}, []int64{1 << 33}, []float64{0.5}, []string{"", long}, []any{nil, 1, "s", []byte("b"), map[string]any{"k": true}}, []Inner{in},
 			[]*Inner{nil, &in}, [][]uint16{nil, {}, {300}}, []tiny{1, 255}, []bool{true}, [3]int{1, 2, 3}, [4]byte{1, 2, 3, 4}, [2]tiny{7, 8}, namedBytes("n")},

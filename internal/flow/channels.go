@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
@@ -133,16 +134,20 @@ func (c *ChanSource) Discard(last <-chan struct{}) {
 // Drain receives and drops what is sent to a caller's channel after its call,
 // because senders may wait for a receiver without looking at anything else. It
 // returns at once; a goroutine goes on until the channel or stop is closed,
-// unless one of them is closed already.
-func (c *ChanSource) Drain(stop <-chan struct{}) {
+// unless one of them is closed already. n counts such goroutines.
+func (c *ChanSource) Drain(stop <-chan struct{}, n *atomic.Int64) {
 	if !c.last && c.ch.discardReady() && !IsClosed(stop) {
-		go drainArguments(c.ch, stop)
+		n.Add(1)
+		go drainArguments(c.ch, stop, n)
 	}
 }
 
 // drainArguments is a function of its own because stacks show its name: rpctest
 // looks for it.
-func drainArguments(ch channel, stop <-chan struct{}) { ch.discard(stop) }
+func drainArguments(ch channel, stop <-chan struct{}, n *atomic.Int64) {
+	defer n.Add(-1)
+	ch.discard(stop)
+}
 
 // ChanSink puts items into a channel and closes it at the end.
 type ChanSink struct {

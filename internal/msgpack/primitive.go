@@ -82,6 +82,23 @@ func AppendUint(b []byte, n uint64) []byte {
 	}
 }
 
+// PutUint writes n in place of what AppendUint has appended at the beginning of b: of a
+// number that is not smaller, in as many bytes.
+func PutUint(b []byte, n uint64) {
+	switch b[0] {
+	case 0xcc:
+		b[1] = byte(n)
+	case 0xcd:
+		binary.BigEndian.PutUint16(b[1:], uint16(n))
+	case 0xce:
+		binary.BigEndian.PutUint32(b[1:], uint32(n))
+	case 0xcf:
+		binary.BigEndian.PutUint64(b[1:], n)
+	default:
+		b[0] = byte(n)
+	}
+}
+
 // AppendStringMap appends m as a map of strings.
 func AppendStringMap(b []byte, m map[string]string) []byte {
 	b = AppendMap(b, len(m))

@@ -38,14 +38,17 @@ type call struct {
 	done    chan struct{} // gets one when somebody waits and the call is over
 	err     error
 	waits   *messages // to enter: where it does
+	since   int64     // the tick after which it first waited
 	begun   bool
 	starved uint8 // times that it was refused for want of memory
 	again   bool  // it was refused once already
+	late    bool  // it did not begin at once
 	reply   bool  // it has begun
 	gone    bool  // nobody waits
 	over    bool  // done was sent to
 
-	flow *ClientFlow // of a streaming call
+	flow     *ClientFlow // of a streaming call
+	deadline Deadline
 
 	// Of one that nobody waits for: what is told of its end, and what ends the
 	// watch for its context's.
@@ -114,26 +117,6 @@ func (r Reply) Release() {
 	if len(r.c.free) < maxFree {
 		r.c.free = append(r.c.free, r.call)
 	}
-}
-
-// Request is what a call sends: two parts in a row.
-type Request struct {
-	Head, Body []byte
-	// Owned is how many bytes of a large request are accounted for: the others
-	// are the caller's own.
-	Owned int
-	// Keep is for a reply that is to be kept; see [Reply.Keep].
-	Keep bool
-	// Code says what the server is told of the error of a context that has
-	// ended. It is not 0.
-	Code func(error) uint64
-}
-
-// prepare makes a call of a request.
-func (k *call) prepare(r *Request) {
-	k.message.call = k
-	k.set(kindRequest, r.Head, r.Body)
-	k.owned, k.in.keep = r.Owned, r.Keep
 }
 
 // Call sends a request and waits for the reply. What the request holds is not
@@ -217,6 +200,7 @@ func (c *Client) Start(ctx context.Context, r *Request, told func(Reply, error))
 
 // make has the call made when its turn has come.
 func (c *Client) make(k *call) {
+	c.tell(true)
 	if c.waiting.first != nil || c.entered >= c.limit {
 		c.wait(k, &c.waiting)
 	} else {
@@ -227,7 +211,7 @@ func (c *Client) make(k *call) {
 func (c *Client) refuses(k *call) error {
 	switch {
 	case c.err != nil:
-		return &EndedError{Err: c.err}
+		return &EndedError{Err: c.err, Before: true}
 	case c.closing:
 		if c.away == nil {
 			return &EndedError{Err: ErrIdle}
@@ -242,13 +226,35 @@ func (c *Client) refuses(k *call) error {
 func (c *Client) wait(k *call, in *messages) {
 	in.push(&k.message)
 	c.waits++
-	k.waits = in
+	k.waits, k.late = in, true
+	if k.since == 0 {
+		k.since = c.ticks + 1
+	}
 }
 
 func (c *Client) unwait(k *call) {
 	k.waits.remove(&k.message)
 	c.waits--
 	k.waits = nil
+}
+
+// expire ends the calls that have waited too long for a place.
+func (c *Client) expire() {
+	for m := c.waiting.first; m != nil; {
+		k := m.call
+		m = m.next
+		if c.over(int(c.ticks-k.since)-1, c.lim.Queue) {
+			c.unwait(k)
+			c.deliver(k, &NoPlaceError{c.limit})
+		}
+	}
+}
+
+// Waiting is how many calls wait for a place.
+func (c *Client) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waits
 }
 
 // enter makes the call one of those under way.
@@ -264,6 +270,7 @@ func (c *Client) enter(k *call) {
 		c.addWhole(&k.message)
 		return
 	}
+	k.late = true
 	if err := c.enqueue(&k.message); err != nil {
 		c.entered--
 		c.deliver(k, &RequestError{err})
@@ -273,6 +280,7 @@ func (c *Client) enter(k *call) {
 // begin gives the call its ID.
 func (c *Client) begin(m *message) {
 	k := m.call
+	k.tellTime()
 	c.last++
 	m.id, k.start, k.begun = c.last, c.queued, true
 	c.open[m.id] = k

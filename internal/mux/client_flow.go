@@ -16,14 +16,14 @@ type ClientFlow struct {
 
 // Open makes a streaming call. What it sends begins with first, a buffer of the pool, of
 // which so many bytes go with the first frame at least; more can be given at once. The
-// call waits for its place by itself. Its errors are those of [Client.Call], now or of
+// call waits for its place by itself, and d is the call's deadline. Its errors are those of [Client.Call], now or of
 // what reads and writes. After an [EndedError] first is still the caller's.
-func (c *Client) Open(first []byte, head int) (*ClientFlow, error) {
+func (c *Client) Open(first []byte, head int, d Deadline) (*ClientFlow, error) {
 	f := &ClientFlow{client: c, head: head}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := &f.call
-	k.flow, k.message.call, f.turn.call = f, k, k
+	k.flow, k.message.call, f.turn.call, k.deadline, k.late = f, k, k, d, true // since there are first bytes
 	if err := c.refuses(k); err != nil {
 		return nil, err
 	}

@@ -244,6 +244,7 @@ func (c *Client) goAway(f *frame) {
 func (c *Client) done() { c.end(ErrIdle) }
 
 func (c *Client) ticked() {
+	c.expire()
 	c.relieve()
 	for _, k := range c.open {
 		if k.flow != nil {

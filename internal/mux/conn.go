@@ -33,6 +33,11 @@ type Limits struct {
 	Progress time.Duration // of a message, in either direction
 	Idle     time.Duration // without any call
 	Settings time.Duration // until the peer's have come
+	Queue    time.Duration // that a client's call may wait for its place
+
+	// Busy is told that there are calls, and within a tick that there are none. It is
+	// called with the mutex held.
+	Busy func(bool)
 
 	Patient bool // a client sends no request before the server's settings
 
@@ -96,6 +101,7 @@ type conn struct {
 	err     error    // why it ended
 	closing bool     // it takes no more calls
 	settled bool     // the peer's first settings have come
+	busy    bool     // lim.Busy was told so
 	out     []byte   // small frames to be written next
 	queue   outbound // large messages under way
 	pace    pacer    // of those
@@ -277,6 +283,7 @@ func (c *conn) end(err error) {
 		return
 	}
 	c.err = err
+	c.tell(false)
 	if c.timer != nil {
 		c.timer.Stop()
 	}
@@ -290,6 +297,7 @@ func (c *conn) end(err error) {
 		if errors.Is(err, ErrIdle) {
 			_ = c.st.Close()
 		} else {
+			_ = c.st.SetWriteDeadline(time.Unix(1, 0)) // WebRTC goes on writing after a reset
 			_ = c.st.Reset()
 		}
 		after()

@@ -49,6 +49,8 @@ type EndedError struct {
 	// Sent is whether anything of the request may have reached the server. If
 	// not it can be sent again elsewhere.
 	Sent bool
+	// Before is whether it had ended when the call was made.
+	Before bool
 }
 
 func (e *EndedError) Error() string {
@@ -77,6 +79,11 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string { return e.Text }
+
+// NoPlaceError says that a call has waited too long for one of so many places.
+type NoPlaceError struct{ Places int }
+
+func (e *NoPlaceError) Error() string { return fmt.Sprintf("none of %d places became free", e.Places) }
 
 // AbortedError says that the server ended the call without a reply.
 type AbortedError struct{}

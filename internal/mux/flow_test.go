@@ -29,7 +29,7 @@ func give(f *Flow, b []byte, n int) error {
 // openFlow opens a streaming call whose first bytes are "head".
 func openFlow(t testing.TB, c *testClient) *ClientFlow {
 	t.Helper()
-	f, err := c.Open(append(make([]byte, 0, 8), "head"...), 4)
+	f, err := c.Open(append(make([]byte, 0, 8), "head"...), 4, Deadline{})
 	if err != nil {
 		t.Fatal(err)
 	}

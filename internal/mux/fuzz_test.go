@@ -352,7 +352,7 @@ func FuzzClient(f *testing.F) {
 				go func() { over(c.Call(ctx, r)) }()
 			}
 			stream := func(op int) {
-				f, err := c.Open(make([]byte, 1+op), 1)
+				f, err := c.Open(make([]byte, 1+op), 1, Deadline{})
 				if err != nil {
 					return
 				}

@@ -67,7 +67,7 @@ func TestExamplesOfTheSpecification(t *testing.T) {
 			}
 		})
 		want["client of a stream"], want["server of a stream"] = recordedSession(t, func(c *testClient) {
-			f, err := c.Open([]byte(exampleOpen), 4)
+			f, err := c.Open([]byte(exampleOpen), 4, Deadline{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 
 // everySoOften is how long a tick takes.
 func (c *conn) everySoOften() (d time.Duration) {
-	for _, part := range []time.Duration{c.lim.Silence / silentTicks, c.lim.Progress / 4, c.lim.Idle / 4, c.lim.Settings / 4} {
+	for _, part := range []time.Duration{c.lim.Silence / silenceTicks, c.lim.Progress / 4, c.lim.Idle / 4, c.lim.Settings / 4, c.lim.Queue / 4} {
 		if part > 0 && (d == 0 || part < d) {
 			d = part
 		}
@@ -16,8 +16,9 @@ func (c *conn) everySoOften() (d time.Duration) {
 	return d
 }
 
-// silentTicks is how many ticks a silence lasts: one passes before it counts.
-const silentTicks = 5
+// silenceTicks is how many ticks a silence has at least. Up to two pass before the first
+// ping, from which it counts.
+const silenceTicks = 10
 
 // over reports whether so many ticks are d, less the one under way.
 func (c *conn) over(ticks int, d time.Duration) bool {
@@ -38,15 +39,19 @@ func (c *conn) tick() {
 	}
 	c.ticks++
 	read := c.read.Load()
-	busy := c.side.calls() > 0 || read != c.whole.Load()
+	calls := c.side.calls() > 0
+	if !calls {
+		c.tell(false)
+	}
+	busy := calls || read != c.whole.Load()
 	// Who takes a lot lives, though the ping may be behind all of it.
-	unheard := busy && read == c.lastRead
+	unheard := (busy || c.quiet > 0) && read == c.lastRead // who is in doubt is asked until there is an answer
 	c.quiet = countIf(c.quiet, unheard && c.handed-c.lastSent < lively)
 	c.stuck = countIf(c.stuck, c.writing && c.handed == c.lastSent)
 	c.idle = countIf(c.idle, read == c.lastRead && !busy)
 	c.lastRead, c.lastSent = read, c.handed
 	switch {
-	case c.over(c.quiet, c.lim.Silence):
+	case c.lim.Silence > 0 && time.Duration(c.quiet)*c.interval > c.lim.Silence: // since the ping, in the first
 		c.end(ErrSilent)
 		return
 	case c.over(c.stuck, c.lim.Progress):
@@ -78,6 +83,14 @@ func (c *conn) tick() {
 	c.account.Trim()
 	c.kick(false, false)
 	c.timer.Reset(c.interval)
+}
+
+// tell tells whether there are calls, if that is news.
+func (c *conn) tell(busy bool) {
+	if c.lim.Busy != nil && c.busy != busy {
+		c.busy = busy
+		c.lim.Busy(busy)
+	}
 }
 
 func countIf(n int, more bool) int {

@@ -51,7 +51,11 @@ func (s *Source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 			return it, flow.AtEnd, nil
 		}
 		if wait {
-			if end, err := s.R.AtEnd(); end || err != nil {
+			end, err := s.R.AtEnd()
+			if err == io.EOF { // without the mark the stream was cut short
+				err = io.ErrUnexpectedEOF
+			}
+			if end || err != nil {
 				return it, flow.AtEnd, call.Masked(err)
 			}
 		}

@@ -68,6 +68,17 @@ func AppendHeader(b []byte, h *Header) []byte {
 	return b
 }
 
+// SetTimeout changes the timeout of an encoded header, which has one, in place. d is
+// shorter than that was.
+func SetTimeout(b []byte, d time.Duration) {
+	_ = eachPair(b, func(key, b []byte) ([]byte, error) {
+		if string(key) == "Timeout" {
+			msgpack.PutUint(b, uint64(max(d, 1)))
+		}
+		return msgpack.Skip(b)
+	})
+}
+
 func appendName(b []byte, service, method string) []byte {
 	b = msgpack.AppendString(msgpack.AppendString(b, "Name"), service)
 	return msgpack.AppendString(msgpack.AppendString(b, "Method"), method)

@@ -96,7 +96,7 @@ func (c *Conn) Close() {
 
 // Moved is how many bytes have been read and written; it may be called at any
 // time.
-func (c *Conn) Moved() int64 { return c.R.seen.Load() + c.W.sent.Load() }
+func (c *Conn) Moved() (read, written int64) { return c.R.seen.Load(), c.W.sent.Load() }
 
 // ErrMemory is what the refusals of memory are.
 var ErrMemory = account.ErrMemory

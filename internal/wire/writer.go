@@ -62,8 +62,12 @@ func (w *Writer) End() error { return w.give(true) }
 func (w *Writer) give(last bool) error {
 	b := w.B
 	w.B = nil
+	w.Gave(len(b))
 	return w.flow.Give(b, true, last)
 }
+
+// Gave counts bytes that somebody gives to the flow by himself.
+func (w *Writer) Gave(n int) { w.sent.Add(int64(n)) }
 
 // Flush writes what has been collected. A buffer that a large message made
 // grow is given back. Where no memory is granted for it, nothing is written,
@@ -112,6 +116,7 @@ func (w *Writer) FlushWith(body []byte, users bool) error {
 		if err := w.Flush(); err != nil {
 			return err
 		}
+		w.Gave(len(body))
 		return w.flow.Give(body, false, false)
 	}
 	held := cap(w.B)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,9 @@ func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {
 		_, err := slow.Call(context.Background(), s.Client, s.Dest, 42)
 		if !errors.Is(err, context.DeadlineExceeded) || calls.Load() != 1 {
 			t.Errorf("not idempotent: %v after %d calls", err, calls.Load())
+		}
+		if !strings.Contains(err.Error(), "RetryPolicy.AttemptTimeout, 300ms") {
+			t.Errorf("the error does not say which time was over: %v", err)
 		}
 		calls.Store(0)
 		if r, err := slow.Call(context.Background(), s.Client, s.Dest, 42, rpc.CallIdempotent(true)); err != nil || r != 42 || calls.Load() != 2 {

@@ -35,6 +35,7 @@ const (
 	messagesTerm = attackGranted + 9*attackMessage + 2<<20
 	decodedTerm  = attackDecoded
 	callsTerm    = attackCalls * 64 << 10
+	metadataTerm = attackCalls * 5 * 8 << 10
 	streamsTerm  = attackCalls * (2*max(256<<10, attackBuffer*16<<10) + 128<<10)
 	sessionsTerm = 64 * (448<<10 + attackCalls*256)
 
@@ -285,6 +286,16 @@ var attacks = []struct {
 			k.say(rig.Extended, rig.Cat("\x83", rig.Str("Name"), rig.Str("Svc"), rig.Str("Metadata"), "\x82", pair, rig.Str("x"), declared(900)))
 		}
 	}},
+	{"metadata of many pairs", callsTerm + metadataTerm + sessionsTerm/64, func(k *attacker) {
+		const most = 680 // of 12 bytes, as they are counted
+		pairs := "\xde" + string(binary.BigEndian.AppendUint16(nil, most))
+		for i := range most {
+			pairs += rig.Str(string([]byte{byte(i), byte(i >> 8)})) + rig.Str("")
+		}
+		r := rig.Cat("\x84", rig.Str("Name"), rig.Str("Svc"), rig.Str("Method"), rig.Str("Bytes"), rig.Str("Kind"), ofUnary, rig.Str("Metadata"), pairs, rig.Str(""))
+		k.say(rig.Sessions, sessionOf(0, slices.Repeat([][]byte{r}, attackCalls)...))
+		k.until("all methods run", func() bool { return k.begun.Load() == attackCalls })
+	}},
 	{"sessions", callsTerm + sessionsTerm, func(k *attacker) {
 		pair := rig.Str("k") + rig.Str(string(make([]byte, 7<<10)))
 		for i := range 80 {
@@ -373,7 +384,7 @@ func TestOnePeerMakesAServerHoldNoMoreThanTheFormulaSays(t *testing.T) {
 		t.Run(attack.name, func(t *testing.T) { check(t, true, attack.bound, attack.run) })
 	}
 	t.Run("all at once", func(t *testing.T) {
-		all := messagesTerm + decodedTerm + callsTerm + streamsTerm + sessionsTerm + unreadTerm
+		all := messagesTerm + decodedTerm + callsTerm + metadataTerm + streamsTerm + sessionsTerm + unreadTerm
 		check(t, false, all, func(k *attacker) {
 			for _, attack := range attacks {
 				attack.run(k)

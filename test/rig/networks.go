@@ -60,9 +60,17 @@ const Lonely = time.Second
 // Relayed returns two hosts with a limited connection, through a third.
 func Relayed(t *testing.T) (a, b host.Host) {
 	t.Helper()
+	a, b, _ = RelayedWithin(t, 64<<20)
+	return a, b
+}
+
+// RelayedWithin is Relayed with so many bytes in each direction as the relay's limit, and
+// with the link between b and the relay.
+func RelayedWithin(t *testing.T, most int64) (a, b host.Host, link *Link) {
+	t.Helper()
 	ctx := Context(t)
 	limits := relay.DefaultResources()
-	limits.Limit.Data = 64 << 20
+	limits.Limit.Data = most
 	middle, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(),
 		libp2p.EnableRelayService(relay.WithResources(limits)), libp2p.ForceReachabilityPublic())
 	if err != nil {
@@ -77,7 +85,12 @@ func Relayed(t *testing.T) (a, b host.Host) {
 		}
 		t.Cleanup(func() { _ = h.Close() })
 		hosts[i] = h
-		if err := h.Connect(ctx, peer.AddrInfo{ID: middle.ID(), Addrs: middle.Addrs()}); err != nil {
+		addrs := middle.Addrs()
+		if i == 1 {
+			link = NewLink(t, middle)
+			addrs = []multiaddr.Multiaddr{link.Addr}
+		}
+		if err := h.Connect(ctx, peer.AddrInfo{ID: middle.ID(), Addrs: addrs}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +108,7 @@ func Relayed(t *testing.T) (a, b host.Host) {
 			t.Fatalf("%v is not limited", conn.RemoteMultiaddr())
 		}
 	}
-	return a, b
+	return a, b, link
 }
 
 // TCPAddr is a as a multiaddr.

@@ -19,6 +19,27 @@ import (
 // makes everything slower, and other tests run beside.
 const patience = (1 + 2*slow) * 20 * time.Second
 
+// Late is how much later than promised something may come, on a machine that does other
+// things beside.
+const Late = (1 + 2*slow) * 2 * time.Second
+
+// Slower is d, and more where everything is slower.
+func Slower(d time.Duration) time.Duration { return (1 + 2*slow) * d }
+
+// Measured calls f until it succeeds, three times at most, and fails the test with its
+// last error: one measurement says little on a machine that does other things beside.
+func Measured(t testing.TB, f func() error) {
+	t.Helper()
+	var err error
+	for range 3 {
+		if err = f(); err == nil {
+			return
+		}
+		t.Log("measured again: ", err)
+	}
+	t.Error(err)
+}
+
 // Take receives from ch, and fails the test unless that is soon.
 func Take[T any](t testing.TB, what string, ch <-chan T) (v T) {
 	t.Helper()

@@ -127,6 +127,8 @@ func TestHandleRefusesNil(t *testing.T) {
 	t.Parallel()
 	s := rpc.NewServer(nil, rig.Protocol, rig.Quiet)
 	for what, err := range map[string]error{
+		"Svc.Multiply cannot be served: the *Server is nil":                           rig.MultiplyMethod.Handle(nil, nil),
+		"Svc.CountTo cannot be served: the *Server is nil":                            rig.CountTo.Handle(nil, nil),
 		"Svc.Multiply: it is a nil func(context.Context, *rig.Args) (int, error)":     rig.MultiplyMethod.Handle(s, nil),
 		"Svc.CountTo: it is a nil func(context.Context, int, *rpc.Sender[int]) error": rig.CountTo.Handle(s, nil),
 		"Svc.Sum: it is a nil func(context.Context, *rpc.Receiver[int]) (int, error)": rig.Sum.Handle(s, nil),

@@ -17,11 +17,11 @@ var update = flag.Bool("update", false, "draw docs/architecture.svg anew")
 // storeys are the packages of the picture, from the top. What a program imports
 // stands in the first row.
 var storeys = [][]string{
-	{"rpctest", "policy", "watch", "describe", ".", "fan", "stats", "codes"},
+	{"rpctest", "policy", "health", "debug", "watch", "describe", ".", "fan", "stats", "codes", "state"},
 	{"internal/carry", "internal/many", "internal/admit", "internal/record"},
 	{"internal/carry/local", "internal/carry/wire", "internal/carry/session"},
 	{"internal/stream"},
-	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct"},
+	{"internal/shape", "internal/call", "internal/flow", "internal/codec", "internal/direct", "internal/tally"},
 	{"internal/wire", "internal/msgpack", "internal/account", "internal/mux", "internal/handlers", "internal/travels", "internal/yield"},
 }
 

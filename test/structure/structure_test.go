@@ -44,29 +44,34 @@ var allowed = map[string][]string{
 	"internal/codec":         {"internal/account", "internal/msgpack", "internal/direct", "internal/travels"},
 	"internal/shape":         {"internal/travels"},
 	"internal/flow":          {"internal/codec", "internal/account", "internal/yield"},
-	"internal/call":          {"codes", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
+	"internal/call":          {"codes", "state", "internal/account", "internal/codec", "internal/flow", "internal/msgpack", "internal/tally", "internal/wire"},
+	"internal/tally":         {"codes", "state", "internal/account", "internal/wire"},
 	"internal/stream":        {"codes", "internal/account", "internal/call", "internal/codec", "internal/flow", "internal/msgpack", "internal/wire"},
 	"internal/carry":         append([]string{"internal/carry/wire", "internal/carry/session"}, below...),
 	"internal/many":          {"codes", "internal/call", "internal/flow"},
 	"fan":                    {"internal/many"},
 	"internal/admit":         {"codes", "internal/call"},
 	"internal/handlers":      {},
+	"internal/live":          {},
 	"internal/record":        {"stats"},
 	"internal/carry/local":   below,
 	"internal/carry/wire":    below,
 	"internal/carry/session": below,
 	"stats":                  {},
 	"codes":                  {},
+	"state":                  {},
 	"policy":                 {""},
 	"forms":                  {"internal/codec"},
 	"watch":                  {"", "codes", "internal/call"},
+	"health":                 {"", "codes", "watch"},
+	"debug":                  {"", "state", "watch", "internal/admit"},
 	"describe":               {"", "codes", "internal/codec", "internal/shape"},
 }
 
 // below is what a carrier may import: everything under it, no other carrier, not
 // the root.
 var below = []string{
-	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/msgpack", "internal/mux", "internal/stream", "internal/wire",
+	"codes", "internal/account", "internal/admit", "internal/call", "internal/codec", "internal/direct", "internal/flow", "internal/live", "internal/msgpack", "internal/mux", "internal/stream", "internal/tally", "internal/wire", "state",
 }
 
 // source is one file of the module.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"math"
 	"math/big"
+	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/ugorji/go/codec"
 )
 
 // Types of which values would lose something.
@@ -60,6 +62,13 @@ type (
 		A       int
 		B       string
 	}
+	lists struct {
+		_struct bool           `codec:",toarray"` //lint:ignore U1000 the codec looks for it
+		Some    []int          `codec:",omitempty"`
+		Few     map[string]int `codec:",omitempty"`
+	}
+	location struct{ *url.URL }
+	deeper   struct{ *location }
 )
 
 func matrix() []matrixCase {
@@ -79,6 +88,8 @@ func matrix() []matrixCase {
 		keeps("a value", map[string]int{}), keeps("a value", map[int][]string{1: {"a"}}), keeps("a value", [3]int{1, 2, 3}), keeps("a value", [2]byte{1, 2}),
 		keeps("a value", version2{1, "b"}), keeps("a value", id), keeps("a value", peer.ID("")), keeps("a value", c), keeps("a value", cid.Undef),
 		keeps("a value", time.Hour), keeps("a value", binaryOnly{1, 2}), keeps("a value", inOrder{A: 1, B: "b"}), keeps("a value", complex(1, 0)),
+		keeps("a value", location{}), keeps("a value", location{&url.URL{Scheme: "https", Host: "example.org"}}), keeps("a value", lists{}),
+		keeps("a value", deeper{}), keeps("a value", deeper{&location{&url.URL{Path: "/a"}}}),
 		keeps("a time", at), keeps("a time", time.Time{}), keeps("a time", time.Unix(-1, 5).UTC()), keeps("a time", at.In(time.FixedZone("x", 3600))),
 		fits("a string or bytes", "text", []byte("text")), fits("a string or bytes", []byte("text"), "text"), fits("a string or bytes", named("x"), "x"),
 		fits("a string or bytes", "abcd", [4]byte{'a', 'b', 'c', 'd'}),
@@ -126,6 +137,7 @@ func matrix() []matrixCase {
 		loses("an embedded type whose form is not used", twoForms{Time: at, Own: "x"}, "Time is an embedded time.Time"),
 		loses("an embedded pointer to an unexported type", byPointer{&hiddenBase{5}, "x"}, "hiddenBase is an embedded pointer"),
 		loses("the second of two fields of one name", bothSides{leftSide{1}, rightSide{2}}, "Same is of the same name"),
+		loses("an extension with a tag over 255", codec.RawExt{Tag: 256, Data: []byte{1}}, "the tag 256"),
 		loses("an imaginary part", complex(1, 2), "imaginary"),
 	}
 	return all

@@ -36,6 +36,8 @@ func TestProgram(t *testing.T) {
 		"calls":       {"whole/..."},
 		"receivers":   {"receivers"},
 		"travelling":  {"travelling"},
+		"encoded":     {"encoded"},
+		"messages":    {"messages"},
 		"lasting":     {"lasting"},
 		"policies":    {"rules"},
 		"outside":     {"outside"},

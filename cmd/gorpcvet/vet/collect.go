@@ -72,6 +72,8 @@ func (u *unit) collectCall(k *Known, call *ast.CallExpr, params *params) {
 		own && c.pkg == rpctest && c.name == "Handle" && len(call.Args) > 2:
 		u.serves(k, call.Args[len(call.Args)-1])
 		u.collectHandle(k, call, c)
+	case own && c.pkg == forms && c.name == "Register":
+		u.collectForm(k, call)
 	case own && c.pkg == rpctest && c.recv == "Server" && c.name == "Mock" && len(call.Args) == 2:
 		u.collectMock(k, call)
 	case own && c.pkg == "" && c.recv == "":
@@ -82,6 +84,21 @@ func (u *unit) collectCall(k *Known, call *ast.CallExpr, params *params) {
 		if form, ok := u.world.wrappers[f.FullName()]; ok && form.Register {
 			u.collectRegistration(k, call, form, params)
 		}
+	}
+}
+
+// collectForm takes an interface whose types travel in another encoding.
+func (u *unit) collectForm(k *Known, call *ast.CallExpr) {
+	args := u.info.Instances[calledName(call)].TypeArgs
+	if args.Len() != 1 {
+		return
+	}
+	if i, ok := args.At(0).Underlying().(*types.Interface); ok && i.NumMethods() > 0 {
+		var names []string
+		for m := range i.Methods() {
+			names = append(names, m.Name())
+		}
+		k.Forms = append(k.Forms, strings.Join(names, ","))
 	}
 }
 

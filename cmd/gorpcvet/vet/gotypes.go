@@ -4,6 +4,7 @@ import (
 	"go/token"
 	"go/types"
 	"reflect"
+	"strings"
 	"sync"
 
 	"golang.org/x/tools/go/types/typeutil"
@@ -14,7 +15,10 @@ import (
 
 // goTypes reads types of sources for the library's rules. Identical types are one:
 // what it returns can be compared.
-type goTypes struct{ known typeutil.Map }
+type goTypes struct {
+	known typeutil.Map
+	forms map[string]bool // interfaces that have a form by package forms, by their methods
+}
 
 var _ travels.Reader[types.Type] = (*goTypes)(nil)
 
@@ -114,7 +118,34 @@ func (g *goTypes) Implements(t types.Type, f travels.Form) bool {
 	if f == travels.Selfer {
 		return hasMethod(t, "CodecEncodeSelf") && hasMethod(t, "CodecDecodeSelf")
 	}
+	if f == travels.MarshalsBinary || f == travels.UnmarshalsBinary {
+		if methods, _ := g.registered(t); methods != "" {
+			return true
+		}
+	}
 	return types.Implements(t, formInterfaces()[f])
+}
+
+// registered returns the methods of the interface by which t, or a pointer to it, has a
+// form of package forms, and the way to the first of them.
+func (g *goTypes) registered(t types.Type) (methods string, way []int) {
+	if types.IsInterface(t) {
+		return "", nil
+	}
+	for all := range g.forms {
+		way, has := []int(nil), true
+		for name := range strings.SplitSeq(all, ",") {
+			m, index, _ := types.LookupFieldOrMethod(t, true, nil, name)
+			if _, has = m.(*types.Func); !has {
+				break
+			}
+			way = index
+		}
+		if has {
+			return all, way
+		}
+	}
+	return "", nil
 }
 
 func (g *goTypes) PointerImplements(t types.Type, f travels.Form) bool {
@@ -132,6 +163,12 @@ func hasMethod(t types.Type, name string) bool {
 func (g *goTypes) Promoted(t types.Type) (field int, ok bool) {
 	if named, ok := types.Unalias(t).(*types.Named); ok && named.TypeArgs().Len() > 0 {
 		return 0, false
+	}
+	if methods, way := g.registered(t); methods != "" {
+		if len(way) < 2 {
+			return 0, false
+		}
+		return way[0], true
 	}
 	m, index, _ := types.LookupFieldOrMethod(t, true, nil, "MarshalBinary")
 	if _, ok := m.(*types.Func); !ok || len(index) < 2 {

@@ -16,6 +16,7 @@ type Known struct {
 	Open     []Place   // registrations of which the type does not show, and perhaps the name
 	Serving  []string  // full names of functions that serve methods
 	Wrappers []wrapper // functions that pass what they are given to a call by name, or to Register
+	Forms    []string  // the methods of each interface that has a form by package forms, with commas
 }
 
 // Place is a registration of a service.
@@ -29,7 +30,7 @@ type Place struct {
 func (*Known) AFact() {}
 
 func (k *Known) isEmpty() bool {
-	return len(k.Methods)+len(k.Services)+len(k.Open)+len(k.Serving)+len(k.Wrappers) == 0
+	return len(k.Methods)+len(k.Services)+len(k.Open)+len(k.Serving)+len(k.Wrappers)+len(k.Forms) == 0
 }
 
 func (k *Known) String() string {
@@ -79,7 +80,8 @@ type World struct {
 	open     []Place
 	serving  map[string]bool
 	wrappers map[string]form
-	typed    bool // calls by name are reported, to become typed methods
+	forms    map[string]bool // as in Known
+	typed    bool            // calls by name are reported, to become typed methods
 }
 
 // NewWorld returns a world in which nothing is known. whole says that it will be
@@ -88,7 +90,7 @@ type World struct {
 func NewWorld(whole bool, external ...string) *World {
 	w := &World{
 		whole: whole, external: make(map[string]bool), methods: make(map[string][]*Method),
-		serving: make(map[string]bool), wrappers: make(map[string]form),
+		serving: make(map[string]bool), wrappers: make(map[string]form), forms: make(map[string]bool),
 	}
 	for _, e := range external {
 		w.external[e] = true
@@ -105,6 +107,9 @@ func (w *World) add(k *Known) {
 	w.open = append(w.open, k.Open...)
 	for _, s := range k.Serving {
 		w.serving[s] = true
+	}
+	for _, f := range k.Forms {
+		w.forms[f] = true
 	}
 	for _, f := range k.Wrappers {
 		w.wrappers[f.Func] = f.Form

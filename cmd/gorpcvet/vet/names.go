@@ -80,7 +80,9 @@ const ownServices = "rpc."
 
 const (
 	authorizeWithMap = "AuthorizeWithMap"
-	rpctest          = "rpctest" // the package for tests
+	rpctest          = "rpctest"  // the package for tests
+	forms            = "forms"    // the package for types of another encoding
+	protorpc         = "protorpc" // that of protobuf's messages
 )
 
 // ofLibrary reports whether a path is that of the library or one of its packages,
@@ -114,6 +116,8 @@ func libraryCallee(f *types.Func) (c callee, ok bool) {
 	case ofLibrary(path):
 	case path == library+"/"+rpctest:
 		c.pkg = rpctest
+	case path == library+"/"+forms:
+		c.pkg = forms
 	default:
 		return c, false
 	}

@@ -95,6 +95,11 @@ func (u *unit) place(service string, at ast.Node) Place {
 
 // from is what the package sees of the world, from a place in it.
 func (u *unit) from(at ast.Node) *view {
+	return &view{u.world, u.ownPath(), u.imports(), u.inTest(at)}
+}
+
+// imports are the packages that the package imports, and those that they do.
+func (u *unit) imports() map[string]bool {
 	if u.near == nil {
 		u.near = make(map[string]bool)
 		var add func(p *types.Package)
@@ -108,7 +113,7 @@ func (u *unit) from(at ast.Node) *view {
 		}
 		add(u.pkg)
 	}
-	return &view{u.world, u.ownPath(), u.near, u.inTest(at)}
+	return u.near
 }
 
 // where is a place for people to read.
@@ -232,5 +237,9 @@ func (u *unit) valueType(e ast.Expr) types.Type {
 func (u *unit) isNil(e ast.Expr) bool { return u.info.Types[ast.Unparen(e)].IsNil() }
 
 func newUnit(fset *token.FileSet, files []*ast.File, pkg *types.Package, info *types.Info, world *World) *unit {
-	return &unit{fset: fset, files: files, pkg: pkg, info: info, world: world, types: &goTypes{}, found: make(map[string]bool)}
+	u := &unit{fset: fset, files: files, pkg: pkg, info: info, world: world, types: &goTypes{forms: world.forms}, found: make(map[string]bool)}
+	if u.imports()[library+"/"+protorpc] {
+		world.forms["ProtoReflect"] = true
+	}
+	return u
 }

@@ -22,12 +22,15 @@ type Config struct {
 	// Replicas is how many peers keep a file whose upload does not say.
 	// Default 3.
 	Replicas int
+	// Patience is how long a peer may take to store a block. Default 30 s.
+	Patience time.Duration
 }
 
 // Adder serves api.Adder.
 type Adder struct {
 	client   *rpc.Client
 	replicas int
+	patience time.Duration
 }
 
 // New returns an adder. The client is its way to the other components.
@@ -35,7 +38,10 @@ func New(client *rpc.Client, cfg Config) *Adder {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 3
 	}
-	return &Adder{client, cfg.Replicas}
+	if cfg.Patience == 0 {
+		cfg.Patience = 30 * time.Second
+	}
+	return &Adder{client, cfg.Replicas, cfg.Patience}
 }
 
 // Register makes the methods callable.
@@ -43,7 +49,8 @@ func (a *Adder) Register(s *rpc.Server) error { return api.Adder.Add.Handle(s, a
 
 // Add takes a file and tells how it gets on. Its last message has the pin: the
 // file is then on all the peers that the pin names, and the pin is agreed
-// upon. If Add fails, what was stored will be swept.
+// upon. If Add fails, the peers give up what they have stored; if only the agreement
+// fails, which may have come about all the same, that will be swept.
 func (a *Adder) Add(ctx context.Context, in *rpc.Receiver[api.Upload], out *rpc.Sender[api.Added]) error {
 	first, err := in.Receive(ctx)
 	if err != nil && err != io.EOF {
@@ -57,7 +64,7 @@ func (a *Adder) Add(ctx context.Context, in *rpc.Receiver[api.Upload], out *rpc.
 	if pin.Allocations, err = api.Allocator.Allocate.Call(ctx, a.client, "", request); err != nil {
 		return err
 	}
-	sink := newSink(ctx, a.client, pin.Allocations, out)
+	sink := newSink(ctx, a.client, pin.Allocations, out, a.patience)
 	defer sink.close()
 	root, err := layout(&uploadReader{ctx: ctx, in: in, rest: first.Data}, sink)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -51,6 +52,9 @@ func (s *store) put(ctx context.Context, in *rpc.Receiver[api.Block], out *rpc.S
 	return nil
 }
 
+// patience is for peers that hang: others are not that slow.
+const patience = 3 * time.Second
+
 // setup is an adder, for which all else is played, and two other peers.
 func setup(t *testing.T) (client *rpc.Client, own *rpctest.Server, stores []*store) {
 	t.Helper()
@@ -67,7 +71,7 @@ func setup(t *testing.T) (client *rpc.Client, own *rpctest.Server, stores []*sto
 	rpctest.HandleReply(own, api.Allocator.Allocate, keepers)
 	rpctest.HandleReply(own, api.Consensus.Commit, api.Nothing{})
 	client = own.Client()
-	if err := adder.New(client, adder.Config{Replicas: 2}).Register(own.Server); err != nil {
+	if err := adder.New(client, adder.Config{Replicas: 2, Patience: patience}).Register(own.Server); err != nil {
 		t.Fatal(err)
 	}
 	return client, own, stores
@@ -182,5 +186,25 @@ func TestAddIsCancelled(t *testing.T) {
 	}
 	if n := len(own.Method("Consensus", "Commit").Calls()); n != 0 {
 		t.Fatal("it was agreed upon")
+	}
+}
+
+// A peer that takes a small file and never says that it has stored it fails the upload, and
+// the others give up what they have stored.
+func TestAddWhereAPeerHangs(t *testing.T) {
+	t.Parallel()
+	client, own, stores := setup(t)
+	stores[1].server.Method("Storage", "Put").Block(1)
+	_, err := add(t.Context(), client, randomFile(1000))
+	if rpc.CodeOf(err) != codes.DeadlineExceeded {
+		t.Errorf("got %v", err)
+	}
+	if n := len(own.Method("Consensus", "Commit").Calls()); n != 0 {
+		t.Error("it was agreed upon")
+	}
+	put := stores[0].server.Method("Storage", "Put")
+	put.WaitDone(1)
+	if put.Calls()[0].Err == nil {
+		t.Error("the other has ended well, and keeps it")
 	}
 }

@@ -55,13 +55,13 @@ var PinTracker = struct {
 	Pin       *rpc.Method[Pin, Nothing]
 	Unpin     *rpc.Method[cid.Cid, Nothing]
 	Status    *rpc.Method[cid.Cid, PinInfo]
-	StatusAll *rpc.Method[Nothing, []PinInfo]
-	Recover   *rpc.Method[Nothing, Nothing] // tries again what failed, and gives up what nobody wants
+	StatusAll *rpc.ServerStream[Nothing, PinInfo] // there may be more than a message takes
+	Recover   *rpc.Method[Nothing, Nothing]       // tries again what failed, and gives up what nobody wants
 }{
 	rpc.NewMethod[Pin, Nothing]("PinTracker", "Pin"),
 	rpc.NewMethod[cid.Cid, Nothing]("PinTracker", "Unpin"),
 	rpc.NewMethod[cid.Cid, PinInfo]("PinTracker", "Status"),
-	rpc.NewMethod[Nothing, []PinInfo]("PinTracker", "StatusAll"),
+	rpc.NewServerStream[Nothing, PinInfo]("PinTracker", "StatusAll"),
 	rpc.NewMethod[Nothing, Nothing]("PinTracker", "Recover"),
 }
 

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -114,9 +115,9 @@ func TestStatusOfPeersThatDoNotAnswer(t *testing.T) {
 	c, servers, hosts := setup(t, 3, cluster.Config{})
 	consensus(servers[0], hosts, api.Pin{Cid: root, Allocations: []peer.ID{hosts[0].ID(), hosts[1].ID()}})
 	pinned := api.PinInfo{Cid: root, Peer: hosts[0].ID(), Status: api.Pinned}
-	servers[0].Mock("PinTracker", rpctest.Methods{
-		"Status":    rpctest.Reply[cid.Cid](pinned),
-		"StatusAll": rpctest.Reply[api.Nothing]([]api.PinInfo{pinned}),
+	rpctest.HandleReply(servers[0], api.PinTracker.Status, pinned)
+	rpctest.Handle(servers[0], api.PinTracker.StatusAll, func(ctx context.Context, _ api.Nothing, out *rpc.Sender[api.PinInfo]) error {
+		return out.Send(ctx, pinned)
 	})
 	for _, h := range hosts[1:] {
 		if err := h.Close(); err != nil {

@@ -45,10 +45,18 @@ func (c *Cluster) StatusAll(ctx context.Context, _ api.Nothing) ([]api.PinInfo, 
 		return nil, err
 	}
 	var infos []api.PinInfo
+	said := make(map[peer.ID]map[cid.Cid]bool)
 	for p, answer := range api.PinTracker.StatusAll.CallAll(ctx, c.client, members, api.Nothing{}, patience) {
-		infos = append(infos, answer.Value...)
-		if answer.Err != nil {
-			for _, pin := range pins {
+		if said[p] == nil {
+			said[p] = make(map[cid.Cid]bool)
+		}
+		if answer.Err == nil {
+			infos = append(infos, answer.Value)
+			said[p][answer.Value.Cid] = true
+			continue
+		}
+		for _, pin := range pins {
+			if !said[p][pin.Cid] {
 				infos = append(infos, silent(pin, p, answer.Err))
 			}
 		}

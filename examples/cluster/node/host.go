@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // NewSecret makes a secret for a private network: 32 bytes, in hexadecimal.
@@ -27,8 +28,8 @@ func NewSecret() string {
 // With a directory, the host has the same ID every time.
 func NewHost(listen, secret, dir string, opts ...libp2p.Option) (host.Host, error) {
 	opts = append([]libp2p.Option{
-		libp2p.ListenAddrStrings(listen),
-		libp2p.Transport(tcp.NewTCPTransport), // QUIC knows no private networks
+		libp2p.NoListenAddrs, // until it is there to be closed if that fails
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()), // QUIC knows no private networks; two processes on one port are a mistake
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 	}, opts...)
@@ -46,7 +47,18 @@ func NewHost(listen, secret, dir string, opts ...libp2p.Option) (host.Host, erro
 		}
 		opts = append(opts, libp2p.Identity(key))
 	}
-	return libp2p.New(opts...)
+	addr, err := multiaddr.NewMultiaddr(listen)
+	if err != nil {
+		return nil, err
+	}
+	h, err := libp2p.New(opts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Network().Listen(addr); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
 }
 
 // loadKey returns the key that is kept in the directory, and makes one the

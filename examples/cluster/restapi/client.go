@@ -26,6 +26,9 @@ func (c Client) Add(ctx context.Context, name string, replicas int, file io.Read
 	if replicas > 0 {
 		query.Set("replicas", strconv.Itoa(replicas))
 	}
+	if progress != nil {
+		query.Set("progress", "true")
+	}
 	body, err := c.do(ctx, http.MethodPost, "/add?"+query.Encode(), file)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,9 @@ import (
 
 const pieceSize = 256 << 10
 
-// add takes the body of the request as a file. The answer are lines of JSON:
-// how far it has come, and at last the pin, or an error.
+// add takes the body of the request as a file. The answer has the pin, or an error. With
+// progress=true there are lines of JSON before that, which say how far it has come: then
+// the status is 200 however it ends.
 func (a *API) add(w http.ResponseWriter, r *http.Request) {
 	replicas, err := parseReplicas(r)
 	if err != nil {
@@ -46,7 +47,7 @@ func (a *API) add(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 
-	begun := false
+	begun, progress := false, r.URL.Query().Get("progress") == "true"
 	lines := json.NewEncoder(w)
 	for added, err := range call.All(ctx) {
 		if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -58,6 +59,9 @@ func (a *API) add(w http.ResponseWriter, r *http.Request) {
 		if err != nil && !begun {
 			fail(w, err)
 			return
+		}
+		if added.Pin == nil && !progress {
+			continue
 		}
 		if !begun {
 			begun = true

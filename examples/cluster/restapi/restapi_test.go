@@ -256,3 +256,29 @@ func TestOtherSitesAreRefused(t *testing.T) {
 		t.Fatal(w.Code)
 	}
 }
+
+// An upload that fails late has the status of its error, unless its progress was asked for.
+func TestAddFailsLate(t *testing.T) {
+	t.Parallel()
+	client, server := setup(t)
+	if err := api.Adder.Add.Handle(server.Server, func(ctx context.Context, in *rpc.Receiver[api.Upload], out *rpc.Sender[api.Added]) error {
+		for _, err := range in.All(ctx) {
+			if err != nil {
+				return err
+			}
+		}
+		if err := out.Send(ctx, api.Added{Bytes: 1}); err != nil {
+			return err
+		}
+		return &rpc.Error{Code: codes.ResourceExhausted, Message: "no room"}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Add(t.Context(), "", 0, strings.NewReader("letter"), nil); err == nil || err.Error() != "507 Insufficient Storage: no room" {
+		t.Error(err)
+	}
+	told := false
+	if _, err := client.Add(t.Context(), "", 0, strings.NewReader("letter"), func(restapi.Added) { told = true }); err == nil || err.Error() != "no room" || !told {
+		t.Error(err)
+	}
+}

@@ -26,9 +26,20 @@ func (c *Connector) has(ctx context.Context, id cid.Cid) (bool, error) {
 
 // store keeps a block, for a while at least.
 func (c *Connector) store(ctx context.Context, b blocks.Block) error {
+	_, err := c.put(ctx, b)
+	return err
+}
+
+// put is store, and returns when the block was last needed: now, for giveUp.
+func (c *Connector) put(ctx context.Context, b blocks.Block) (at time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.touch(b.Cid())
+	at = c.touch(b.Cid())
+	return at, c.keep(ctx, b)
+}
+
+// keep stores a block that is not there. The connector is locked.
+func (c *Connector) keep(ctx context.Context, b blocks.Block) error {
 	if ok, err := c.blocks.Has(ctx, b.Cid()); ok || err != nil {
 		return err
 	}
@@ -63,13 +74,33 @@ func check(b api.Block) (blocks.Block, error) {
 	return blocks.NewBlockWithCid(b.Data, b.Cid)
 }
 
-// touch has a block stay for a while. The connector is locked.
-func (c *Connector) touch(id cid.Cid) {
-	c.touched[string(id.Hash())] = time.Now()
+// touch has a block stay for a while, and returns from when on. The connector is locked.
+func (c *Connector) touch(id cid.Cid) time.Time {
+	now := time.Now()
+	c.touched[string(id.Hash())] = now
 	if len(c.touched) > c.many {
 		c.forget()
 		c.many = 2*len(c.touched) + 1000
 	}
+	return now
+}
+
+// giveUp deletes the blocks that were stored for what has failed, unless a pin needs them,
+// or somebody has touched them since.
+func (c *Connector) giveUp(own map[string]time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	given := false
+	for hash, at := range own {
+		if c.touched[hash].Equal(at) {
+			delete(c.touched, hash)
+			given = true
+		}
+	}
+	if !given {
+		return nil
+	}
+	return c.sweep(context.Background())
 }
 
 // forget forgets the blocks that nobody has touched for the time of grace.

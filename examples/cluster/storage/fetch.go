@@ -48,6 +48,9 @@ func (c *Connector) fetch(ctx context.Context, likely []peer.ID, wanted []cid.Ci
 			return nil
 		}
 	}
+	if len(errs) == 0 { // all say that they have not
+		return rpc.Errorf(codes.NotFound, "no peer has %v", wanted[0])
+	}
 	return rpc.Errorf(codes.Unavailable, "%d blocks, %v the first, could be had of none of %d peers: %v",
 		len(wanted), wanted[0], len(peers), errors.Join(errs...))
 }

@@ -190,7 +190,7 @@ func TestPinOfWhatNobodyHas(t *testing.T) {
 	if err := keepers[1].put(t.Context(), blocks[1:]...); err != nil { // a leaf is missing
 		t.Fatal(err)
 	}
-	if err := keepers[0].pin(t.Context(), root(blocks)); rpc.CodeOf(err) != codes.Unavailable {
+	if err := keepers[0].pin(t.Context(), root(blocks)); rpc.CodeOf(err) != codes.NotFound {
 		t.Fatal(err)
 	}
 	if keepers[0].pinned(t) != 0 {
@@ -351,5 +351,57 @@ func TestOnDisk(t *testing.T) {
 	}
 	if free := k.free(t); free >= 1<<30-2000 {
 		t.Fatalf("%d bytes are free", free)
+	}
+}
+
+// What nobody has is not found, and not "unavailable".
+func TestReadOfWhatNobodyHas(t *testing.T) {
+	t.Parallel()
+	keepers := newKeepers(t, 3, storage.Config{})
+	blocks, _ := file(t, 1)
+	for _, err := range api.Storage.Read.Call(t.Context(), keepers[0].client, "", root(blocks)) {
+		if rpc.CodeOf(err) != codes.NotFound {
+			t.Errorf("got %v", err)
+		}
+	}
+	_ = keepers[2].server.Close()
+	for _, err := range api.Storage.Read.Call(t.Context(), keepers[0].client, "", root(blocks)) {
+		if rpc.CodeOf(err) != codes.Unavailable {
+			t.Errorf("when one cannot be asked: %v", err)
+		}
+	}
+}
+
+// A Put that is given up leaves nothing behind, but what somebody else has put, too.
+func TestPutThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	k := newKeepers(t, 1, storage.Config{})[0]
+	before := k.free(t)
+	blocks, _ := file(t, 1)
+	others, _ := file(t, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	call := api.Storage.Put.Open(ctx, k.client, k.id)
+	for _, b := range append(blocks, others...) {
+		if err := call.Send(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := call.Receive(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := k.put(t.Context(), others...); err != nil {
+		t.Fatal(err)
+	}
+	stored := k.free(t)
+	cancel()
+	_ = call.Close()
+	k.server.Method("Storage", "Put").WaitDone(2)
+	size := uint64(0)
+	for _, b := range others {
+		size += uint64(len(b.Data))
+	}
+	if after := k.free(t); after != before-size || after == stored {
+		t.Errorf("%d bytes are free, then %d, then %d", before, stored, after)
 	}
 }

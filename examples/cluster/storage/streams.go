@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	unixfs "github.com/ipfs/boxo/ipld/unixfs/io"
 	blocks "github.com/ipfs/go-block-format"
@@ -14,8 +15,15 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 )
 
-// Put stores blocks, and acknowledges each when it will survive a crash.
-func (c *Connector) Put(ctx context.Context, sent *rpc.Receiver[api.Block], stored *rpc.Sender[api.Stored]) error {
+// Put stores blocks, and acknowledges each when it will survive a crash. If it fails, or
+// the caller gives the call up, those are given up that nobody else needs.
+func (c *Connector) Put(ctx context.Context, sent *rpc.Receiver[api.Block], stored *rpc.Sender[api.Stored]) (err error) {
+	own := make(map[string]time.Time)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.giveUp(own))
+		}
+	}()
 	for b, err := range sent.All(ctx) {
 		if err != nil {
 			return err
@@ -24,7 +32,9 @@ func (c *Connector) Put(ctx context.Context, sent *rpc.Receiver[api.Block], stor
 		if err != nil {
 			return err
 		}
-		if err := c.store(ctx, checked); err != nil {
+		at, err := c.put(ctx, checked)
+		own[string(checked.Cid().Hash())] = at
+		if err != nil {
 			return err
 		}
 		if err := stored.Send(ctx, api.Stored{Bytes: len(b.Data)}); err != nil {

@@ -53,7 +53,15 @@ func Register(s *rpc.Server, t Tracker) error {
 		api.PinTracker.Pin.Handle(s, t.Pin),
 		api.PinTracker.Unpin.Handle(s, t.Unpin),
 		api.PinTracker.Status.Handle(s, t.Status),
-		api.PinTracker.StatusAll.Handle(s, t.StatusAll),
+		api.PinTracker.StatusAll.Handle(s, func(ctx context.Context, _ api.Nothing, out *rpc.Sender[api.PinInfo]) error {
+			infos, err := t.StatusAll(ctx, api.Nothing{})
+			for _, info := range infos {
+				if err := out.Send(ctx, info); err != nil {
+					return err
+				}
+			}
+			return err
+		}),
 		api.PinTracker.Recover.Handle(s, t.Recover),
 	)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/multiformats/go-multihash"
 	"go.uber.org/goleak"
 
+	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/api"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/tracker"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -171,5 +172,40 @@ func forBoth(t *testing.T, test func(w *world)) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { test(newWorld(t, kind)) })
 		})
+	}
+}
+
+// many is a tracker of more pins than a message can list.
+type many struct{ tracker.Tracker }
+
+const manyPins = 60_000
+
+func (many) StatusAll(context.Context, api.Nothing) ([]api.PinInfo, error) {
+	return slices.Repeat([]api.PinInfo{{Cid: cid.MustParse("bafkreicymcn7mh7kmqgcivjvuk3xck4ntwh72rwcbhy2sgzwwg2elypa4u"), Status: api.Pinned}}, manyPins), nil
+}
+
+func TestListOfManyPins(t *testing.T) {
+	t.Parallel()
+	hosts := rpctest.MemoryHosts(t, 2)
+	s := rpctest.NewServer(t, hosts[0], api.Protocol)
+	tr, err := tracker.New(tracker.Map, s.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if err := tracker.Register(s.Server, many{tr}); err != nil {
+		t.Fatal(err)
+	}
+	c := rpc.NewClient(hosts[1], api.Protocol)
+	defer c.Close()
+	n := 0
+	for _, err := range api.PinTracker.StatusAll.Call(t.Context(), c, hosts[0].ID(), api.Nothing{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != manyPins {
+		t.Errorf("%d of %d pins", n, manyPins)
 	}
 }

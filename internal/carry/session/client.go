@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -16,8 +17,10 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -30,7 +33,7 @@ func muxLimits(l *call.Limits) mux.Limits {
 	response := l.Response().Bytes
 	return mux.Limits{
 		Calls: l.CallsPerPeer, Message: min(l.MessageSize, math.MaxInt32-response) + response,
-		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout,
+		Silence: l.SilenceTimeout, Progress: l.ProgressTimeout, Idle: l.IdleTimeout, Queue: l.QueueTimeout,
 	}
 }
 
@@ -38,9 +41,12 @@ func muxLimits(l *call.Limits) mux.Limits {
 type Session struct {
 	pool    *Pool
 	mux     *mux.Client
-	conn    network.Conn
+	st      network.Stream
+	tally   *tally.Peer
 	peer    peer.ID
 	limited bool // over a relay
+
+	left sync.Once
 
 	scope account.Memory // what streaming calls hold is of it
 	share account.Share
@@ -56,8 +62,13 @@ const (
 	Elsewhere             // it was not sent, and the peer has no sessions
 )
 
+// leave closes the connection of a session that is silent, so that no call is made on it
+// any more.
+func (s *Session) leave() { s.left.Do(func() { live.Leave(s.st.Conn()) }) }
+
 // Carry makes a call. The last try returns the error that others leave to the next.
 func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, error) {
+	c.Live.With(s.tally)
 	if c.Kind == wire.KindStreaming {
 		return s.stream(ctx, c, last)
 	}
@@ -70,6 +81,7 @@ func (s *Session) Carry(ctx context.Context, c *call.Call, last bool) (Next, err
 // Start is Carry for a call that nobody waits for: done is called once, in a
 // goroutine that is made for it.
 func (s *Session) Start(ctx context.Context, c *call.Call, done func(Next, error)) {
+	c.Live.With(s.tally)
 	r := newRequest(ctx, c)
 	s.mux.Start(ctx, &r.Request, func(reply mux.Reply, err error) {
 		next := Over
@@ -90,12 +102,18 @@ func newRequest(ctx context.Context, c *call.Call) (r request) {
 	h := c.Header(ctx)
 	r.Head = wire.AppendHeader(account.NewBuffer(len(h.Service) + len(h.Method) + requestKeys)[:0], &h)
 	r.Body, r.Owned, r.Code = c.Body.Head, len(r.Head)+len(c.Body.Head), codeNumber
-	r.Keep = codec.WantsBytes(c.Reply)
+	r.Keep, r.Deadline = codec.WantsBytes(c.Reply), deadline(ctx)
 	if c.Body.User != nil {
 		r.Head = append(r.Head, c.Body.Head...)
 		r.Body = c.Body.User
 	}
 	return r
+}
+
+func deadline(ctx context.Context) (d mux.Deadline) {
+	d.At, _ = ctx.Deadline()
+	d.Left = wire.SetTimeout
+	return d
 }
 
 func codeNumber(err error) uint64 { return uint64(call.CodeOfContext(err)) }
@@ -148,8 +166,12 @@ func (s *Session) lost(c *call.Call, ended *mux.EndedError, last bool) (Next, er
 		return Elsewhere, nil
 	}
 	s.pool.forget(s, false)
-	if ended.Sent || last {
+	silent := errors.Is(ended.Err, mux.ErrSilent)
+	if ended.Sent || last || silent && !ended.Before { // who has waited has waited long enough
 		return Over, s.ended(ended)
+	}
+	if silent {
+		s.leave()
 	}
 	return Again, nil
 }
@@ -162,19 +184,21 @@ func (s *Session) ended(ended *mux.EndedError) error {
 	case errors.Is(ended, call.ErrClientClosed):
 		return call.Closed().NotSent(!ended.Sent)
 	case errors.Is(ended, mux.ErrSilent):
+		s.leave()
 		return s.pool.Limits.Silent(s.peer).NotSent(!ended.Sent)
 	case call.IsTurnedAway(ended.Err):
 		return call.TurnedAway(s.peer, ended.Err)
 	case ended.Sent:
-		return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the reply; the request may have been served: %w", ended.Err).Of(call.Transport)
+		return call.Broken(s.st.Conn(), "the session ended before the reply; the request may have been served: %w", ended.Err)
 	}
-	return call.Fail(call.OfClient, codes.Unavailable, "the session ended before the request was sent: %w", ended.Err).Of(call.Transport).NotSent(true)
+	return call.Broken(s.st.Conn(), "the session ended before the request was sent: %w", ended.Err).NotSent(true)
 }
 
 // explain turns what mux says of a call into its error.
 func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 	var refused *mux.RefusedError
 	var large *mux.TooLargeError
+	var full *mux.NoPlaceError
 	switch {
 	case call.HasEnded(ctx):
 		return call.Ended(ctx)
@@ -183,6 +207,9 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 			c.NoReply()
 		}
 		return s.refused(refused)
+	case errors.As(err, &full):
+		return call.Fail(call.OfClient, codes.ResourceExhausted, "peer %v has %d calls under way, as many as it takes at once, and this one has waited %v for its turn (Limits.QueueTimeout of the client)",
+			s.peer, full.Places, s.pool.Limits.QueueTimeout).Named().LimitedBy("Limits.CallsPerPeer", "server").NotSent(true)
 	case errors.As(err, new(*mux.AbortedError)):
 		return call.Fail(call.OfServer, codes.Internal, "peer %v ended the call without a reply", s.peer).Named()
 	case errors.As(err, &large) && large.Request:

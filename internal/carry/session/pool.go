@@ -2,7 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -12,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 )
 
 // This file is about what a client remembers of each peer: its session, who
@@ -24,6 +29,8 @@ type PoolConfig struct {
 	Decoded *account.Decoded
 	Memory  *account.Peers
 	Long    func(*call.Call) // is told of streaming calls that move much
+	Tally   *tally.Side
+	Protect *call.Protector
 }
 
 // Pool holds the sessions of a client, one for each peer that has them. Its methods
@@ -51,14 +58,25 @@ type peerSessions struct {
 
 // opening is an attempt to open a session, for which other callers wait.
 type opening struct {
-	over   chan struct{} // closed when it is
-	failed bool          // and not because its caller's context had ended
+	over chan struct{} // closed when it is
+	by   terms         // of its caller
+	err  error         // with which it failed, unless its caller's context had ended
 }
 
-// maxOpenings is how many attempts a caller sees fail before it opens a stream
-// of its own: all of them, one after the other, would take too long where a peer
-// does not answer.
-const maxOpenings = 2
+// terms are what a caller's context says about connections: an attempt on others would
+// have ended otherwise.
+type terms struct {
+	noDial, limited, direct bool
+	timeout                 time.Duration
+}
+
+func termsOf(ctx context.Context) (t terms) {
+	t.noDial, _ = network.GetNoDial(ctx)
+	t.limited, _ = network.GetAllowLimitedConn(ctx)
+	t.direct, _ = network.GetForceDirectDial(ctx)
+	t.timeout = network.GetDialPeerTimeout(ctx)
+	return t
+}
 
 // NewPool returns a pool, which Close ends.
 func NewPool(c PoolConfig) *Pool {
@@ -90,6 +108,19 @@ func (p *Pool) Current(id peer.ID) *Session {
 	return nil
 }
 
+// Waiting is how many calls of each peer wait for a place.
+func (p *Pool) Waiting() map[peer.ID]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	waiting := make(map[peer.ID]int)
+	for s := range p.all {
+		if n := s.mux.Waiting(); n > 0 {
+			waiting[s.peer] += n
+		}
+	}
+	return waiting
+}
+
 // Opener is the caller that is to open a stream to a peer: of a session, if the
 // peer has them. Others may wait for it until Close.
 type Opener struct {
@@ -101,7 +132,7 @@ type Opener struct {
 
 // Find returns the session for a call, or who is to open one: the caller itself.
 // Without either the call is to be made on a stream of its own. It waits while
-// another caller opens a session.
+// another caller opens a session, and fails with that one.
 func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +143,7 @@ func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) 
 		p.peers[id] = k
 	}
 	k.callers++
-	for failed := 0; ; {
+	for {
 		s := k.session()
 		switch {
 		case p.closed:
@@ -122,48 +153,47 @@ func (p *Pool) Find(ctx context.Context, id peer.ID) (*Session, *Opener, error) 
 			p.letGo(id, k)
 			return p.overRelay(ctx, s), nil, nil
 		case k.none || k.opening == nil:
-			return nil, p.opener(id, k), nil
+			return nil, p.opener(ctx, id, k), nil
 		}
-		ended, err := p.await(ctx, k.opening)
-		if ended.failed {
-			failed++
-		}
-		if err != nil || failed == maxOpenings {
+		if err := p.await(ctx, k.opening); err != nil {
 			p.letGo(id, k)
 			return nil, nil, err
 		}
 	}
 }
 
-// await waits until somebody has opened a session, or failed. The pool is locked,
-// but not meanwhile.
-func (p *Pool) await(ctx context.Context, o *opening) (*opening, error) {
+// await waits until somebody has opened a session, or failed as the caller would have.
+// The pool is locked, but not meanwhile.
+func (p *Pool) await(ctx context.Context, o *opening) error {
 	p.mu.Unlock()
 	defer p.mu.Lock()
 	select {
 	case <-o.over:
-		return o, nil
+		if o.by == termsOf(ctx) {
+			return o.err
+		}
+		return nil
 	case <-ctx.Done():
-		return new(opening), call.Ended(ctx).NotSent(true)
+		return call.Ended(ctx).NotSent(true)
 	}
 }
 
-func (p *Pool) opener(id peer.ID, k *peerSessions) *Opener {
+func (p *Pool) opener(ctx context.Context, id peer.ID, k *peerSessions) *Opener {
 	o := &Opener{pool: p, id: id, peer: k}
 	if !k.none {
-		o.opening = &opening{over: make(chan struct{})}
+		o.opening = &opening{over: make(chan struct{}), by: termsOf(ctx)}
 		k.opening = o.opening
 	}
 	return o
 }
 
-// Close lets those go on who wait. failed says that there is no stream, and that
-// this is not for the caller's context.
-func (o *Opener) Close(failed bool) {
+// Close lets those go on who wait, or end with err: there is no stream, and this is not
+// for the caller's context.
+func (o *Opener) Close(err error) {
 	o.pool.mu.Lock()
 	defer o.pool.mu.Unlock()
 	if o.opening != nil {
-		o.peer.opening, o.opening.failed = nil, failed
+		o.peer.opening, o.opening.err = nil, err
 		close(o.opening.over)
 	}
 	o.pool.letGo(o.id, o.peer)
@@ -201,7 +231,7 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 		_ = st.Reset()
 		return nil, call.NoStream(err)
 	}
-	s := &Session{pool: p, conn: st.Conn(), peer: o.id, limited: st.Conn().Stat().Limited}
+	s := &Session{pool: p, st: st, peer: o.id, limited: st.Conn().Stat().Limited}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o.peer.none = false
@@ -219,19 +249,35 @@ func (o *Opener) Adopt(st network.Stream) (*Session, error) {
 	}
 	p.all[s] = struct{}{}
 	o.peer.current = s
+	s.tally = p.Tally.Peers.Get(o.id)
 	l := muxLimits(p.Limits)
 	// One that stops may be gone before it can say so again: then nobody would
 	// know of the requests on the way.
 	l.Patient, o.peer.left = o.peer.left, false
 	l.Share = p.Memory.OfStream(st)
+	l.Busy = func(busy bool) { p.Protect.Protect(s.peer, busy) }
 	s.scope, s.share = st.Scope(), l.Share
-	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(error) {
+	s.mux = mux.NewClient(muxStream{st}, st.Scope(), l, func(err error) {
+		if errors.Is(err, mux.ErrSilent) {
+			s.leave()
+		}
 		p.forget(s, false)
 		p.mu.Lock()
 		delete(p.all, s)
 		p.mu.Unlock()
+		p.Tally.Peers.Put(s.tally)
 	})
 	return s, nil
+}
+
+// Links adds the sessions to sum.
+func (p *Pool) Links(sum *tally.Links) {
+	p.mu.Lock()
+	all := slices.Collect(maps.Keys(p.all))
+	p.mu.Unlock()
+	for _, s := range all {
+		sum.Add(s.st, true, linkOf(s.mux.Stats()))
+	}
 }
 
 // muxStream is a libp2p stream as a session wants it.
@@ -260,7 +306,7 @@ func (k *peerSessions) session() *Session {
 	if k == nil || k.current == nil {
 		return nil
 	}
-	if k.current.conn.IsClosed() {
+	if k.current.st.Conn().IsClosed() {
 		k.drop(false)
 	}
 	return k.current

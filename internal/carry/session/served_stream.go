@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -66,6 +67,12 @@ func (c *serverCall) newServerStream() *serverStream {
 	s.InitFlow(servedFlow{c.in.Flow}, on.scope, on.server.limits.ProgressTimeout)
 	s.Share(on.share)
 	return s
+}
+
+// Tally is that of [call.Served].
+func (s *serverStream) Tally(t *tally.Call) {
+	t.With(s.session.tally)
+	t.On(&s.Conn)
 }
 
 // Cancel is that of [call.Served].
@@ -169,6 +176,7 @@ func (s *serverStream) give(last bool) error {
 	if len(b) == 0 && !last {
 		return nil
 	}
+	s.W.Gave(len(b))
 	return servedFlow{s.in.Flow}.Give(b, true, last)
 }
 

@@ -18,7 +18,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+	"github.com/libp2p/go-libp2p-gorpc/state"
 )
 
 // maxSessions is how many sessions a peer may have open: one for each of its
@@ -31,6 +33,7 @@ type Server struct {
 	limits *call.Limits
 	memory *account.Peers
 	places *admit.Places
+	tally  *tally.Side
 
 	mu      sync.Mutex
 	open    map[*serverSession]struct{} // nil when the server is closed
@@ -41,9 +44,9 @@ type Server struct {
 
 // NewServer returns a carrier that hands its calls to core, for which their peers
 // have places.
-func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places) *Server {
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places, t *tally.Side) *Server {
 	return &Server{
-		core: core, limits: l, memory: memory, places: places,
+		core: core, limits: l, memory: memory, places: places, tally: t,
 		open: make(map[*serverSession]struct{}), perPeer: make(map[peer.ID]int),
 	}
 }
@@ -51,7 +54,9 @@ func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *
 // serverSession is a server's side of one session.
 type serverSession struct {
 	server *Server
+	st     network.Stream
 	peer   peer.ID
+	tally  *tally.Peer
 	mux    *mux.Server
 
 	headers wire.Headers // that came before
@@ -66,7 +71,7 @@ func (s *Server) Serve(st network.Stream) {
 		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
-	c := &serverSession{server: s, peer: st.Conn().RemotePeer()}
+	c := &serverSession{server: s, st: st, peer: st.Conn().RemotePeer()}
 	if !s.add(c, func() {
 		l := muxLimits(s.limits)
 		l.Idle *= 2 // the client closes it, if it lives
@@ -92,6 +97,7 @@ func (s *Server) add(c *serverSession, begin func()) bool {
 	}
 	s.open[c] = struct{}{}
 	s.perPeer[c.peer]++
+	c.tally = s.tally.Peers.Get(c.peer)
 	begin()
 	if s.leaving != "" {
 		c.mux.GoAway(uint64(codes.Unavailable), s.leaving)
@@ -103,6 +109,7 @@ func (s *Server) remove(c *serverSession) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
+	s.tally.Peers.Put(c.tally)
 	if s.perPeer[c.peer]--; s.perPeer[c.peer] == 0 {
 		delete(s.perPeer, c.peer)
 	}
@@ -131,6 +138,20 @@ func (s *Server) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Links adds the sessions to sum.
+func (s *Server) Links(sum *tally.Links) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range all {
+		sum.Add(c.st, true, linkOf(c.mux.Stats()))
+	}
+}
+
+func linkOf(s mux.Stats) state.Link {
+	return state.Link{UnderWay: s.Calls, Places: s.Places, Waiting: s.Waiting, In: s.In, Out: s.Out}
 }
 
 // GoAway tells the clients that no more calls are taken, and why.
@@ -171,6 +192,12 @@ type serverCall struct {
 
 // Peer is that of [call.Served].
 func (c *serverCall) Peer() peer.ID { return c.session.peer }
+
+// Tally is that of [call.Served].
+func (c *serverCall) Tally(t *tally.Call) {
+	t.With(c.session.tally)
+	t.Takes(c.in.Size())
+}
 
 func (c *serverSession) newCall() *mux.Incoming {
 	k := &serverCall{session: c}

@@ -110,6 +110,7 @@ func newClientStream(ctx context.Context, k *call.Call, s *Session) *clientStrea
 	c.changed.L = &c.mu
 	l := s.pool.Limits
 	c.InitFlow(c, s.scope, l.ProgressTimeout)
+	k.Live.On(&c.Conn)
 	c.Share(s.share)
 	c.x.Init(k, c, &c.Conn, l, s.pool.Decoded, true)
 	c.x.From.Bare = true
@@ -156,7 +157,7 @@ func (c *clientStream) enter(s *Session, moved bool) error {
 
 // begin begins the call with b. The mutex is held.
 func (c *clientStream) begin(b []byte) error {
-	f, err := c.session.mux.Open(b, c.head)
+	f, err := c.session.mux.Open(b, c.head, deadline(c.ctx))
 	c.begun, c.flow, c.failed, c.unsent = true, f, err, nil
 	var ended *mux.EndedError
 	if errors.As(err, &ended) {
@@ -363,7 +364,7 @@ func (c *clientStream) explain(err error) error {
 	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped), errors.Is(err, mux.ErrStopped):
 		return call.Fail(call.OfClient, codes.FailedPrecondition, "%w", err)
 	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
-		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", s.peer, io.ErrUnexpectedEOF).Named().Of(call.Transport)
+		return call.Broken(s.st.Conn(), "peer %v ended the stream before the reply: %w", s.peer, io.ErrUnexpectedEOF).Named()
 	}
 	return s.explain(c.ctx, c.x.Call, err)
 }

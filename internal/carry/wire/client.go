@@ -17,7 +17,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/codec"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/live"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -29,6 +31,9 @@ type ClientConfig struct {
 	Limits  *call.Limits
 	Decoded *account.Decoded
 	Memory  *account.Peers
+	Tally   *tally.Side
+	Protect *call.Protector
+	Monitor *live.Monitor
 }
 
 // Client carries the calls of a client. Its methods are safe for concurrent use.
@@ -40,13 +45,18 @@ type Client struct {
 
 // NewClient returns a carrier, which Close ends.
 func NewClient(c ClientConfig) *Client {
-	k := &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
-	k.open.init(k)
-	return k
+	return &Client{ClientConfig: c, replies: call.Replies{Limits: c.Limits, Decoded: c.Decoded}}
 }
 
 // Close ends the calls that are under way, and all later ones. Closed has ended.
 func (c *Client) Close() { c.open.close() }
+
+// Links adds the streams to sum.
+func (c *Client) Links(sum *tally.Links) {
+	for _, conn := range c.open.all() {
+		sum.Add(conn.st, false, linkOf(&conn.Conn))
+	}
+}
 
 // clientConn is a client's side of one stream, which carries one call.
 type clientConn struct {
@@ -54,6 +64,7 @@ type clientConn struct {
 	client *Client
 	call   *call.Call
 	ctx    context.Context // the call's
+	tally  *tally.Peer
 	wire.Conn
 	failed atomic.Pointer[call.Fault] // why the call was ended from outside
 }
@@ -73,6 +84,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 		_ = st.Reset()
 		return err
 	}
+	k.Live.On(&conn.Conn)
 	defer conn.done()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
@@ -117,15 +129,22 @@ func (c *clientConn) open() error {
 	c.Init(st, st.Scope(), c.client.Limits.ProgressTimeout)
 	c.Share(c.client.Memory.OfStream(st))
 	c.W.Own = true
+	c.tally = c.client.Tally.Peers.Get(c.call.Peer) // and so the peer is listed
 	if !c.client.open.add(c) {
+		c.client.Tally.Peers.Put(c.tally)
 		c.Close()
 		return call.Closed().NotSent(true)
 	}
+	c.client.Protect.Protect(c.call.Peer, true)
+	c.client.Monitor.Watch(st.Conn(), c)
 	return nil
 }
 
 func (c *clientConn) done() {
 	c.client.open.remove(c)
+	c.client.Tally.Peers.Put(c.tally)
+	c.client.Monitor.Unwatch(c.st.Conn(), c)
+	c.client.Protect.Protect(c.call.Peer, false)
 	c.Close()
 }
 
@@ -150,7 +169,10 @@ func (c *clientConn) close() {
 	}()
 }
 
-// fail is abort, with the fault that the call then has.
+// Silent is that of [live.User].
+func (c *clientConn) Silent() { c.failed.CompareAndSwap(nil, c.client.Limits.Silent(c.call.Peer)) }
+
+// fail is Abort, with the fault that the call then has.
 func (c *clientConn) fail(f *call.Fault) {
 	c.failed.CompareAndSwap(nil, f)
 	c.Abort()
@@ -163,8 +185,9 @@ func (c *clientConn) marked() bool { return c.st.Protocol() != c.client.Plain }
 func (c *clientConn) form() codec.Form { return stream.FormOf(c.marked()) }
 
 // writeAhead is how much can be written without waiting for the server to
-// read: the least window that the muxers begin with is larger.
-const writeAhead = 64 << 10
+// read: the least that the transports take at first is larger. WebRTC takes 32 KiB, and
+// learns only by reading that the stream was refused.
+const writeAhead = 16 << 10
 
 // unary sends the argument and receives the reply, in the caller's goroutine.
 func (c *clientConn) unary() error {
@@ -246,7 +269,8 @@ func (c *clientConn) stream() error {
 		x.To.Close = c.st.CloseWrite
 	}
 	left, err := x.Run()
-	c.call.Moved = c.Moved()
+	in, out := c.Moved()
+	c.call.Moved = in + out
 	if err == nil && !left {
 		c.close()
 	}
@@ -281,6 +305,6 @@ func (c *clientConn) explain(err error) error {
 		err = io.ErrUnexpectedEOF
 		fallthrough
 	default:
-		return call.Fail(call.OfClient, codes.Unavailable, "peer %v ended the stream before the reply: %w", p, err).Named().Of(call.Transport)
+		return call.Broken(c.st.Conn(), "peer %v ended the stream before the reply: %w", p, err).Named()
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +21,9 @@ import (
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
 	"github.com/libp2p/go-libp2p-gorpc/internal/msgpack"
 	"github.com/libp2p/go-libp2p-gorpc/internal/stream"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
+	"github.com/libp2p/go-libp2p-gorpc/state"
 )
 
 // Server takes the calls that come on streams of their own. Its methods are safe
@@ -29,6 +33,7 @@ type Server struct {
 	limits *call.Limits
 	memory *account.Peers
 	places *admit.Places
+	tally  *tally.Side
 
 	mu   sync.Mutex
 	open map[*serverConn]struct{} // nil when the server is closed
@@ -36,8 +41,8 @@ type Server struct {
 
 // NewServer returns a carrier that hands its calls to core, for which their peers
 // have places.
-func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places) *Server {
-	return &Server{core: core, limits: l, memory: memory, places: places, open: make(map[*serverConn]struct{})}
+func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places, t *tally.Side) *Server {
+	return &Server{core: core, limits: l, memory: memory, places: places, tally: t, open: make(map[*serverConn]struct{})}
 }
 
 // Close cancels the calls that are under way, resets their streams and takes no
@@ -78,6 +83,7 @@ func (s *Server) remove(c *serverConn) {
 type serverConn struct {
 	st     network.Stream
 	server *Server
+	tally  *tally.Peer
 	wire.Conn
 	ctx      context.Context // ends when the caller has gone, or the server is closed
 	cancel   context.CancelCauseFunc
@@ -97,18 +103,40 @@ type serverConn struct {
 	unread *unread // of a streaming call
 }
 
+// Links adds the streams to sum.
+func (s *Server) Links(sum *tally.Links) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range all {
+		sum.Add(c.st, false, linkOf(&c.Conn))
+	}
+}
+
+func linkOf(c *wire.Conn) state.Link {
+	in, out := c.Moved()
+	return state.Link{UnderWay: 1, In: uint64(in), Out: uint64(out)}
+}
+
 // Peer is that of [call.Served].
 func (c *serverConn) Peer() peer.ID { return c.st.Conn().RemotePeer() }
+
+// Tally is that of [call.Served].
+func (c *serverConn) Tally(t *tally.Call) {
+	t.With(c.tally)
+	t.On(&c.Conn)
+}
 
 // Serve is the handler of a stream, whose arguments and replies end with a mark or
 // with the stream.
 func (s *Server) Serve(st network.Stream, marked bool) {
 	call.GrowStack()
+	c := &serverConn{st: st, server: s, marked: marked, tally: s.tally.Peers.Get(st.Conn().RemotePeer())}
+	defer s.tally.Peers.Put(c.tally)
 	if err := st.Scope().SetService(call.ServiceName); err != nil {
-		_ = st.ResetWithError(network.StreamResourceLimitExceeded)
+		c.turnAway(err)
 		return
 	}
-	c := &serverConn{st: st, server: s, marked: marked}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	c.Share(s.memory.OfStream(st))
 	defer func() { // a method may end its goroutine
@@ -120,6 +148,19 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	if err := c.admit(); err != nil {
 		s.core.Refuse(c, err)
 	}
+}
+
+// turnAway refuses a stream for which libp2p has no room: by its reset, whose code says
+// so, or by an answer where the transport does not carry codes.
+func (c *serverConn) turnAway(err error) {
+	if c.st.Conn().ConnState().Transport != "webtransport" {
+		_ = c.st.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c.Init(c.st, c.st.Scope(), c.server.limits.ProgressTimeout)
+	defer c.hangUp()
+	c.server.core.Refuse(c, call.Fail(call.OfServer, codes.ResourceExhausted, "libp2p's resource manager refuses the stream: %w", err).
+		Over(call.Libp2p).NotSent(true))
 }
 
 // admit takes the call's place and serves it; an error is still to be told to

@@ -1,0 +1,2 @@
+// Package protorpc gives protobuf's messages a form.
+package protorpc
