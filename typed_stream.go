@@ -292,11 +292,15 @@ func (c *DuplexCall[A, R]) All(ctx context.Context) iter.Seq2[R, error] {
 
 // Begun waits until the method runs, under the rules of [ClientStreamCall.Begun].
 // Nothing need have been received.
-func (c *DuplexCall[A, R]) Begun(ctx context.Context) (Metadata, error) { return c.call.header(ctx, c.call.back.Begun()) }
+func (c *DuplexCall[A, R]) Begun(ctx context.Context) (Metadata, error) {
+	return c.call.header(ctx, c.call.back.Begun())
+}
 
 // Header returns the metadata that the method sends before its first reply, under
 // the rules of [ClientStreamCall.Header]. Nothing need have been received.
-func (c *DuplexCall[A, R]) Header(ctx context.Context) (Metadata, error) { return c.call.header(ctx, c.call.back.Known()) }
+func (c *DuplexCall[A, R]) Header(ctx context.Context) (Metadata, error) {
+	return c.call.header(ctx, c.call.back.Known())
+}
 
 // Trailer returns the metadata that came with the end of the call ([SetTrailer]), nil
 // if there is none and until that end has been received.
