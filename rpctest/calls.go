@@ -123,12 +123,13 @@ func (s *Server) recorded(next rpc.Handler) rpc.Handler {
 // limit of the server keeps out may be what a test is about.
 func (s *Server) refused(_ context.Context, call *rpc.CallInfo, err error) {
 	var e *rpc.Error
-	if rpc.IsAuthorizationError(err) || errors.As(err, &e) && e.Unsent() || call.ID() == (rpc.ServiceID{}) {
+	missing := rpc.CodeOf(err) == codes.Unimplemented // and unsent, if nothing is registered
+	if rpc.IsAuthorizationError(err) || errors.As(err, &e) && e.Unsent() && !missing || call.ID() == (rpc.ServiceID{}) {
 		return
 	}
 	s.end(s.begin(call), nil, err)
 	what := fmt.Sprintf("cannot be served: %v", err)
-	if rpc.CodeOf(err) == codes.Unimplemented {
+	if missing {
 		what = s.missing(call, err)
 	}
 	s.report.errorf("rpctest: unexpected call of %v, %s\n\tfrom: %s\n\targument: %s",

@@ -32,7 +32,7 @@ type Call struct {
 // at once, though the method may not: then the method has a goroutine, unless it
 // heeds the context. To ask a method's context whether it can end is not free.
 func (c *Call) Carry(ctx context.Context, r Runner) error {
-	if ctx.Done() == nil || r.Heeds() {
+	if r.Heeds() || ctx.Done() == nil {
 		c.Left = true // unless it returns: the method may end its goroutine
 		err := r.Run(ctx)
 		c.Left = false
