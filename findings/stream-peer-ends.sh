@@ -6,8 +6,8 @@
 # - The peer calls Close or CloseRead, in good order: over QUIC and WebTransport writes
 #   fail with network.ErrReset, though nobody reset anything. Over the others they go
 #   on succeeding, into nowhere; over TCP and WebSocket until a window of 256 KiB is full.
-# - The peer calls Reset: over WebRTC-direct writes go on succeeding until the writer
-#   reads: only reading finds the reset. Over the others the next writes fail.
+# - The peer calls Reset: over WebRTC-direct writes go on succeeding (some 32 KB did)
+#   until the writer reads, which finds the reset. Over the others the next writes fail.
 # For CloseRead the documentation allows differences ("implementation defined"), for Reset
 # ("use this to tell the remote side to hang up and go away") it names none.
 # What helps: read each stream on which one writes, and have the peer answer how much it
