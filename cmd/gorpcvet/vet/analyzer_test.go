@@ -42,6 +42,7 @@ func TestProgram(t *testing.T) {
 		"policies":     {"rules"},
 		"outside":      {"outside"},
 		"hidden names": {"hidden"},
+		"generic":      {"generic"},
 		"tests apart":  {"tests/..."},
 	} {
 		t.Run(name, func(t *testing.T) {

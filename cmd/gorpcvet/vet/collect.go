@@ -178,7 +178,7 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 	}
 	if form.Service == none && form.ServiceName == "" && t != nil {
 		if named := namedOf(t); named != nil {
-			service, ok = named.Obj().Name(), true
+			service, ok = typeName(named), true
 		}
 	}
 	if t == nil || !ok || service == "" {
