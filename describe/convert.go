@@ -106,8 +106,14 @@ func private(p *Description) (*shape.Description, error) {
 		}
 		d.Types = append(d.Types, to)
 	}
+	twice := make(map[rpc.ServiceID]bool)
 	for _, s := range p.Services {
 		for _, m := range s.Methods {
+			if id := (rpc.ServiceID{Name: s.Name, Method: m.Name}); twice[id] {
+				return nil, fmt.Errorf("it describes %v twice", id)
+			} else {
+				twice[id] = true
+			}
 			to := shape.Method{
 				Service: s.Name, Name: m.Name, State: shape.Here, Kind: uint8(m.Kind), LostArgs: m.LostArgs, LostReply: m.LostReply, Doc: m.Doc, Limits: shape.Limits(m.Limits),
 			}
@@ -142,7 +148,7 @@ func (m OfferedMethod) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (m *OfferedMethod) UnmarshalJSON(b []byte) error {
 	var from methodJSON
-	if err := json.Unmarshal(b, &from); err != nil {
+	if err := strictly(b, &from); err != nil {
 		return err
 	}
 	*m = OfferedMethod(from.plainMethod)
@@ -175,7 +181,7 @@ func (l Limits) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (l *Limits) UnmarshalJSON(b []byte) (err error) {
 	var from limitsJSON
-	if err := json.Unmarshal(b, &from); err != nil {
+	if err := strictly(b, &from); err != nil {
 		return err
 	}
 	*l = Limits{MessageSize: from.MessageSize, CallsPerPeer: from.CallsPerPeer, Rate: from.Rate, Burst: from.Burst}

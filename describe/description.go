@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -105,15 +107,30 @@ func Server(s *rpc.Server) Description {
 // Read reads a description from its JSON. It returns an error for anything else.
 func Read(b []byte) (Description, error) {
 	var d Description
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields() // a rule could depend on it
-	if err := dec.Decode(&d); err != nil {
+	if err := strictly(b, &d); err != nil {
 		return Description{}, fmt.Errorf("describe: it is no description in JSON: %w", err)
+	}
+	if d.Services == nil {
+		return Description{}, errors.New("describe: it is no description in JSON: it has no services, not even none")
 	}
 	if _, err := private(&d); err != nil {
 		return Description{}, fmt.Errorf("describe: %w", err)
 	}
 	return d, nil
+}
+
+// strictly reads one value of JSON, with no fields that are not known: a rule could
+// depend on them.
+func strictly(b []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(to); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("there is more after it, at byte %d", dec.InputOffset())
+	}
+	return nil
 }
 
 // JSON returns the description as indented JSON, which ends with a new line.

@@ -69,9 +69,13 @@ func (r *run) applyFixes(graph *checker.Graph) (changed bool, err error) {
 func (all fileEdits) add(p *packages.Package, fix analysis.SuggestedFix) {
 	own := make(fileEdits)
 	for _, e := range fix.TextEdits {
-		from, to := p.Fset.Position(e.Pos), p.Fset.Position(e.Pos)
+		from := p.Fset.PositionFor(e.Pos, false) // of the file that was read, whatever its //line comments say
+		to := from
 		if e.End.IsValid() {
-			to = p.Fset.Position(e.End)
+			to = p.Fset.PositionFor(e.End, false)
+		}
+		if !slices.Contains(p.GoFiles, from.Filename) { // made of another, as by cgo
+			return
 		}
 		n := edit{from.Offset, to.Offset, string(e.NewText)}
 		if slices.Contains(all[from.Filename], n) || slices.Contains(own[from.Filename], n) {

@@ -113,3 +113,37 @@ func TestOwnModules(t *testing.T) {
 		}
 	}
 }
+
+// TestFixesOfGeneratedFiles changes the file that was read, and not the one that its
+// //line comments name.
+func TestFixesOfGeneratedFiles(t *testing.T) {
+	dir, r, out := workspace(t, filepath.Join("vet", "testdata", "src"), "made")
+	made := filepath.Join(dir, "src", "made")
+	const text = `package made
+
+import rpc "github.com/libp2p/go-libp2p-gorpc"
+
+//line grammar.y:1
+func call(c *rpc.Client) {
+	var n int
+	_ = c.Go("", "Pins", "Get", "a", &n, make(chan *rpc.Call))
+}
+`
+	if err := os.Mkdir(made, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"made.go": text, "grammar.y": "grammar\n"} {
+		if err := os.WriteFile(filepath.Join(made, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.fix = true
+	if code := r.main(); code != exitClean {
+		t.Errorf("ends with %d: %s", code, out)
+	}
+	for name, want := range map[string]string{"made.go": strings.Replace(text, "Call))", "Call, 1))", 1), "grammar.y": "grammar\n"} {
+		if got, err := os.ReadFile(filepath.Join(made, name)); err != nil || string(got) != want {
+			t.Errorf("%s: %v\n%s", name, err, got)
+		}
+	}
+}

@@ -33,15 +33,17 @@ func loaded(t *testing.T, patterns ...string) []*packages.Package {
 // registrations in packages that do not import each other among them.
 func TestProgram(t *testing.T) {
 	for name, patterns := range map[string][]string{
-		"calls":       {"whole/..."},
-		"receivers":   {"receivers"},
-		"travelling":  {"travelling"},
-		"encoded":     {"encoded"},
-		"messages":    {"messages"},
-		"lasting":     {"lasting"},
-		"policies":    {"rules"},
-		"outside":     {"outside"},
-		"tests apart": {"tests/..."},
+		"calls":        {"whole/..."},
+		"receivers":    {"receivers"},
+		"travelling":   {"travelling"},
+		"encoded":      {"encoded"},
+		"messages":     {"messages"},
+		"lasting":      {"lasting"},
+		"policies":     {"rules"},
+		"outside":      {"outside"},
+		"hidden names": {"hidden"},
+		"generic":      {"generic"},
+		"tests apart":  {"tests/..."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -214,7 +214,7 @@ func (u *unit) elements(e ast.Expr) (all []ast.Expr) {
 		return nil
 	}
 	lit, ok := u.resolved(e).(*ast.CompositeLit)
-	if !ok {
+	if id, isVar := ast.Unparen(e).(*ast.Ident); !ok || isVar && u.indexed[u.info.ObjectOf(id)] {
 		return nil
 	}
 	for _, x := range lit.Elts {

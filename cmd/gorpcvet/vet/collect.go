@@ -154,8 +154,15 @@ func (u *unit) serves(k *Known, f ast.Expr) {
 }
 
 func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, params *params) {
-	if form.Args >= len(call.Args) || params.has(call.Args[form.Args]) {
-		return // a wrapper: what it is called with counts
+	if form.Args >= len(call.Args) {
+		return
+	}
+	if params.has(call.Args[form.Args]) {
+		if _, wrapper := u.world.wrappers[params.fn.FullName()]; !wrapper { // else what it is called with counts
+			service, _ := u.name(call, form.Service, form.ServiceName)
+			k.Open = append(k.Open, u.place(service, call))
+		}
+		return
 	}
 	rcvr := call.Args[form.Args]
 	service, ok := u.name(call, form.Service, form.ServiceName)
@@ -171,7 +178,7 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 	}
 	if form.Service == none && form.ServiceName == "" && t != nil {
 		if named := namedOf(t); named != nil {
-			service, ok = named.Obj().Name(), true
+			service, ok = typeName(named), true
 		}
 	}
 	if t == nil || !ok || service == "" {

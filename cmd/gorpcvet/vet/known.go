@@ -242,8 +242,12 @@ func suggestion(name string, all []string) string {
 // nearest returns the one name that differs from another by a typing error, if
 // there is one.
 func nearest(name string, all []string) string {
+	const longest = 256 // a service ID
 	best, found := 3, ""
 	for _, other := range all {
+		if len(name) > longest || len(other) > longest {
+			continue
+		}
 		if d := distance(strings.ToLower(name), strings.ToLower(other)); d < best && d < max(len(name), 2)/2+1 {
 			best, found = d, other
 		} else if d == best {

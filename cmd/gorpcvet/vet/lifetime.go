@@ -40,22 +40,19 @@ func (u *unit) derived(b body, ctx types.Object) map[types.Object]bool {
 		if !ok || len(a.Rhs) != 1 {
 			return true
 		}
-		call, ok := ast.Unparen(a.Rhs[0]).(*ast.CallExpr)
-		if !ok || len(call.Args) == 0 {
-			return true
-		}
-		f := calledFunc(u.info, call)
-		if f == nil || f.Pkg() == nil || f.Pkg().Path() != "context" {
-			return true
-		}
-		id, ok := ast.Unparen(call.Args[0]).(*ast.Ident)
 		to, okTo := a.Lhs[0].(*ast.Ident)
-		if !ok || !okTo {
+		call, isCall := ast.Unparen(a.Rhs[0]).(*ast.CallExpr)
+		if !okTo || !isCall {
 			return true
 		}
-		if f.Name() == "WithoutCancel" {
+		if u.detached(call) {
 			delete(all, u.info.ObjectOf(to)) // also where ctx itself is set
-		} else if all[u.info.ObjectOf(id)] {
+			return true
+		}
+		if u.contextFunc(call) == "" || len(call.Args) == 0 {
+			return true
+		}
+		if id, ok := ast.Unparen(call.Args[0]).(*ast.Ident); ok && all[u.info.ObjectOf(id)] {
 			all[u.info.ObjectOf(to)] = true
 		}
 		return true
@@ -63,13 +60,41 @@ func (u *unit) derived(b body, ctx types.Object) map[types.Object]bool {
 	return all
 }
 
+// contextFunc returns the name of the function of package context that a call calls.
+func (u *unit) contextFunc(call *ast.CallExpr) string {
+	f := calledFunc(u.info, call)
+	if f == nil || f.Pkg() == nil || f.Pkg().Path() != "context" || f.Signature().Recv() != nil {
+		return ""
+	}
+	return f.Name()
+}
+
+// detached reports whether a call makes a context that ends with no other, or one of
+// such a context.
+func (u *unit) detached(call *ast.CallExpr) bool {
+	switch u.contextFunc(call) {
+	case "":
+		return false
+	case "Background", "TODO", "WithoutCancel":
+		return true
+	}
+	if len(call.Args) == 0 {
+		return false
+	}
+	of, ok := ast.Unparen(call.Args[0]).(*ast.CallExpr)
+	return ok && u.detached(of)
+}
+
 // usedIn returns the first use of one of the objects in a node, unless all that is
-// done with it is to detach it.
+// done with it is to detach it, to wait for its end, or to read what stays of it.
 func (u *unit) usedIn(n ast.Node, objs map[types.Object]bool) (used *ast.Ident) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		if call, ok := n.(*ast.CallExpr); ok {
-			if f := calledFunc(u.info, call); f != nil && f.Pkg() != nil && f.Pkg().Path() == "context" && f.Name() == "WithoutCancel" {
+			if u.contextFunc(call) == "WithoutCancel" {
 				return false
+			}
+			if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok && isContext(u.typeOf(sel.X)) {
+				return false // Done, Err, Value or Deadline
 			}
 		}
 		if id, ok := n.(*ast.Ident); ok && used == nil && objs[u.info.Uses[id]] {
@@ -80,11 +105,17 @@ func (u *unit) usedIn(n ast.Node, objs map[types.Object]bool) (used *ast.Ident) 
 	return used
 }
 
-// waits reports whether a body waits for something after a place, or may: then it
-// is taken to wait for the goroutine.
-func (u *unit) waits(b body, after *ast.GoStmt) (found bool) {
-	ast.Inspect(b.block, func(n ast.Node) bool {
-		if n == ast.Node(after) {
+// waits reports whether a body waits for something, or may: then it is taken to wait
+// for the goroutine. It may where it hands a channel to another function, and where a
+// function of the package that it calls waits.
+func (u *unit) waits(b body, besides *ast.GoStmt) bool {
+	return u.waitsIn(b.block, besides, 0)
+}
+
+func (u *unit) waitsIn(block *ast.BlockStmt, besides *ast.GoStmt, depth int) (found bool) {
+	const deepest = 3
+	ast.Inspect(block, func(n ast.Node) bool {
+		if n == ast.Node(besides) {
 			return false
 		}
 		switch n := n.(type) {
@@ -103,10 +134,36 @@ func (u *unit) waits(b body, after *ast.GoStmt) (found bool) {
 			if sel, ok := ast.Unparen(n.Fun).(*ast.SelectorExpr); ok && sel.Sel.Name == "Wait" {
 				found = true
 			}
+			if f := calledFunc(u.info, n); f != nil && depth < deepest {
+				decl := u.declOf(f)
+				found = found || decl != nil && decl.Body != nil && u.waitsIn(decl.Body, besides, depth+1)
+				found = found || slices.ContainsFunc(n.Args, u.isLocalChannel)
+			}
 		}
 		return !found
 	})
 	return found
+}
+
+// isLocalChannel reports whether an expression is a channel that a function has made.
+func (u *unit) isLocalChannel(e ast.Expr) bool {
+	id, ok := ast.Unparen(e).(*ast.Ident)
+	if !ok {
+		return false
+	}
+	obj, ok := u.info.Uses[id].(*types.Var)
+	if !ok {
+		return false
+	}
+	c, ok := obj.Type().Underlying().(*types.Chan)
+	return ok && c.Dir() == types.SendRecv
+}
+
+func (u *unit) typeOf(e ast.Expr) types.Type {
+	if t := u.info.TypeOf(e); t != nil {
+		return t
+	}
+	return types.Typ[types.Invalid]
 }
 
 // checkArguments reports channels of arguments that are not closed on some path:
@@ -224,10 +281,43 @@ func (u *unit) checkOpened(outer body, call *ast.CallExpr, stmt ast.Node) {
 	}
 	obj := u.info.ObjectOf(id)
 	in := u.innermost(outer, a.Pos())
+	if u.cancelled(outer, call) {
+		return
+	}
 	if obj == nil || !within(in.block, obj.Pos()) {
 		return
 	}
 	u.checkEnds(in, a, obj, ends, told)
+}
+
+// cancelled reports whether the context of a call is one of the function's own, of which
+// it defers the cancel.
+func (u *unit) cancelled(b body, call *ast.CallExpr) (found bool) {
+	if len(call.Args) == 0 {
+		return false
+	}
+	ctx, ok := ast.Unparen(call.Args[0]).(*ast.Ident)
+	if !ok {
+		return false
+	}
+	cancels := make(map[types.Object]bool)
+	ast.Inspect(b.block, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			if made, ok := n.Rhs[0].(*ast.CallExpr); ok && len(n.Lhs) == 2 && u.contextFunc(made) != "" {
+				to, ok1 := n.Lhs[0].(*ast.Ident)
+				cancel, ok2 := n.Lhs[1].(*ast.Ident)
+				if ok1 && ok2 && u.info.ObjectOf(to) == u.info.ObjectOf(ctx) {
+					cancels[u.info.ObjectOf(cancel)] = true
+				}
+			}
+		case *ast.DeferStmt:
+			id, ok := ast.Unparen(n.Call.Fun).(*ast.Ident)
+			found = found || ok && cancels[u.info.ObjectOf(id)]
+		}
+		return !found
+	})
+	return found
 }
 
 func (u *unit) checkEnds(in body, opened *ast.AssignStmt, obj types.Object, ends map[string]bool, told string) {

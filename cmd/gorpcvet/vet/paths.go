@@ -94,7 +94,7 @@ func (u *unit) escapes(b body, begins, ends func(ast.Node) bool) (at token.Pos, 
 
 // leaves reports whether a function ends with the block, and does not panic there.
 func leaves(b *cfg.Block, returns func(*ast.CallExpr) bool) bool {
-	if !b.Live {
+	if !b.Live || b.Kind == cfg.KindSelectAfterCase && len(b.Nodes) == 0 { // a select waits for one of its cases
 		return false
 	}
 	if b.Return() != nil {

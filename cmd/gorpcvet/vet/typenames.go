@@ -2,11 +2,24 @@ package vet
 
 import (
 	"go/types"
+	"strings"
 )
 
 // brief is a type as people read it, and as reflect has it.
 func brief(t types.Type) string {
 	return types.TypeString(types.Unalias(t), func(p *types.Package) string { return p.Name() })
+}
+
+// typeName is the name that reflect gives a type, by which Register names its service.
+func typeName(t *types.Named) string {
+	var args []string
+	for i := range t.TypeArgs().Len() {
+		args = append(args, full(t.TypeArgs().At(i)))
+	}
+	if args == nil {
+		return t.Obj().Name()
+	}
+	return t.Obj().Name() + "[" + strings.Join(args, ",") + "]"
 }
 
 // full is a type with the paths of its packages: identical types have one.

@@ -23,6 +23,8 @@ type unit struct {
 	report func(analysis.Diagnostic)
 
 	once       map[types.Object]ast.Expr // variables that are set where they are declared, and nowhere else
+	set        map[types.Object]bool     // variables that are set elsewhere, too
+	indexed    map[types.Object]bool     // variables of which an element is set
 	ignored    map[string]map[int][]string
 	migrations []*migration
 	near       map[string]bool
@@ -124,9 +126,18 @@ func (u *unit) where(at ast.Node) string {
 
 // values finds the variables that are set where they are declared only.
 func (u *unit) values() {
+	if u.once != nil {
+		return
+	}
 	u.once = make(map[types.Object]ast.Expr)
+	u.indexed = make(map[types.Object]bool)
 	changed := make(map[types.Object]bool)
 	set := func(id ast.Expr, value ast.Expr) {
+		if x, ok := ast.Unparen(id).(*ast.IndexExpr); ok {
+			if of, ok := ast.Unparen(x.X).(*ast.Ident); ok {
+				u.indexed[u.info.ObjectOf(of)] = true
+			}
+		}
 		ident, ok := ast.Unparen(id).(*ast.Ident)
 		if !ok {
 			return
@@ -170,14 +181,13 @@ func (u *unit) values() {
 	for obj := range changed {
 		delete(u.once, obj)
 	}
+	u.set = changed
 }
 
 // resolved returns the expression that a variable was set to, where it is set once
 // and in this package; or e.
 func (u *unit) resolved(e ast.Expr) ast.Expr {
-	if u.once == nil {
-		u.values()
-	}
+	u.values()
 	for range 8 {
 		e = ast.Unparen(e)
 		id, ok := e.(*ast.Ident)
@@ -194,21 +204,35 @@ func (u *unit) resolved(e ast.Expr) ast.Expr {
 	return e
 }
 
+// mostText bounds how much is read of an expression that is a text: names are short.
+const mostText = 64
+
 // text returns the string that an expression always is.
 func (u *unit) text(e ast.Expr) (string, bool) {
+	left := mostText
+	return u.textOf(e, &left)
+}
+
+func (u *unit) textOf(e ast.Expr, left *int) (string, bool) {
+	if *left--; *left < 0 {
+		return "", false
+	}
 	if v := u.info.Types[e].Value; v != nil && v.Kind() == constant.String {
 		return constant.StringVal(v), true
 	}
 	switch r := u.resolved(e).(type) {
 	case *ast.BinaryExpr:
-		a, oka := u.text(r.X)
-		b, okb := u.text(r.Y)
-		return a + b, oka && okb && r.Op == token.ADD
+		a, oka := u.textOf(r.X, left)
+		b, okb := u.textOf(r.Y, left)
+		if !oka || !okb || r.Op != token.ADD {
+			return "", false
+		}
+		return a + b, true
 	case *ast.Ident:
 		return "", false
 	case *ast.CallExpr: // a conversion
 		if len(r.Args) == 1 && u.info.Types[r.Fun].IsType() {
-			return u.text(r.Args[0])
+			return u.textOf(r.Args[0], left)
 		}
 	default:
 		if v := u.info.Types[r].Value; v != nil && v.Kind() == constant.String {

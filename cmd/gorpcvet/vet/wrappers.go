@@ -28,6 +28,12 @@ func (p *params) enter(f *ast.FuncDecl) {
 	for i := range p.fn.Signature().Params().Len() {
 		p.index[p.fn.Signature().Params().At(i)] = i
 	}
+	p.u.values()
+	for obj := range p.index {
+		if p.u.set[obj] { // what it is called with is not what it passes on
+			delete(p.index, obj)
+		}
+	}
 }
 
 func (p *params) at(e ast.Expr) (int, bool) {
@@ -74,23 +80,38 @@ func (u *unit) wrapper(k *Known, decl *ast.FuncDecl) (found bool) {
 	if _, known := u.world.wrappers[name]; known {
 		return false
 	}
+	var forms []form
 	ast.Inspect(decl.Body, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
-		if !ok || found {
-			return !found
+		if !ok {
+			return true
 		}
 		form, ok := u.formOf(call)
 		if !ok || form.Register && !(form.Args < len(call.Args) && p.has(call.Args[form.Args])) {
 			return true
 		}
 		if lifted, ok := p.lift(call, form); ok {
-			k.Wrappers = append(k.Wrappers, wrapper{name, lifted})
-			u.world.wrappers[name] = lifted
-			found = true
+			forms = append(forms, lifted)
 		}
 		return true
 	})
-	return found
+	for _, f := range forms {
+		if f.names() != forms[0].names() {
+			return false // which of the calls it makes does not show
+		}
+	}
+	if len(forms) == 0 {
+		return false
+	}
+	k.Wrappers = append(k.Wrappers, wrapper{name, forms[0]})
+	u.world.wrappers[name] = forms[0]
+	return true
+}
+
+// names is what a form calls, whatever the context and the destination.
+func (f form) names() form {
+	f.Ctx, f.Dest = none, none
+	return f
 }
 
 // formOf returns the form of a call by name or of a registration: of the library's

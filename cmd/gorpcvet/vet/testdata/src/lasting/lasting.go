@@ -49,6 +49,54 @@ func (w *Work) Derived(ctx context.Context, in <-chan int, out chan<- int) error
 	return nil
 }
 
+func (w *Work) Watches(ctx context.Context, a int, r *int) error {
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-ctx.Done():
+			w.stop()
+		case <-done:
+		}
+	}()
+	return nil
+}
+
+func (w *Work) Collects(ctx context.Context, a int, r *int) error {
+	results := make(chan int, 1)
+	go func() { use(ctx); results <- 1 }()
+	*r = receive(results)
+	return nil
+}
+
+func (w *Work) Joins(ctx context.Context, a int, r *int) error {
+	w.wg.Add(1)
+	go func() { defer w.wg.Done(); use(ctx) }()
+	w.join()
+	return nil
+}
+
+func (w *Work) Fresh(ctx context.Context, a int, r *int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 1)
+	go func() { defer cancel(); use(ctx) }()
+	return nil
+}
+
+func (w *Work) Stops(ctx context.Context, a int, r *int) error {
+	go func() {
+		<-ctx.Done()
+		use(ctx) // want `context: the method returns while this goroutine uses its ctx`
+	}()
+	w.stop() // which waits for nothing
+	return nil
+}
+
+func (w *Work) stop() {}
+
+func (w *Work) join() { w.wg.Wait() }
+
+func receive(results <-chan int) int { return <-results }
+
 // unregistered is no method of a service.
 func unregistered(ctx context.Context, a int, r *int) error {
 	go use(ctx)
@@ -92,6 +140,33 @@ func closedBefore(ctx context.Context, c *rpc.Client, dest peer.ID, bad bool) er
 	args <- 1
 	close(args)
 	return c.Stream(ctx, dest, "Work", "Derived", args, make(chan int))
+}
+
+func closedInCases(ctx context.Context, c *rpc.Client, dest peer.ID) error {
+	args := make(chan int)
+	result := make(chan error, 1)
+	go func() { result <- c.Stream(ctx, dest, "Work", "Derived", args, make(chan int)) }()
+	select {
+	case args <- 1:
+		close(args)
+	case <-ctx.Done():
+		close(args)
+		return ctx.Err()
+	}
+	return <-result
+}
+
+func notClosedInACase(ctx context.Context, c *rpc.Client, dest peer.ID) error {
+	args := make(chan int)
+	result := make(chan error, 1)
+	go func() { result <- c.Stream(ctx, dest, "Work", "Derived", args, make(chan int)) }() // want `openargs: the arguments channel args is not closed on the way out at line \d+`
+	select {
+	case args <- 1:
+		close(args)
+	default:
+		return nil
+	}
+	return <-result
 }
 
 func closedElsewhere(ctx context.Context, c *rpc.Client, dest peer.ID) error {
@@ -152,6 +227,20 @@ func streamsClosed(ctx context.Context, c *rpc.Client, dest peer.ID) error {
 	kept := upload.Open(ctx, c, dest)
 	keep(kept)
 	return err
+}
+
+func endsWithItsContext(ctx context.Context, c *rpc.Client, dest peer.ID) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	talk := chat.Open(ctx, c, dest)
+	return talk.Send(ctx, 1)
+}
+
+func otherContextEnds(ctx context.Context, c *rpc.Client, dest peer.ID) error {
+	short, cancel := context.WithCancel(ctx)
+	defer cancel()
+	talk := chat.Open(ctx, c, dest) // want `openstream: the stream is not closed`
+	return talk.Send(short, 1)
 }
 
 func keep(*rpc.ClientStreamCall[int, int]) {}

@@ -93,6 +93,67 @@ func wrapped(p *component) {
 	_ = p.asking("Get", "a", pin)   // want `reply: Pins.Get: the reply is a api.Pin, no pointer`
 }
 
+// askAny changes what it is called with.
+func askAny(c *rpc.Client, method string, args, reply any) error {
+	if method == "" {
+		method = "Get"
+	}
+	if reply == nil {
+		reply = &struct{}{}
+	}
+	return c.Call("", api.Pins, method, args, reply)
+}
+
+// askEither calls one of two services.
+func askEither(c *rpc.Client, clock bool, method string, args, reply any) error {
+	if clock {
+		return c.Call("", "Clock", method, args, reply)
+	}
+	return c.Call("", api.Pins, method, args, reply)
+}
+
+// askSoon calls one service in two ways.
+func askSoon(ctx context.Context, c *rpc.Client, method string, args, reply any) error {
+	if ctx == nil {
+		return c.Call("", api.Pins, method, args, reply)
+	}
+	return c.CallContext(ctx, "", api.Pins, method, args, reply)
+}
+
+func wrappedOtherwise(ctx context.Context, c *rpc.Client) {
+	var pin api.Pin
+	_ = askAny(c, "", "a", nil)
+	_ = askEither(c, false, "Get", "a", &pin)
+	_ = askSoon(ctx, c, "Get", "a", &pin)
+	_ = askSoon(ctx, c, "Gett", "a", &pin) // want `method: service Pins has no method Gett`
+}
+
+func filledLater(ctx context.Context, c *rpc.Client, dest peer.ID) {
+	var a, b api.Pin
+	replies := []any{nil, nil}
+	replies[0], replies[1] = &a, &b
+	_ = c.MultiCall([]context.Context{ctx, ctx}, []peer.ID{dest, dest}, "Pins", "Get", "a", replies)
+	_ = c.MultiCall([]context.Context{ctx}, []peer.ID{dest, dest}, "Pins", "Get", "a", replies) // want `lengths: Pins.Get: 1 contexts and 2 destinations`
+	none := []any{nil}                                                                          // want `reply: Pins.Get: the reply is nil`
+	_ = c.MultiCall([]context.Context{ctx}, []peer.ID{dest}, "Pins", "Get", "a", none)
+}
+
+// doubled is a name that is long to read.
+func doubled(c *rpc.Client) {
+	a := ""
+	b := a + a + a + a + a + a + a + a
+	d := b + b + b + b + b + b + b + b
+	e := d + d + d + d + d + d + d + d
+	f := e + e + e + e + e + e + e + e
+	g := f + f + f + f + f + f + f + f
+	h := g + g + g + g + g + g + g + g
+	i := h + h + h + h + h + h + h + h
+	j := i + i + i + i + i + i + i + i
+	k := j + j + j + j + j + j + j + j
+	l := k + k + k + k + k + k + k + k
+	_ = c.Call("", "Pins", "Get"+l, "a", new(api.Pin))
+}
+
 var (
 	get    = rpc.NewMethod[string, api.Pin]("Pins", "Get")
 	count  = rpc.NewMethod[string, string]("Pins", "Count") // want `reply: Pins.Count .*the method sends int64`
