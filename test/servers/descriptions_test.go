@@ -138,7 +138,6 @@ func TestPeerOfAHostileServer(t *testing.T) {
 	}
 	for name, reply := range map[string]m{
 		"an odd name":     method(m{"Name": "\xff\x1b[2J", "Doc": "\xff"}),
-		"one name twice":  {"Methods": []m{{"Service": "S", "Name": "M"}, {"Service": "S", "Name": "M"}}},
 		"types of a name": {"Methods": []m{{"Service": "S", "Name": "M"}}, "Types": []m{{"Kind": "list", "Elem": 1}, {"Kind": "list"}, {"Name": "#2"}}},
 		"nothing":         {},
 	} {
