@@ -93,8 +93,10 @@ func ExampleClient_State() {
 		}
 		return n
 	}
-	for waiting() == 0 {
-		time.Sleep(time.Millisecond)
+	for range time.Tick(time.Millisecond) { // as a program looks now and then
+		if waiting() > 0 {
+			break
+		}
 	}
 	fmt.Println(waiting(), "call waits")
 	end <- struct{}{}
