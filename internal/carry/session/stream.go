@@ -319,12 +319,18 @@ func (c *clientStream) Abort() {
 	c.mu.Unlock()
 	c.StopWaiting()
 	if f != nil {
-		code := codes.Canceled
-		if call.CodeOfContext(c.ctx.Err()) == codes.DeadlineExceeded {
-			code = codes.DeadlineExceeded
-		}
-		f.Cancel(uint64(code))
+		c.cancel(f)
 	}
+}
+
+// cancel gives the call up, unless it is over, and says why. Who receives may see the end
+// of the context before the watch for it does.
+func (c *clientStream) cancel(f *mux.ClientFlow) {
+	code := codes.Canceled
+	if call.CodeOfContext(c.ctx.Err()) == codes.DeadlineExceeded {
+		code = codes.DeadlineExceeded
+	}
+	f.Cancel(uint64(code))
 }
 
 // end gives back what the call holds. Nobody sends or receives any more.
@@ -336,6 +342,7 @@ func (c *clientStream) end() {
 	defer c.mu.Unlock()
 	c.over = true
 	if c.flow != nil {
+		c.cancel(c.flow)
 		c.flow.Close()
 	}
 	account.FreeBuffer(c.unsent)
