@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func Snapshot(t testing.TB, s *rpc.Server, file string) {
 		t.Fatalf("rpctest: Snapshot: %v", err)
 	}
 	there, update := err == nil, os.Getenv(updateVariable) != ""
-	howTo := updateVariable + "=1 go test -run '^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$' writes " + file
+	howTo := updateVariable + "=1 go test -run '^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$' writes " + file
 	var changes describe.Changes
 	if there {
 		before, err := describe.Read(written)

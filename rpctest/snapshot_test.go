@@ -46,6 +46,10 @@ func TestSnapshot(t *testing.T) {
 	if r := snapshot(before); !r.failed || !strings.Contains(told(r), "RPCTEST_UPDATE=1 go test -run '^fake$'") {
 		t.Errorf("without a file: %s", told(r))
 	}
+	odd := runFake(func(t testing.TB) { rpctest.Snapshot(subtest{t}, before, file) })
+	if !strings.Contains(told(odd), `go test -run '^fake$/^a\+b$'`) {
+		t.Errorf("of a test whose name is no regular expression: %s", told(odd))
+	}
 	t.Setenv("RPCTEST_UPDATE", "1")
 	if r := snapshot(before); r.failed {
 		t.Errorf("writing: %s", told(r))
@@ -67,6 +71,11 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("of a file that is none: %s", told(r))
 	}
 }
+
+// subtest is one of the test that it wraps.
+type subtest struct{ testing.TB }
+
+func (s subtest) Name() string { return s.TB.Name() + "/a+b" }
 
 func told(t *fakeT) string { return strings.Join(append(t.errors, t.logs...), "\n") }
 
