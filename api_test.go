@@ -22,7 +22,7 @@ const (
 )
 
 // apiPackages are the folders of what programs import.
-var apiPackages = []string{".", "codes", "describe", "fan", "policy", "rpctest", "stats", "watch"}
+var apiPackages = []string{".", "accesslog", "codes", "debug", "describe", "fan", "forms", "health", "policy", "rpctest", "state", "stats", "watch"}
 
 func TestExportedNamesAreThoseOfTheGoldenFile(t *testing.T) {
 	t.Parallel()

@@ -111,12 +111,9 @@ func (c *Client) countRefusal(k *clientCall, err error) {
 	if !errors.As(err, &e) {
 		return
 	}
-	switch limit := new(LimitError); {
-	case e.kind == AuthorizationErr:
-		c.tally.Refuse(k.tally.Peer(), k.Peer, state.Denied)
-	case e.kind == ServerErr && errors.As(err, &limit):
-		c.tally.Refuse(k.tally.Peer(), k.Peer, limit.Limit)
-	case e.kind == ServerErr:
-		c.tally.Refuse(k.tally.Peer(), k.Peer, call.ReasonOfCode(e.Code))
+	if e.kind == AuthorizationErr || e.kind == ServerErr {
+		limit := new(LimitError)
+		_ = errors.As(err, &limit)
+		c.tally.Refuse(k.tally.Peer(), k.Peer, call.ReasonOf(e.kind == AuthorizationErr, limit.Limit, e.Code))
 	}
 }

@@ -49,3 +49,22 @@ func Example() {
 	// level=WARN msg=rpc side=server method=Store.Find kind=unary code=InvalidArgument error="an empty key" local=true
 	// level=WARN msg="rpc refused" side=server method=Store.Delete kind=unary code=Unimplemented error="rpc: can't find method Delete" local=true reason="no such method"
 }
+
+// Refused bounds its lines by itself. A program that counts in place of writing has the
+// reasons by Reason.
+func ExampleReason() {
+	write := accesslog.Refused(lines(), accesslog.Local(true), accesslog.RefusedLines(1))
+	refused := make(map[string]int)
+	server := rpc.NewServer(nil, "/store/1.0", rpc.WithRefusedFunc(func(ctx context.Context, call *rpc.CallInfo, err error) {
+		refused[accesslog.Reason(err)]++ // in a program: with a lock
+		write(ctx, call, err)
+	}))
+	client := rpc.NewClientWithServer(nil, "/store/1.0", server)
+	for range 100 {
+		_ = client.Call("", "Store", "Delete", "a", new(string))
+	}
+	fmt.Println(refused)
+	// Output:
+	// level=WARN msg="rpc refused" side=server method=Store.Delete kind=unary code=Unimplemented error="rpc: can't find service Store" local=true reason="no such method"
+	// map[no such method:100]
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -28,4 +29,23 @@ func Example() {
 	now, err := debug.Get(context.Background(), client, "") // in a program: from another peer
 	fmt.Println(now.Server.UnderWay, now.Client.UnderWay, err)
 	// Output: 0 0 <nil>
+}
+
+// Another peer's figures come as often as is asked for, and a program's own at once.
+func ExampleWatch() {
+	server := rpc.NewServer(nil, "/example/1.0") // in a program: a host
+	defer server.Close()
+	client := rpc.NewClientWithServer(nil, "/example/1.0", server)
+	if err := debug.Serve(server, client, debug.Rule{}); err != nil { // nobody but this process
+		panic(err)
+	}
+	for now, err := range debug.Watch(context.Background(), client, "", 100*time.Millisecond) {
+		fmt.Println(now.Server.UnderWay, err)
+		break
+	}
+	own := debug.Take(server, nil)
+	fmt.Println(own.Server.Total.Calls, own.Client == nil, debug.ServiceName)
+	// Output:
+	// 0 <nil>
+	// 0 true rpc.Debug
 }

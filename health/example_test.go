@@ -28,3 +28,34 @@ func Example() {
 	// "Store" is serving  <nil>
 	// "Index" is not serving it is being built <nil>
 }
+
+// A peer waits until another can do its work.
+func ExampleWatch() {
+	server := rpc.NewServer(nil, "/example/1.0") // in a program: a host
+	defer server.Close()
+	services, err := health.New(server)
+	if err != nil {
+		panic(err)
+	}
+	client := rpc.NewClientWithServer(nil, "/example/1.0", server)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for r, err := range health.Watch(ctx, client, "", "Index") { // in a program: a peer ID
+		if err != nil {
+			fmt.Println(err) // the peer cannot be reached, or was restarted: the loop goes on
+			continue
+		}
+		fmt.Println(r.Status)
+		if r.Status == health.Unknown {
+			services.Set("Index", health.Serving, "")
+			continue
+		}
+		break
+	}
+	own, err := services.Of(ctx, "Index")
+	fmt.Println(own.Status, err, health.ServiceName)
+	// Output:
+	// unknown
+	// serving
+	// serving <nil> rpc.Health
+}

@@ -8,25 +8,25 @@ import (
 // Reason is what a server's refusal is counted as. It has no words of a stranger's.
 func Reason(err error) string {
 	f := FaultOf(err)
-	switch {
-	case f == nil:
-		return ReasonOfCode(codes.Unknown)
-	case f.Origin == OfAuthorization:
-		return state.Denied
-	case f.Limit != "":
-		return f.Limit
+	if f == nil {
+		f = &Fault{Code: codes.Unknown}
 	}
-	return ReasonOfCode(f.Code)
+	return ReasonOf(f.Origin == OfAuthorization, f.Limit, f.Code)
 }
 
-// ReasonOfCode is the same of an error of a server that has this code, and no limit.
-func ReasonOfCode(c codes.Code) string {
-	switch c {
-	case codes.Unavailable:
+// ReasonOf is the same by what an error says: whether the call was denied, the limit that
+// was met, if one was, and the code.
+func ReasonOf(denied bool, limit string, c codes.Code) string {
+	switch {
+	case denied:
+		return state.Denied
+	case limit != "":
+		return limit
+	case c == codes.Unavailable:
 		return state.ShuttingDown
-	case codes.Unimplemented:
+	case c == codes.Unimplemented:
 		return state.NoMethod
-	case codes.InvalidArgument:
+	case c == codes.InvalidArgument:
 		return state.BadRequest
 	}
 	return c.String()
