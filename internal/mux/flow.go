@@ -29,6 +29,7 @@ type Flow struct {
 	full    atomic.Bool // a Give would wait
 
 	// What has come.
+	first   chunk // at the server, while somebody may read the call's first bytes
 	in      chunks
 	free    int // of it, bytes that do not count: those of open
 	window  int // granted, what has come, and what was taken and is to be granted again
@@ -98,6 +99,7 @@ func (f *Flow) close() {
 	f.c.queue.remove(&f.turn)
 	f.c.flows--
 	f.hush(false)
+	f.unpin()
 	f.c.windows -= f.window
 	f.c.account.Release(f.window + f.in.drop() + f.out.drop())
 	f.window = -1

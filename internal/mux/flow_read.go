@@ -45,6 +45,7 @@ func (f *Flow) Read(b []byte) (n int, err error) {
 	case f.late:
 		return 0, os.ErrDeadlineExceeded
 	case f.in.n > 0:
+		f.unpin()
 		n = f.in.read(b)
 		f.took(n)
 		return n, nil
@@ -54,9 +55,30 @@ func (f *Flow) Read(b []byte) (n int, err error) {
 	return 0, io.EOF
 }
 
-// Skip passes over n bytes that have come.
+// pin has the call begin with b, of a buffer that is held whatever becomes of the call:
+// a cancel may come while the header is read.
+func (f *Flow) pin(b, buf []byte) {
+	f.first = chunk{b: b, buf: buf, held: cap(buf)}
+	f.in.push(chunk{b: b})
+}
+
+// unpin makes the buffer of the first bytes one as the others are.
+func (f *Flow) unpin() {
+	switch {
+	case f.first.buf == nil:
+	case len(f.in.list) > 0:
+		f.in.list[0] = f.first
+	default: // they were dropped
+		f.c.account.Release(f.first.release())
+	}
+	f.first = chunk{}
+}
+
+// Skip passes over the first n bytes that have come. Those of First are not to be
+// used any more.
 func (f *Flow) Skip(n int) {
 	f.locked(func() {
+		f.unpin()
 		if f.in.n >= n {
 			f.in.skip(n)
 			f.took(n)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -160,6 +162,57 @@ func TestStreamEndsWithItsCall(t *testing.T) {
 					t.Error("the client's side ended well")
 				}
 				f.Close()
+				c.Close(ErrIdle)
+				c.check(t)
+				s.check(t)
+			})
+		})
+	}
+}
+
+// A server reads the first bytes while the call may be cancelled.
+func TestFirstBytesOfAStreamStayUntilTheyAreRead(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // a buffer given back is the next to be had
+	for name, read := range map[string]func(*Flow){
+		"skipped":    func(f *Flow) { f.Skip(1000) },
+		"read":       func(f *Flow) { _, _ = io.ReadAll(f) },
+		"not at all": func(*Flow) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				readOn, end := make(chan bool), make(chan bool)
+				c, s := newSession(testLimits(), func(in *Incoming) {
+					if in.First()[0] != 1 {
+						<-end
+						return
+					}
+					<-readOn
+					if want := bytes.Repeat([]byte{1}, 1000); !bytes.Equal(in.First(), want) {
+						t.Errorf("%d of the bytes are another call's", 1000-bytes.Count(in.First(), []byte{1}))
+					}
+					read(in.Flow)
+				})
+				open := func(b byte) *ClientFlow {
+					f, err := c.Open(slices.Clip(bytes.Repeat([]byte{b}, 1000)), 1000, Deadline{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					return f
+				}
+				cancelled := open(1)
+				cancelled.Cancel(canceled)
+				synctest.Wait()
+				var others []*ClientFlow
+				for range 50 {
+					others = append(others, open(2))
+				}
+				readOn <- true
+				synctest.Wait()
+				close(end)
+				for _, f := range append(others, cancelled) {
+					f.Close()
+				}
 				c.Close(ErrIdle)
 				c.check(t)
 				s.check(t)

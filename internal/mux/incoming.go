@@ -28,7 +28,8 @@ type Incoming struct {
 }
 
 // First is the beginning of the request: FirstPiece bytes of it, or all, from a
-// Client. It is valid until Release.
+// Client. It is valid until Release; of a streaming call, until a Skip or Read
+// of its Flow, or else the end of Serve.
 func (in *Incoming) First() []byte { return in.first }
 
 // Size is how long the request is, of which some may still be to come.

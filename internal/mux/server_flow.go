@@ -41,7 +41,7 @@ func (s *Server) opened(f *frame, buf []byte) (*Incoming, error) {
 	in.Flow = new(Flow)
 	in.Flow.init(&s.conn, s.window, int(f.num))
 	in.Flow.id, in.Flow.turn.id, in.Flow.turn.in, in.Flow.begun, in.Flow.seen = f.id, f.id, in, true, true
-	in.Flow.in.push(chunk{b: f.body, buf: buf, held: cap(buf)})
+	in.Flow.pin(f.body, buf)
 	in.Flow.free = f.size
 	f.held, keep = 0, true
 	in.first = f.body

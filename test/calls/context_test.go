@@ -83,7 +83,11 @@ func TestDeadlineReachesTheMethod(t *testing.T) {
 func TestCallTimeoutBoundsUnaryCallsWithoutDeadline(t *testing.T) {
 	t.Parallel()
 	svc := &timed{make(chan struct{}, 100), make(chan error, 10)}
-	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(500 * time.Millisecond))}}, func(t *testing.T, s rig.Setup) {
+	rig.OverAll(t, svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(rig.Slower(time.Second)))}}, func(t *testing.T, s rig.Setup) {
+		// The deadlines leave a busy machine the time to begin.
+		if err := s.Client.Call(s.Dest, "Svc", "Fail", "", new(int)); err != nil {
+			t.Fatal(err)
+		}
 		cancellable, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		for _, ctx := range []context.Context{context.Background(), cancellable} {
@@ -126,7 +130,7 @@ func TestContextErrorsHoldOnBothSides(t *testing.T) {
 						t.Fatal(err)
 					}
 					for range 3 {
-						ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+						ctx, cancel := context.WithTimeout(context.Background(), rig.Slower(500*time.Millisecond))
 						if what == "canceled" {
 							cancel()
 							ctx, cancel = context.WithCancel(context.Background())

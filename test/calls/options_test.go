@@ -277,7 +277,7 @@ func TestCallWaitThatEndsInADialTellsOfTheOneBefore(t *testing.T) {
 	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
 		h := stuckHost{rig.NewHost(t), new(atomic.Int32)}
 		c := tr.Client(t, h)
-		_, err := rig.MultiplyMethod.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &rig.Args{A: 6, B: 7}, rpc.CallWait(true), rpc.CallTimeout(time.Second))
+		_, err := rig.MultiplyMethod.Call(context.Background(), c, coretest.RandPeerIDFatal(t), &rig.Args{A: 6, B: 7}, rpc.CallWait(true), rpc.CallTimeout(rig.Slower(time.Second)))
 		rig.CheckErr(t, err, rpc.ClientErr, codes.DeadlineExceeded, "Svc.Multiply", "no addresses")
 		if !rig.Unsent(err) || h.tries.Load() != 2 {
 			t.Errorf("after %d tries: %v", h.tries.Load(), err)

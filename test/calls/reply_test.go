@@ -21,7 +21,7 @@ func TestCallReturnsThoughItsMethodRunsOnAndItsReplyStaysUntouched(t *testing.T)
 				s := tr.With(t, svc, rig.Options{})
 				ctx, cancel := context.WithCancel(rig.Context(t))
 				if what == "late" {
-					ctx, cancel = context.WithTimeout(ctx, time.Second)
+					ctx, cancel = context.WithTimeout(ctx, rig.Slower(time.Second))
 				}
 				defer cancel()
 				reply := []int{7}

@@ -96,7 +96,8 @@ func TestPausesGrowAndAreLongerWhereThereIsNoRoom(t *testing.T) {
 
 func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {
 	t.Parallel()
-	policy := rpc.CallRetry(rpc.RetryPolicy{Backoff: time.Millisecond, AttemptTimeout: 300 * time.Millisecond})
+	attempt := rig.Slower(500 * time.Millisecond)
+	policy := rpc.CallRetry(rpc.RetryPolicy{Backoff: time.Millisecond, AttemptTimeout: attempt})
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		var calls atomic.Int32
 		s := with(rig.Arith{}, rig.Options{})
@@ -107,11 +108,15 @@ func TestAttemptTimeoutBoundsEachAttempt(t *testing.T) {
 			}
 			return n, nil
 		})
+		// The attempts leave a busy machine the time to begin.
+		if err := s.Client.Call(s.Dest, "Svc", "Multiply", &rig.Args{A: 6, B: 7}, new(int)); err != nil {
+			t.Fatal(err)
+		}
 		_, err := slow.Call(context.Background(), s.Client, s.Dest, 42)
 		if !errors.Is(err, context.DeadlineExceeded) || calls.Load() != 1 {
 			t.Errorf("not idempotent: %v after %d calls", err, calls.Load())
 		}
-		if !strings.Contains(err.Error(), "RetryPolicy.AttemptTimeout, 300ms") {
+		if !strings.Contains(err.Error(), "RetryPolicy.AttemptTimeout, "+attempt.String()) {
 			t.Errorf("the error does not say which time was over: %v", err)
 		}
 		calls.Store(0)

@@ -73,7 +73,7 @@ func TestEndedContextOfCallsByNameHasItsText(t *testing.T) {
 					ctx, cancel := context.WithCancel(rig.Context(t))
 					_ = run(ctx, cancel, context.Canceled, names...)
 				}
-				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+				ctx, cancel := context.WithTimeout(context.Background(), rig.Slower(300*time.Millisecond))
 				defer cancel()
 				_ = run(ctx, func() {}, context.DeadlineExceeded, names...)
 
@@ -99,7 +99,7 @@ func TestCallTimeoutOfCallsByNameHasTheContextsText(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {
 		svc := waits{make(chan struct{}, 1)}
-		s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(50 * time.Millisecond))}})
+		s := with(svc, rig.Options{Client: []rpc.ClientOption{rpc.WithCallOptions(rpc.CallTimeout(rig.Slower(300 * time.Millisecond)))}})
 		for _, name := range []string{"CallContext", "GoContext", "MultiCall", "MultiGo"} {
 			rig.CheckEnded(t, callsByName[name](context.Background(), s)[0], context.DeadlineExceeded, "Svc.One", s.Dest.String())
 			rig.Take(t, "the method runs", svc.began)

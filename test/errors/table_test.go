@@ -213,7 +213,7 @@ var provocations = map[string]func(p *provoked) error{
 		p.serve()
 		ctx, cancel := context.WithCancel(rig.Context(p.t))
 		if p.code == codes.DeadlineExceeded {
-			ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+			ctx, cancel = context.WithTimeout(ctx, rig.Slower(300*time.Millisecond))
 		}
 		defer cancel()
 		ended := rig.InBackground(func() error { return p.call(ctx, p.client(), "Block", nil) })
