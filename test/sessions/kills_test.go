@@ -170,7 +170,7 @@ func (k *killed) run(d time.Duration, kill func(*killed)) {
 	wg.Go(func() {
 		defer close(over)
 		end := time.Now().Add(d)
-		for time.Now().Before(end) {
+		for time.Now().Before(end) || kills.Load() < 3 {
 			timer := time.NewTimer(rand.N(60 * time.Millisecond))
 			<-timer.C
 			kill(k)

