@@ -7,8 +7,10 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/libp2p/go-libp2p-gorpc/internal/admit"
 	"github.com/libp2p/go-libp2p-gorpc/internal/call"
 	"github.com/libp2p/go-libp2p-gorpc/internal/flow"
+	"github.com/libp2p/go-libp2p-gorpc/internal/tally"
 	"github.com/libp2p/go-libp2p-gorpc/internal/wire"
 )
 
@@ -115,7 +117,7 @@ func (c *Client) stream(ctx context.Context, dest peer.ID, id ServiceID, caller 
 	call := c.newCall(dest, id, Streaming)
 	call.stream = &streamEnds{in: &caller.Src, out: &caller.Dst, fresh: caller.Dst.Fresh, args: arg, replies: reply}
 	err := c.doStream(ctx, call)
-	call.release()
+	call.release(err)
 	return err
 }
 
@@ -187,6 +189,21 @@ func typeName(t reflect.Type) string {
 	return t.String()
 }
 
+// clientCall is a call in a client.
+type clientCall struct {
+	CallInfo
+	options *callConfig // nil where nothing is set
+	tries   int32       // so far, where somebody asks
+	typed   bool        // of a method value, unless local has a frame
+	spare   bool        // of spareCalls
+	stream  *streamEnds // of a streaming call
+	stats   *recorder   // nil where nobody asks
+	local   *localCall  // of a local call
+	remote  call.Call   // of any other, as it is carried
+	tally   tally.Call  // and what is counted of it
+	entry   admit.Entry[*clientCall]
+}
+
 // toCarry returns the call of another peer as its carrier needs it.
 func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 	k := &c.remote
@@ -199,8 +216,10 @@ func (c *clientCall) toCarry(ctx context.Context) *call.Call {
 	}
 	if c.Kind == Streaming {
 		hooks := c.hooks(recovered)
-		k.In, k.Out = hooks.Source(c.stream.in, true), hooks.Sink(c.stream.out, false)
-		k.Fresh, k.Item = c.stream.fresh, c.stream.replies
+		k.Transfer = &call.Transfer{
+			In: hooks.Source(c.stream.in, true), Out: hooks.Sink(c.stream.out, false),
+			Fresh: c.stream.fresh, Item: c.stream.replies,
+		}
 	} else {
 		k.Args, k.NoArg, k.Reply = c.Args, isNil(c.Args), c.Reply
 	}

@@ -121,20 +121,6 @@ func NewClientWithServer(h host.Host, p protocol.ID, s *Server, opts ...ClientOp
 // ID returns the ID of the client's host, empty without one.
 func (c *Client) ID() peer.ID { return c.id }
 
-// clientCall is a call in a client.
-type clientCall struct {
-	CallInfo
-	tries   int         // so far, where somebody asks
-	options *callConfig // nil where nothing is set
-	typed   bool        // of a method value, unless local has a frame
-	stream  *streamEnds // of a streaming call
-	stats   *recorder   // nil where nobody asks
-	local   *localCall  // of a local call
-	remote  call.Call   // of any other, as it is carried
-	tally   tally.Call  // and what is counted of it
-	entry   admit.Entry[*clientCall]
-}
-
 // isLocal reports whether calls of dest stay in the process.
 func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id || c.host == nil }
 
@@ -142,7 +128,7 @@ func (c *Client) isLocal(dest peer.ID) bool { return dest == "" || dest == c.id 
 func (c *Client) call(ctx context.Context, dest peer.ID, id ServiceID, args, reply any) error {
 	call := c.newUnary(nil, dest, id, args, reply)
 	err := c.do(ctx, call)
-	call.release()
+	call.release(err)
 	return err
 }
 
@@ -201,9 +187,15 @@ func (c *Client) newCall(dest peer.ID, id ServiceID, kind Kind) *clientCall {
 	if c.isLocal(dest) {
 		return c.newLocal(nil, id, kind)
 	}
-	k := new(clientCall)
-	if c.watched {
+	var k *clientCall
+	switch {
+	case c.watched:
 		k = new(watchedCall).init()
+	case kind == Unary:
+		k = spareCalls.Get().(*clientCall)
+		k.spare = true
+	default:
+		k = new(clientCall)
 	}
 	k.CallInfo = CallInfo{Service: id.Name, Method: id.Method, Kind: kind, Client: true, Peer: dest, client: k}
 	return k
@@ -241,10 +233,18 @@ func (c *Client) newLocal(of *ServiceID, id ServiceID, kind Kind) *clientCall {
 	return k
 }
 
-// release is called when nobody uses the call any more.
-func (c *clientCall) release() {
-	if c.local != nil {
+// spareCalls are calls of other peers, as new.
+var spareCalls = sync.Pool{New: func() any { return new(clientCall) }}
+
+// release is called when who made the call, which has ended with err, uses it no more. A
+// unary one that has succeeded on a session nobody else uses either.
+func (c *clientCall) release(err error) {
+	switch {
+	case c.local != nil:
 		c.local.release()
+	case err == nil && c.spare && c.remote.Back == nil && !c.remote.Wait && !c.options.retries() && !c.tally.Alone():
+		*c = clientCall{}
+		spareCalls.Put(c)
 	}
 }
 
@@ -294,9 +294,10 @@ func (c *Client) made(ctx context.Context, info *CallInfo) error {
 	if k := info.client; k.options.retries() {
 		return c.attempts(ctx, k)
 	}
-	if c.watched {
-		info.client.tries++
+	if !c.watched {
+		return c.carried(ctx, info)
 	}
+	info.client.tries++
 	return c.handler(ctx, info)
 }
 
@@ -353,7 +354,8 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 		k.remote.Begun = true
 		k.observeStream()
 		hooks = k.hooks(recovered)
-		l.ends, s.stream = k.stream, &local.Stream{In: hooks.Source(k.stream.in, true), Out: hooks.Sink(k.stream.out, false)}
+		l.ends = k.stream
+		s.servedStream = &servedStream{stream: &local.Stream{In: hooks.Source(k.stream.in, true), Out: hooks.Sink(k.stream.out, false)}}
 	}
 	err := l.carrier.Carry(ctx, l)
 	switch {

@@ -79,7 +79,7 @@ func (call *CallInfo) Attempts() int {
 	if call.client == nil {
 		return 0
 	}
-	return call.client.tries
+	return int(call.client.tries)
 }
 
 // MayRetry reports whether, in a client, [CallRetry] may make the call more than once.

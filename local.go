@@ -115,8 +115,8 @@ func (c *servedCall) reset() {
 	if c.stats != nil {
 		c.stats = nil
 	}
-	if c.stream != nil {
-		c.stream, c.source, c.sink, c.local.ends = nil, nil, nil, nil
+	if c.servedStream != nil {
+		c.servedStream, c.local.ends = nil, nil
 	}
 	c.told = false
 }

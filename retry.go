@@ -79,7 +79,7 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 	k, p, items := whole, whole.options.retry, whole.items
 	pauses := call.Backoff(p.Backoff, p.MaxBackoff)
 	for sent := false; ; {
-		whole.tally.Tries(whole.tries)
+		whole.tally.Tries(int(whole.tries))
 		whole.tries++
 		k.tries = whole.tries
 		err := c.attempt(ctx, k, p.AttemptTimeout)

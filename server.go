@@ -152,12 +152,20 @@ type servedCall struct {
 	remote *remoteServed // of one of another peer
 	into   reflect.Type  // the same: of the caller's Reply
 
-	stream call.Stream // of a streaming call
-	source flow.Source // its arguments
-	sink   flow.Sink   // and its replies
-	told   bool        // the caller knows how the call has ended
+	*servedStream      // of a streaming call
+	told          bool // the caller knows how the call has ended
 
-	errorNames string // of a remote call: what the method's error is declared as
+	// Of a remote call.
+	dropped    atomic.Bool // it is not allowed any more
+	errorNames string      // what the method's error is declared as
+}
+
+// servedStream is what a streaming call has beside. A struct of its own keeps that of
+// unary calls small, of which a busy server makes many.
+type servedStream struct {
+	stream call.Stream
+	source flow.Source // the arguments
+	sink   flow.Sink   // and the replies
 }
 
 // receiver gets a call's argument, or the ends of its streams, checked against the
@@ -174,7 +182,6 @@ type remoteServed struct {
 	holds   account.Holding // of what the arguments take, decoded
 	rules   *admit.Rules    // of the method, there or not
 	entry   admit.Entry[*remoteServed]
-	dropped atomic.Bool // it is not allowed any more
 	tally   tally.Call
 }
 
@@ -213,7 +220,10 @@ func (s *Server) runs(ctx context.Context) bool {
 
 // newServed returns a call of another peer.
 func (s *Server) newServed(c call.Served, stream call.Stream) *remoteServed {
-	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}, stream: stream}}
+	r := &remoteServed{carried: c, servedCall: servedCall{CallInfo: CallInfo{Peer: c.Peer()}}}
+	if stream != nil {
+		r.servedStream = &servedStream{stream: stream}
+	}
 	r.served, r.from, r.remote, r.entry.Call = &r.servedCall, r, r, r
 	r.holds = s.decoded.Of(string(r.Peer))
 	c.Tally(&r.tally)

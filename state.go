@@ -45,9 +45,9 @@ func (s *Server) State() state.Server {
 // State is that of [Server.State]: of the client's calls of other peers.
 func (c *Client) State() state.Client {
 	var live []tally.Live
-	for _, k := range c.underWay.All() {
-		live = append(live, tally.Live{Call: &k.tally, Peer: k.Peer, ID: tally.ID(k.ID()), Streaming: k.Kind == Streaming})
-	}
+	c.underWay.Each(func(k *clientCall) { // which may be another's when it is over
+		live = append(live, tally.Live{Call: k.tally.Copy(), Peer: k.Peer, ID: tally.ID(k.ID()), Streaming: k.Kind == Streaming})
+	})
 	st := state.Client{Side: c.tally.State(live), Closed: c.closed.Load()}
 	if c.remote != nil {
 		st.Peer, st.Protocol = c.id.String(), string(c.protocol)

@@ -165,6 +165,6 @@ func (c *Client) callEach(ctx context.Context, o *callConfig, dest peer.ID, id S
 	call := c.newUnary(o, dest, id, arg, reply)
 	call.typed = true
 	err := c.do(ctx, call)
-	call.release()
+	call.release(err)
 	return err
 }

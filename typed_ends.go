@@ -160,7 +160,7 @@ func openStream[A, R any](ctx context.Context, c *Client, dest peer.ID, id Servi
 		var err error = exited(&k.CallInfo)
 		defer func() { t.finish(err) }() // an interceptor may end this goroutine
 		err = c.doStream(ctx, k)
-		k.release()
+		k.release(err)
 	}()
 	return t
 }

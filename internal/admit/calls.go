@@ -87,6 +87,15 @@ func (c *Calls[C]) All() []C {
 	return c.all()
 }
 
+// Each calls f with each of them, none of which leaves meanwhile. f must not call c.
+func (c *Calls[C]) Each(f func(C)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := c.first; e != nil; e = e.next {
+		f(e.Call)
+	}
+}
+
 func (c *Calls[C]) all() (all []C) {
 	for e := c.first; e != nil; e = e.next {
 		all = append(all, e.Call)

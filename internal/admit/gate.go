@@ -8,8 +8,7 @@ import (
 
 // Gate counts the calls under way, and shuts. Its methods are safe for concurrent use.
 type Gate struct {
-	calls  atomic.Int64
-	shut   atomic.Bool
+	calls  atomic.Int64 // and isShut: to enter is one operation
 	locked atomic.Bool
 	idle   chan struct{} // closed when the last call has left a shut gate
 	once   sync.Once
@@ -18,13 +17,14 @@ type Gate struct {
 	shutsOnce sync.Once
 }
 
+const isShut = 1 << 62
+
 // Init makes it an open one.
 func (g *Gate) Init() { g.idle, g.shutting = make(chan struct{}), make(chan struct{}) }
 
 // Enter lets a call in, unless the gate is shut.
 func (g *Gate) Enter() bool {
-	g.calls.Add(1)
-	if g.shut.Load() {
+	if g.calls.Add(1) >= isShut {
 		g.Leave()
 		return false
 	}
@@ -47,16 +47,14 @@ func (g *Gate) EnterLate(inside bool) bool {
 
 // Leave follows each call that was let in.
 func (g *Gate) Leave() {
-	// The last but one may look before the gate is shut, and the last enter
-	// before it looks again.
-	if g.calls.Add(-1) == 0 && g.shut.Load() && g.calls.Load() == 0 {
+	if g.calls.Add(-1) == isShut {
 		g.once.Do(func() { close(g.idle) })
 	}
 }
 
 // Shut lets only those in that are late.
 func (g *Gate) Shut() {
-	g.shut.Store(true)
+	g.calls.Or(isShut)
 	g.shutsOnce.Do(func() { close(g.shutting) })
 }
 
@@ -70,12 +68,12 @@ func (g *Gate) Lock() {
 func (g *Gate) Shutting() <-chan struct{} { return g.shutting }
 
 // IsShut reports whether it is shut.
-func (g *Gate) IsShut() bool { return g.shut.Load() }
+func (g *Gate) IsShut() bool { return g.calls.Load() >= isShut }
 
 // Wait waits until the last call has left a shut gate, or ctx ends, whose error it
 // returns.
 func (g *Gate) Wait(ctx context.Context) error {
-	if g.calls.Load() == 0 {
+	if g.calls.Load()&^isShut == 0 {
 		return nil
 	}
 	select {

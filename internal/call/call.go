@@ -23,34 +23,39 @@ type Call struct {
 	ID       ID
 	Peer     peer.ID
 	Conn     network.Conn // which carries it; nil: none yet
-	Kind     wire.Kind
 	Metadata map[string]string
 	Back     *Back             // has what the method sends back; nil: nobody asks
 	Observer flow.Observer     // nil: nobody
-	Wait     bool              // for a connection, until there is one
 	Live     *tally.Call       // what is counted of it
 	Told     func(error) error // renders an error of a call that waits for a connection
+	Kind     wire.Kind
+	Wait     bool // for a connection, until there is one
+	NoArg    bool // the argument of a unary call is nil
+	Answered bool // Reply holds what the server answered
+	Begun    bool // some of a streaming call's arguments may be gone
 
 	// Of a unary call.
 	Args    any           // what the caller passed, for the observer
 	Encoded *Encoded      // Args, if they are encoded already
-	NoArg   bool          // the argument is nil
 	Body    codec.Encoded // the argument, encoded
 	Reply   any           // points to the caller's reply
 
-	// Of a streaming call.
-	In       flow.Source      // the arguments
-	Out      flow.Sink        // the replies
-	Fresh    func() flow.Item // makes what a reply is decoded into, for Out
-	Item     reflect.Type     // of the caller's replies
-	Begun    bool             // some of the arguments may be gone
-	Answered bool             // Reply holds what the server answered
-	Moved    int64            // bytes, both ways, of one that had its own stream and is over
-	Carried  Carried          // what a carrier has of it between attempts; nil: nothing is gone
+	*Transfer         // of a streaming call
+	Carried   Carried // what a carrier has of it between attempts; nil: nothing is gone
 
 	// Done makes the call one that nobody waits for: a carrier that returns ErrPending
 	// calls it once, with the error of the call.
 	Done func(error)
+}
+
+// Transfer is what a streaming call has beside. A struct of its own keeps that of unary
+// calls small, of which a busy client makes many.
+type Transfer struct {
+	In    flow.Source      // the arguments
+	Out   flow.Sink        // the replies
+	Fresh func() flow.Item // makes what a reply is decoded into, for Out
+	Item  reflect.Type     // of the caller's replies
+	Moved int64            // bytes, both ways, of a call that had its own stream and is over
 }
 
 // LongTransfer is how many bytes a streaming call moves that is better off on a stream of

@@ -22,9 +22,9 @@ type Incoming struct {
 	code     uint64
 	replied  bool
 	over     bool
-	passed   bool // what is still to come of the request is passed over
-	HasSlot  bool // for who serves it
-	reply    message
+	passed   bool     // what is still to come of the request is passed over
+	HasSlot  bool     // for who serves it
+	reply    *message // a large one
 }
 
 // First is the beginning of the request: FirstPiece bytes of it, or all, from a
@@ -112,17 +112,18 @@ func (in *Incoming) Reply(head, body []byte) error {
 		s.mu.Unlock()
 		return nil
 	}
-	m := &in.reply
-	m.in, m.id = in, in.id
-	m.set(kindReply, head, body)
-	m.owned = m.length
-	if s.isSmall(m) {
-		s.addWhole(m)
+	small := message{id: in.id}
+	small.set(kindReply, head, body)
+	if s.isSmall(&small) {
+		s.addWhole(&small)
 		s.close(in)
 		s.kick(true, false)
 		s.mu.Unlock()
 		return nil
 	}
+	m := &message{in: in, id: in.id, owned: small.length}
+	m.set(kindReply, head, body)
+	in.reply = m
 	if err := s.enqueue(m); err != nil {
 		s.mu.Unlock()
 		return err

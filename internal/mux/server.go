@@ -205,7 +205,7 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 		in.Flow.stop(why)
 	}
 	if in.replied { // a large reply is under way
-		s.forget(&in.reply)
+		s.forget(in.reply)
 		s.conclude(in, kindAbort, []uint64{in.id}, nil)
 	}
 }

@@ -59,6 +59,20 @@ func (c *Call) Takes(n int) { c.in.Store(int64(n)) }
 // Sends is that.
 func (c *Call) Sends(n int) { c.out.Store(int64(n)) }
 
+// Alone reports whether the call has had a stream of its own.
+func (c *Call) Alone() bool { return c.conn.Load() != nil }
+
+// Copy returns the call as it is now, for [Live].
+func (c *Call) Copy() *Call {
+	k := &Call{began: c.began, counts: c.counts}
+	k.in.Store(c.in.Load())
+	k.out.Store(c.out.Load())
+	k.conn.Store(c.conn.Load())
+	k.phase.Store(c.phase.Load())
+	k.attempt.Store(c.attempt.Load())
+	return k
+}
+
 // The phases of a call.
 const (
 	Carried uint32 = iota

@@ -90,7 +90,7 @@ func (c *Client) Carry(ctx context.Context, st network.Stream, k *call.Call) err
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
 			conn.giveUp(call.CodeOfContext(ctx.Err()))
-			if k.In != nil {
+			if k.Transfer != nil {
 				k.In.Halt()
 			}
 		})
