@@ -85,6 +85,9 @@ func (u *unit) collectCall(k *Known, call *ast.CallExpr, params *params) {
 			u.collectRegistration(k, call, form, params)
 		}
 	}
+	if form, ok := u.formOf(call); ok && !form.Register && !u.inTest(call) {
+		u.collectName(k, call, form)
+	}
 }
 
 // collectForm takes an interface whose types travel in another encoding.
@@ -165,8 +168,8 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 		return
 	}
 	rcvr := call.Args[form.Args]
-	service, ok := u.name(call, form.Service, form.ServiceName)
 	t := u.valueType(rcvr)
+	service, ok := u.serviceOf(call, form, t)
 	if form.Method != none || form.MethodName != "" {
 		method, okMethod := u.name(call, form.Method, form.MethodName)
 		if t == nil || !ok || !okMethod {
@@ -175,11 +178,6 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 		}
 		u.collectFunc(k, service, method, t, rcvr, call)
 		return
-	}
-	if form.Service == none && form.ServiceName == "" && t != nil {
-		if named := namedOf(t); named != nil {
-			service, ok = typeName(named), true
-		}
 	}
 	if t == nil || !ok || service == "" {
 		k.Open = append(k.Open, u.place(service, call))
@@ -193,6 +191,16 @@ func (u *unit) collectRegistration(k *Known, call *ast.CallExpr, form form, para
 			k.Serving = append(k.Serving, m.Origin().FullName())
 		}
 	}
+}
+
+// serviceOf returns the name under which a receiver, or a function, is registered.
+func (u *unit) serviceOf(call *ast.CallExpr, form form, t types.Type) (string, bool) {
+	if form.Service == none && form.ServiceName == "" && t != nil {
+		if named := namedOf(t); named != nil {
+			return typeName(named), true
+		}
+	}
+	return u.name(call, form.Service, form.ServiceName)
 }
 
 // name returns a name that is an argument of a call, or fixed.

@@ -16,6 +16,7 @@ type Known struct {
 	Open     []Place   // registrations of which the type does not show, and perhaps the name
 	Serving  []string  // full names of functions that serve methods
 	Wrappers []wrapper // functions that pass what they are given to a call by name, or to Register
+	Called   []string  // methods that are called by name, as Service.Method, in what is no test
 	Forms    []string  // the methods of each interface that has a form by package forms, with commas
 }
 
@@ -30,7 +31,7 @@ type Place struct {
 func (*Known) AFact() {}
 
 func (k *Known) isEmpty() bool {
-	return len(k.Methods)+len(k.Services)+len(k.Open)+len(k.Serving)+len(k.Wrappers)+len(k.Forms) == 0
+	return len(k.Methods)+len(k.Services)+len(k.Open)+len(k.Serving)+len(k.Wrappers)+len(k.Called)+len(k.Forms) == 0
 }
 
 func (k *Known) String() string {
@@ -38,7 +39,7 @@ func (k *Known) String() string {
 	for _, m := range k.Methods {
 		names = append(names, m.id())
 	}
-	return "serves " + strings.Join(names, ", ")
+	return "serves " + strings.Join(names, ", ") + "; calls " + strings.Join(k.Called, ", ")
 }
 
 // Method is one method that is registered, or declared as a typed one.
@@ -80,8 +81,9 @@ type World struct {
 	open     []Place
 	serving  map[string]bool
 	wrappers map[string]form
-	forms    map[string]bool // as in Known
-	typed    bool            // calls by name are reported, to become typed methods
+	called   map[string]bool // as in Known
+	forms    map[string]bool
+	typed    bool // calls by name are reported, to become typed methods
 }
 
 // NewWorld returns a world in which nothing is known. whole says that it will be
@@ -90,7 +92,8 @@ type World struct {
 func NewWorld(whole bool, external ...string) *World {
 	w := &World{
 		whole: whole, external: make(map[string]bool), methods: make(map[string][]*Method),
-		serving: make(map[string]bool), wrappers: make(map[string]form), forms: make(map[string]bool),
+		serving: make(map[string]bool), wrappers: make(map[string]form), called: make(map[string]bool),
+		forms: make(map[string]bool),
 	}
 	for _, e := range external {
 		w.external[e] = true
@@ -107,6 +110,9 @@ func (w *World) add(k *Known) {
 	w.open = append(w.open, k.Open...)
 	for _, s := range k.Serving {
 		w.serving[s] = true
+	}
+	for _, id := range k.Called {
+		w.called[id] = true
 	}
 	for _, f := range k.Forms {
 		w.forms[f] = true

@@ -54,13 +54,14 @@ func (u *unit) checkReceiver(call *ast.CallExpr, rcvr ast.Expr, t types.Type, fo
 		u.find(rcvr, "register", "Register refuses a %s: its type has no exported name; use RegisterName", brief(t))
 		return
 	}
+	service, _ := u.serviceOf(call, form, t)
 	taken := 0
 	for _, m := range receiverMethods(t) {
 		_, arg, reply, reason := methodForm(m.Signature())
 		if reason == "" {
 			taken++
 			u.checkTravels(call, brief(t)+"."+m.Name(), arg, reply)
-		} else if u.meant(m.Signature()) {
+		} else if looksMeant(m.Signature()) || u.from(call).isCalled(service, m.Name()) {
 			at := ast.Node(call)
 			if decl := u.declOf(m); decl != nil {
 				at = decl.Name
@@ -99,23 +100,6 @@ func (u *unit) checkPointerMethods(rcvr ast.Expr, t types.Type, taken int) (foun
 	}
 	u.findWith(rcvr, "leftout", fixes, "Register leaves out methods whose receiver is a pointer, %s: register a *%s", strings.Join(names, ", "), brief(t))
 	return len(names)
-}
-
-// meant reports whether a method of another form was meant to be called: it takes
-// an argument, and a reply or a channel.
-func (u *unit) meant(sig *types.Signature) bool {
-	in := sig.Params()
-	if in.Len() < 2 || in.Len() > 4 {
-		return false
-	}
-	_, chans := in.At(in.Len() - 1).Type().Underlying().(*types.Chan)
-	_, pointer := in.At(in.Len() - 1).Type().Underlying().(*types.Pointer)
-	withContext := isContext(in.At(0).Type())
-	if name, _ := libraryType(in.At(in.Len() - 1).Type()); name != "" { // a handler of a typed method
-		return false
-	}
-	returns := sig.Results().Len() == 1 && isError(sig.Results().At(0).Type())
-	return (pointer || chans) && returns || in.Len() == 3 && withContext
 }
 
 // declOf returns the declaration of a method that stands in this package.

@@ -2,6 +2,8 @@ package receivers
 
 import (
 	"context"
+	"io"
+	"log/slog"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/rpctest"
@@ -20,8 +22,8 @@ func (Good) hidden(ctx context.Context, a string, r int) error            { retu
 type Crooked struct{}
 
 func (*Crooked) Get(ctx context.Context, a string, r *int) error { return nil }
-func (*Crooked) NoContext(a string, r *int) error                { return nil } // want `leftout: Register \(receivers.go:\d+\) leaves \*receivers.Crooked.NoContext out: it takes 2 arguments, not 3`
-func (*Crooked) NoPointer(ctx context.Context, a string, r int) error { // want `leftout: .*its reply is a int, not a pointer: make it a \*int`
+func (*Crooked) NoContext(a string, reply *int) error            { return nil } // want `leftout: Register \(receivers.go:\d+\) leaves \*receivers.Crooked.NoContext out: it takes 2 arguments, not 3`
+func (*Crooked) NoPointer(ctx context.Context, a string, result int) error { // want `leftout: .*its reply is a int, not a pointer: make it a \*int`
 	return nil
 }
 func (*Crooked) NoError(ctx context.Context, a string, r *int)                    {}             // want `leftout: .*it must return one value, an error`
@@ -29,7 +31,43 @@ func (*Crooked) Both(ctx context.Context, a chan string, r chan<- int) error    
 func (*Crooked) Replies(ctx context.Context, a <-chan string, r <-chan int) error { return nil } // want `leftout: .*make it a chan<- int`
 func (*Crooked) One(ctx context.Context, a <-chan string, r *int) error           { return nil } // want `leftout: .*of which only one is a channel`
 func (*Crooked) Typed(ctx context.Context, a string, out *rpc.Sender[int]) error  { return nil } // serves a typed method, perhaps
-func (*Crooked) First(a, b string, r *int) error                                  { return nil } // want `leftout: .*its first argument is string, not a context.Context`
+func (*Crooked) First(a, b string, resp *int) error                               { return nil } // want `leftout: .*its first argument is string, not a context.Context`
+
+// Component has methods for its own program, which nobody calls from another.
+type Component struct{}
+
+func (*Component) Get(ctx context.Context, a string, r *int) error                   { return nil }
+func (*Component) LoadConfig(path string, cfg *Config) error                         { return nil }
+func (*Component) Walk(ctx context.Context, root string, f func(string) error) error { return nil }
+func (*Component) Run(ctx context.Context) error                                     { return nil }
+func (*Component) Fill(ctx context.Context, cfg *Config) error                       { return nil }
+func (*Component) SetLogger(l *slog.Logger)                                          {}
+func (*Component) Store(ctx context.Context, key string, value []byte) error         { return nil }
+func (*Component) Copy(ctx context.Context, from, to string, cfg *Config) error      { return nil }
+func (*Component) Query(ctx context.Context, q string, o *Config) (int, error)       { return 0, nil }
+func (*Component) Equal(ctx context.Context, a, b *Config) bool                      { return false }
+func (*Component) Render(ctx context.Context, name string, result io.Writer) error   { return nil }
+func (*Component) Visit(ctx context.Context, name string, results func(int)) error   { return nil }
+func (*Component) Modify(ctx context.Context, resp *Config) error                    { return nil }
+func (*Component) Print(ctx context.Context, format string, a ...*Config) error      { return nil }
+func (*Component) Swap(a, b *Config)                                                 {}
+func (*Component) Subscribe(name string, events chan<- int) error                    { return nil }
+func (*Component) Watch(ctx context.Context, name string, events chan<- int) error   { return nil } // want `leftout: .*of which only one is a channel`
+func (*Component) Response(ctx context.Context, name string, response map[string]int) error { // want `leftout: .*its reply is a map\[string\]int, not a pointer`
+	return nil
+}
+func (*Component) Many(ctx context.Context, name string, replies ...*int) error { return nil } // want `leftout: .*it is variadic`
+func (*Component) Four(ctx context.Context, a, b string, reply *int) error      { return nil } // want `leftout: .*it takes 4 arguments, not 3`
+func (*Component) ByName(ctx context.Context, key string, value []byte) error   { return nil } // want `leftout: .*its reply is a \[\]byte, not a pointer`
+func (*Component) Typed(path string, cfg *Config) error                         { return nil } // want `leftout: .*it takes 2 arguments, not 3`
+
+type Config struct{ Path string }
+
+// calling shows which methods were meant to be called.
+func calling(c *rpc.Client, n *int) error {
+	rpc.NewMethod[string, Config]("Component", "Typed")
+	return c.Call("", "Component", "ByName", "key", n)
+}
 
 type None struct{}
 
@@ -49,6 +87,9 @@ func right(s *rpc.Server, rcvr any) error {
 	_ = s.RegisterName("Unseen", unseen{})
 	_ = s.RegisterFunc("Good", "More", Good{}.Get)
 	if err := s.Register(&Pointers{}); err != nil {
+		return err
+	}
+	if err := s.Register(&Component{}); err != nil {
 		return err
 	}
 	return s.Register(Good{})

@@ -1,5 +1,4 @@
-// Package client sees what it imports, and knows nothing of others.
-package client
+package client // want package:"serves ; calls Pins.Get, .*"
 
 import (
 	rpc "github.com/libp2p/go-libp2p-gorpc"
@@ -7,6 +6,7 @@ import (
 	"imports/server"
 )
 
+// call sees what it imports, and knows nothing of others.
 func call(c *rpc.Client) {
 	var n int
 	_ = c.Call("", "Pins", "Get", "a", &n)

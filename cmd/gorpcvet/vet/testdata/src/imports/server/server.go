@@ -1,4 +1,4 @@
-package server // want package:"serves Pins.Get, Clock.Now"
+package server // want package:"serves Pins.Get, Clock.Now; calls "
 
 import (
 	"context"
