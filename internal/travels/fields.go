@@ -33,11 +33,11 @@ type Loss[T any] struct {
 // StructOf returns how a struct travels.
 func StructOf[T comparable](r Reader[T], t T) *Struct[T] {
 	s := &Struct[T]{Keys: reflect.String}
-	c := collector[T]{r: r, seen: []T{t}}
+	omitEmpty := false
 	for _, option := range structOptions(r, t) {
 		switch option {
 		case "omitempty":
-			c.omitEmpty = true
+			omitEmpty = true
 		case "toarray":
 			s.Array = true
 		case "int":
@@ -50,9 +50,20 @@ func StructOf[T comparable](r Reader[T], t T) *Struct[T] {
 			s.Keys = reflect.String
 		}
 	}
-	c.collect(t, nil)
-	s.Fields, s.Lost = c.shallowest(), c.lost
+	c := collected(r, t, omitEmpty)
+	for _, f := range c.shallowest() {
+		f.Path = f.at.steps()
+		s.Fields = append(s.Fields, f.Field)
+	}
+	s.Lost = c.lost
 	return s
+}
+
+// collected returns the fields of a struct, and those that it embeds.
+func collected[T comparable](r Reader[T], t T, omitEmpty bool) *collector[T] {
+	c := &collector[T]{r: r, seen: map[T]int{t: 1}, omitEmpty: omitEmpty}
+	c.collect(t, nil)
+	return c
 }
 
 // structOptions are those of the tag of a field _struct, of the struct or of the one
@@ -96,39 +107,68 @@ func pointed[T any](r Reader[T], t T) T {
 	return t
 }
 
+// way is the last step to a field, and what is before it. Many fields share the first
+// steps of theirs.
+type way[T any] struct {
+	before *way[T]
+	last   Step[T]
+	length int
+}
+
+func (w *way[T]) then(s Step[T]) *way[T] {
+	n := &way[T]{w, s, 1}
+	if w != nil {
+		n.length += w.length
+	}
+	return n
+}
+
+func (w *way[T]) steps() []Step[T] {
+	all := make([]Step[T], w.length)
+	for at := w; at != nil; at = at.before {
+		all[at.length-1] = at.last
+	}
+	return all
+}
+
+// candidate is a field that travels if no other hides it.
+type candidate[T any] struct {
+	Field[T]
+	at *way[T]
+}
+
 // collector finds the fields of a struct.
 type collector[T comparable] struct {
 	r         Reader[T]
-	all       []Field[T]
+	all       []candidate[T]
 	lost      []Loss[T]
-	seen      []T // the struct, and those that it embeds
+	seen      map[T]int // how often the struct, and those that it embeds, are there
 	omitEmpty bool
 }
 
 // mostEmbedded is how often a struct may be embedded in itself, by pointers.
 const mostEmbedded = 2
 
-func (c *collector[T]) collect(t T, within []Step[T]) {
+func (c *collector[T]) collect(t T, within *way[T]) {
 	for i := range c.r.NumField(t) {
 		f, of := c.r.Field(t, i), c.r.FieldType(t, i)
 		kind := c.r.Kind(of)
 		if kind == reflect.Func || kind == reflect.UnsafePointer || !f.Exported && !f.Embedded || f.stays() {
 			continue
 		}
-		found := Field[T]{
-			Name: f.name(), Type: of, Path: append(slices.Clone(within), Step[T]{t, i, f.Name}),
-			OmitEmpty: c.omitEmpty || slices.Contains(strings.Split(f.tag(), ",")[1:], "omitempty"),
-		}
+		found := candidate[T]{at: within.then(Step[T]{t, i, f.Name}), Field: Field[T]{
+			Name: f.name(), Type: of, OmitEmpty: c.omitEmpty || slices.Contains(strings.Split(f.tag(), ",")[1:], "omitempty"),
+		}}
 		if f.Embedded && kind != reflect.Interface {
 			if !f.Exported && kind != reflect.Struct {
 				if to := pointed(c.r, of); kind == reflect.Pointer && c.r.Kind(to) == reflect.Struct {
-					c.lost = append(c.lost, Loss[T]{found.Path, of, "an embedded pointer to the unexported type " + c.r.String(to) +
+					c.lost = append(c.lost, Loss[T]{found.at.steps(), of, "an embedded pointer to the unexported type " + c.r.String(to) +
 						", which a receiver cannot set; embed the type itself, or name the field"})
 				}
 				continue
 			}
 			if found.Name == "" && c.r.Kind(pointed(c.r, of)) == reflect.Struct {
-				c.embed(pointed(c.r, of), found.Path)
+				c.embed(pointed(c.r, of), found.at)
 				continue
 			}
 		}
@@ -143,26 +183,20 @@ func (c *collector[T]) collect(t T, within []Step[T]) {
 }
 
 // embed collects the fields of an embedded struct.
-func (c *collector[T]) embed(t T, path []Step[T]) {
-	times := 0
-	for _, other := range c.seen {
-		if other == t {
-			times++
-		}
-	}
-	if times < mostEmbedded {
-		c.seen = append(c.seen, t)
-		c.collect(t, path)
+func (c *collector[T]) embed(t T, at *way[T]) {
+	if c.seen[t] < mostEmbedded {
+		c.seen[t]++
+		c.collect(t, at)
 	}
 }
 
 // shallowest returns one field of each name: the one that is embedded least
 // deep, and of several the first.
-func (c *collector[T]) shallowest() (fields []Field[T]) {
+func (c *collector[T]) shallowest() (fields []candidate[T]) {
 	best := make(map[string]int)
 	for i, f := range c.all {
 		j, ok := best[f.Name]
-		if !ok || len(f.Path) < len(c.all[j].Path) {
+		if !ok || f.at.length < c.all[j].at.length {
 			best[f.Name] = i
 		}
 	}
@@ -170,8 +204,8 @@ func (c *collector[T]) shallowest() (fields []Field[T]) {
 		j := best[f.Name]
 		if j == i {
 			fields = append(fields, f)
-		} else if len(f.Path) == len(c.all[j].Path) {
-			c.lost = append(c.lost, Loss[T]{f.Path, f.Type, "of the same name as another field, " + f.Name + ", and only one of them travels; give one a tag"})
+		} else if f.at.length == c.all[j].at.length {
+			c.lost = append(c.lost, Loss[T]{f.at.steps(), f.Type, "of the same name as another field, " + f.Name + ", and only one of them travels; give one a tag"})
 		}
 	}
 	return fields

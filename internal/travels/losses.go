@@ -37,6 +37,7 @@ func obstacleIn[T comparable](r Reader[T], t T, seen map[T]bool) (path []Step[T]
 	if len(losses) > 0 && len(losses[0].Path) == 0 {
 		return nil, losses[0].Why
 	}
+	marshals := Marshals(r, t)
 	for i := range r.NumField(t) {
 		f, of := r.Field(t, i), r.FieldType(t, i)
 		for _, l := range losses {
@@ -44,7 +45,7 @@ func obstacleIn[T comparable](r Reader[T], t T, seen map[T]bool) (path []Step[T]
 				return l.Path, l.Why
 			}
 		}
-		if f.stays() || !f.Exported && (!f.Embedded || r.Kind(of) != reflect.Struct) || Marshals(r, t) {
+		if f.stays() || !f.Exported && (!f.Embedded || r.Kind(of) != reflect.Struct) || marshals {
 			continue
 		}
 		if path, why = obstacle(r, of, seen); why != "" {
@@ -117,7 +118,9 @@ func Losses[T comparable](r Reader[T], t T) (losses []Loss[T]) {
 	if why := hidesAll(r, t); why != "" {
 		return []Loss[T]{{Type: t, Why: why}}
 	}
-	losses = StructOf(r, t).Lost
+	c := collected(r, t, false)
+	c.shallowest()
+	losses = c.lost
 	for i := range r.NumField(t) {
 		f, of := r.Field(t, i), r.FieldType(t, i)
 		if f.stays() {

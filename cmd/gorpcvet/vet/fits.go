@@ -113,7 +113,7 @@ func (s *site) misfit(t types.Type, m *Method, argument bool) string {
 		return told + ": " + differences + mend
 	case s.isLocal():
 		return told + ": a call of the own process needs the same type" + mend
-	case isBasic(t) && !strings.Contains(strings.TrimPrefix(want, "*"), "."):
+	case isBasic(t) && types.Universe.Lookup(strings.TrimPrefix(want, "*")) != nil: // a string fits bytes, elsewhere
 		return told + ": a call of the own process fails" + mend
 	}
 	return ""

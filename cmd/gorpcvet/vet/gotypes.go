@@ -17,7 +17,16 @@ import (
 // what it returns can be compared.
 type goTypes struct {
 	known typeutil.Map
-	forms map[string]bool // interfaces that have a form by package forms, by their methods
+	ones  map[types.Type]types.Type // what known has for each
+	forms map[string]bool           // interfaces that have a form by package forms, by their methods
+	names map[types.Type]*methodNames
+	has   map[formOfType]bool
+}
+
+// formOfType is a question that Implements has answered.
+type formOfType struct {
+	of   types.Type
+	form travels.Form
 }
 
 var _ travels.Reader[types.Type] = (*goTypes)(nil)
@@ -27,11 +36,19 @@ type describer = shape.Describer[types.Type]
 
 func (g *goTypes) one(t types.Type) types.Type {
 	t = types.Unalias(t)
-	if known := g.known.At(t); known != nil {
-		return known.(types.Type)
+	if one := g.ones[t]; one != nil {
+		return one
 	}
-	g.known.Set(t, t)
-	return t
+	one, _ := g.known.At(t).(types.Type) // which reads all that an unnamed type is made of
+	if one == nil {
+		one = t
+		g.known.Set(t, t)
+	}
+	if g.ones == nil {
+		g.ones = make(map[types.Type]types.Type)
+	}
+	g.ones[t] = one
+	return one
 }
 
 var kinds = map[types.BasicKind]reflect.Kind{
@@ -115,15 +132,28 @@ var formInterfaces = sync.OnceValue(func() map[travels.Form]*types.Interface {
 })
 
 func (g *goTypes) Implements(t types.Type, f travels.Form) bool {
-	if f == travels.Selfer {
-		return hasMethod(t, "CodecEncodeSelf") && hasMethod(t, "CodecDecodeSelf")
-	}
 	if f == travels.MarshalsBinary || f == travels.UnmarshalsBinary {
 		if methods, _ := g.registered(t); methods != "" {
 			return true
 		}
 	}
-	return types.Implements(t, formInterfaces()[f])
+	if !g.methodsOf(t).may(formMethods[f]) {
+		return false
+	}
+	key := formOfType{g.one(t), f}
+	has, known := g.has[key]
+	if !known {
+		if f == travels.Selfer {
+			has = hasMethod(t, formMethods[f]) && hasMethod(t, "CodecDecodeSelf")
+		} else {
+			has = types.Implements(t, formInterfaces()[f])
+		}
+		if g.has == nil {
+			g.has = make(map[formOfType]bool)
+		}
+		g.has[key] = has
+	}
+	return has
 }
 
 // registered returns the methods of the interface by which t, or a pointer to it, has a
@@ -135,6 +165,9 @@ func (g *goTypes) registered(t types.Type) (methods string, way []int) {
 	for all := range g.forms {
 		way, has := []int(nil), true
 		for name := range strings.SplitSeq(all, ",") {
+			if has = g.methodsOf(t).may(name); !has {
+				break
+			}
 			m, index, _ := types.LookupFieldOrMethod(t, true, nil, name)
 			if _, has = m.(*types.Func); !has {
 				break
@@ -169,6 +202,9 @@ func (g *goTypes) Promoted(t types.Type) (field int, ok bool) {
 			return 0, false
 		}
 		return way[0], true
+	}
+	if !g.methodsOf(t).may("MarshalBinary") {
+		return 0, false
 	}
 	m, index, _ := types.LookupFieldOrMethod(t, true, nil, "MarshalBinary")
 	if _, ok := m.(*types.Func); !ok || len(index) < 2 {

@@ -39,10 +39,10 @@ func wrong(ctx context.Context, c *rpc.Client, dest peer.ID) {
 	var old api.OldPin
 	var n int
 	_ = c.Call(dest, "Pinz", "Get", "a", &pin)                                     // want `service: no service Pinz is registered.*is Pins meant`
-	_ = c.Call(dest, "Pins", "Gett", "a", &pin)                                    // want `method: service Pins has no method Gett: is Get meant\?; it has Any, Count, Get, List, New, Put`
+	_ = c.Call(dest, "Pins", "Gett", "a", &pin)                                    // want `method: service Pins has no method Gett: is Get meant\?; it has Any, Count, Find, Get, Hash, List, New, Put`
 	_ = c.Call(dest, "Clock", "Then", "a", &pin)                                   // want `method: service Clock has no method Then`
 	_ = c.Call(dest, "Pins", "List", "a", &pin)                                    // want `kind: Pins.List is a streaming method`
-	_ = c.Call(dest, "Pins", "Get", 7, &pin)                                       // want `argument: Pins.Get: the argument is a int here, and the method \(serving.go:25\) has a string`
+	_ = c.Call(dest, "Pins", "Get", 7, &pin)                                       // want `argument: Pins.Get: the argument is a int here, and the method \(serving.go:29\) has a string`
 	_ = c.Call(dest, "Pins", "Get", "a", &n)                                       // want `reply: Pins.Get: the reply is a int here`
 	_ = c.Call(dest, "Pins", "Get", "a", pin)                                      // want `reply: Pins.Get: the reply is a api.Pin, no pointer`
 	_ = c.Call(dest, "Pins", "Get", "a", nil)                                      // want `reply: Pins.Get: the reply is nil`
@@ -161,3 +161,18 @@ var (
 	list   = rpc.NewServerStream[string, api.Pin]("Pins", "List")
 	new_   = rpc.NewMethod[string, api.Pin]("Pins", "New")
 )
+
+// bytes and strings fit each other, but for calls of the own process.
+func bytes(c *rpc.Client, dest peer.ID) {
+	var text string
+	var raw []byte
+	var short [4]byte
+	_ = c.Call(dest, "Pins", "Hash", "of", &raw)
+	_ = c.Call(dest, "Pins", "Hash", raw, &text)
+	_ = c.Call(dest, "Pins", "Find", raw, &text)
+	_ = c.Call(dest, "Pins", "Find", text, &raw)
+	_ = c.Call("", "Pins", "Hash", "of", &raw)       // want `argument: .*the argument is a string here.*a call of the own process needs the same type; use a \[\]byte`
+	_ = c.Call("", "Pins", "Find", raw, &text)       // want `argument: .*a call of the own process needs the same type; use a string`
+	_ = c.Call(dest, "Pins", "Hash", []int{1}, &raw) // want `argument: .*the caller sends \[\]int \(a list\), and the method takes \[\]byte`
+	_ = c.Call(dest, "Pins", "Hash", raw, &short)    // want `reply: .*the caller takes \[4\]byte \(bytes\): another length fails`
+}

@@ -17,6 +17,10 @@ func (PinServer) Put(ctx context.Context, pin *api.Pin, _ *struct{}) error { ret
 
 func (PinServer) Count(ctx context.Context, of string, n *int64) error { return nil }
 
+func (PinServer) Hash(ctx context.Context, of []byte, sum *[]byte) error { return nil }
+
+func (PinServer) Find(ctx context.Context, text string, found *string) error { return nil }
+
 func (PinServer) Any(ctx context.Context, v any, out *any) error { return nil }
 
 func (PinServer) List(ctx context.Context, in <-chan string, out chan<- api.Pin) error { return nil }
