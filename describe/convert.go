@@ -95,14 +95,17 @@ func private(p *Description) (*shape.Description, error) {
 		t := p.Types[name]
 		goName, _, _ := strings.Cut(name, "#")
 		to := shape.Type{Kind: t.Kind, Name: goName, Bits: t.Bits, Len: t.Len, Array: t.Array}
+		for _, f := range t.Fields {
+			to.Fields = append(to.Fields, shape.Field{Name: f.Name, Type: of(f.Type, "the field "+f.Name+" of "+name)})
+		}
+		if wrong := to.Wrong(); wrong != "" {
+			return nil, fmt.Errorf("the type %s %s", shape.Word(name), wrong)
+		}
 		switch t.Kind {
 		case shape.KindMap:
 			to.Key, to.Elem = of(t.Key, "the key of "+name), of(t.Elem, "the element of "+name)
 		case shape.KindList:
 			to.Elem = of(t.Elem, "the element of "+name)
-		}
-		for _, f := range t.Fields {
-			to.Fields = append(to.Fields, shape.Field{Name: f.Name, Type: of(f.Type, "the field "+f.Name+" of "+name)})
 		}
 		d.Types = append(d.Types, to)
 	}

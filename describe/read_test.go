@@ -32,6 +32,27 @@ func TestReadRefusesDamagedFiles(t *testing.T) {
 			t.Errorf("of %.60q: %v, not %s", damaged, err, want)
 		}
 	}
+	for damaged, want := range map[string]string{
+		`{"kind":"flotilla"}`:                                     `the type int is of the kind "flotilla", which this version does not know`,
+		`{"kind":""}`:                                             `the type int is of the kind "", which`,
+		`{"kind":"int","bits":-64}`:                               "the type int is of the kind int and has -64 bits",
+		`{"kind":"int"}`:                                          "the type int is of the kind int and has 0 bits",
+		`{"kind":"uint","bits":7}`:                                "has 7 bits",
+		`{"kind":"float","bits":16}`:                              "has 16 bits",
+		`{"kind":"duration","bits":32}`:                           "has 32 bits",
+		`{"kind":"string","bits":8}`:                              "the type int is of the kind string and has 8 bits",
+		`{"kind":"list","elem":"int","len":-1}`:                   "the type int is of the kind list and has the length -1",
+		`{"kind":"map","key":"int","elem":"int","len":2}`:         "the type int is of the kind map and has the length 2",
+		`{"kind":"bool","fields":[{"name":"A","type":"int"}]}`:    "the type int is of the kind bool and has what only a struct has: fields",
+		`{"kind":"list","elem":"int","array":true}`:               "what only a struct has",
+		`{"kind":"list","elem":"text"}`:                           `the element of int is of the type "text", which is not among the types`,
+		`{"kind":"struct","fields":[{"name":"A","type":"text"}]}`: `the field A of int is of the type "text", which is not among the types`,
+	} {
+		file := strings.Replace(whole, `{"kind":"int","bits":64}`, damaged, 1)
+		if _, err := describe.Read([]byte(file)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("of %s: %v, not %s", damaged, err, want)
+		}
+	}
 	if d, err := describe.Read([]byte(whole)); err != nil || len(d.Services) != 1 {
 		t.Errorf("%+v, %v", d, err)
 	}

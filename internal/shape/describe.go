@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -221,7 +222,7 @@ func (d *Describer[T]) describeStruct(t T) Type {
 	of := travels.StructOf(d.Rules, t)
 	if d.fields += len(of.Fields); d.fields > maxFields {
 		d.over = true
-		return Type{}
+		return Type{Kind: KindStruct}
 	}
 	s := Type{Kind: KindStruct, Fields: make([]Field, len(of.Fields)), Array: of.Array}
 	for i, f := range of.Fields {
@@ -253,6 +254,30 @@ func trimmed(s string, most int) string {
 	return s + "..."
 }
 
+// bitsOf are the sizes that types of each kind may have. Kinds without a size have none.
+var bitsOf = map[string][]int{
+	KindAny: {0}, KindBool: {0}, KindInt: {8, 16, 32, 64}, KindUint: {8, 16, 32, 64}, KindFloat: {32, 64}, KindDuration: {64},
+	KindString: {0}, KindBytes: {0}, KindList: {0}, KindMap: {0}, KindStruct: {0}, KindOwn: {0}, KindTime: {0}, KindPeer: {0},
+	KindCID: {0}, KindMultiaddr: {0}, KindOther: {0},
+}
+
+// Wrong says what of the type cannot be, or is of another version: a comparison of it
+// would say nothing. It returns no text if all is right.
+func (t *Type) Wrong() string {
+	bits, known := bitsOf[t.Kind]
+	switch {
+	case !known:
+		return fmt.Sprintf("is of the kind %q, which this version does not know", Trimmed(t.Kind))
+	case !slices.Contains(bits, t.Bits):
+		return fmt.Sprintf("is of the kind %s and has %d bits", t.Kind, t.Bits)
+	case t.Len < 0 || t.Len > 0 && t.Kind != KindList && t.Kind != KindBytes:
+		return fmt.Sprintf("is of the kind %s and has the length %d", t.Kind, t.Len)
+	case t.Kind != KindStruct && (t.Array || len(t.Fields) > 0):
+		return fmt.Sprintf("is of the kind %s and has what only a struct has: fields", t.Kind)
+	}
+	return ""
+}
+
 // Valid reports what is wrong with a description that a peer has sent, of so many
 // methods that were asked about, or of all.
 func (d *Description) Valid(methods int, all bool) error {
@@ -271,6 +296,9 @@ func (d *Description) Valid(methods int, all bool) error {
 		t := &d.Types[i]
 		if fields += len(t.Fields); fields > maxFields {
 			return fmt.Errorf("it has more than %d fields", maxFields)
+		}
+		if t.Bits < 0 || t.Len < 0 {
+			return fmt.Errorf("type %d, %s, has %d bits and the length %d: neither may be negative", i, Word(t.Name), t.Bits, t.Len)
 		}
 		if !known(t.Elem) || !known(t.Key) {
 			return fmt.Errorf("type %d is of a type that is not there", i)

@@ -3,6 +3,7 @@ package servers_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -130,6 +131,8 @@ func TestPeerOfAHostileServer(t *testing.T) {
 		"infinite":         method(m{"Limits": m{"Rate": math.Inf(1)}}),
 		"a negative limit": method(m{"Limits": m{"Timeout": -1}}),
 		"a type beyond":    method(m{"Args": 1}),
+		"negative bits":    {"Methods": []m{{"Service": "S", "Name": "M"}}, "Types": []m{{"Kind": "int", "Bits": -64}}},
+		"negative length":  {"Methods": []m{{"Service": "S", "Name": "M"}}, "Types": []m{{"Kind": "bytes", "Len": -1}}},
 		"many methods":     {"Methods": make([]m, 1<<12+1), "Types": []m{{"Kind": "int"}}},
 	} {
 		if d, err := describing(t, reply); rpc.CodeOf(err) != codes.Internal {
@@ -138,7 +141,7 @@ func TestPeerOfAHostileServer(t *testing.T) {
 	}
 	for name, reply := range map[string]m{
 		"an odd name":     method(m{"Name": "\xff\x1b[2J", "Doc": "\xff"}),
-		"types of a name": {"Methods": []m{{"Service": "S", "Name": "M"}}, "Types": []m{{"Kind": "list", "Elem": 1}, {"Kind": "list"}, {"Name": "#2"}}},
+		"types of a name": {"Methods": []m{{"Service": "S", "Name": "M"}}, "Types": []m{{"Kind": "list", "Elem": 1}, {"Kind": "list"}, {"Name": "#2", "Kind": "bool"}}},
 		"nothing":         {},
 	} {
 		d, err := describing(t, reply)
@@ -153,6 +156,27 @@ func TestPeerOfAHostileServer(t *testing.T) {
 		if _, err := describe.Compare(d, d); name != "an odd name" && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A server with a method that is too large to be described writes a file that is read.
+func TestTypesTooLargeToBeDescribed(t *testing.T) {
+	t.Parallel()
+	fields := make([]reflect.StructField, 1<<14+1)
+	for i := range fields {
+		fields[i] = reflect.StructField{Name: fmt.Sprint("F", i), Type: reflect.TypeFor[bool]()}
+	}
+	form := reflect.TypeFor[func(context.Context, int, *int) error]()
+	of := reflect.FuncOf([]reflect.Type{form.In(0), reflect.StructOf(fields), form.In(2)}, []reflect.Type{form.Out(0)}, false)
+	s := rpc.NewServer(nil, rig.Protocol)
+	none := func([]reflect.Value) []reflect.Value { return []reflect.Value{reflect.Zero(form.Out(0))} }
+	if err := errors.Join(s.RegisterFunc("S", "Large", reflect.MakeFunc(of, none).Interface()), s.RegisterFunc("S", "M", reflect.MakeFunc(form, none).Interface())); err != nil {
+		t.Fatal(err)
+	}
+	d := describe.Server(s)
+	again, err := describe.Read(d.JSON())
+	if m, ok := d.Method(rpc.ServiceID{Name: "S", Method: "Large"}); err != nil || again.Hash() != d.Hash() || !ok || m.Args != "" {
+		t.Errorf("%v\n%s", err, d.JSON())
 	}
 }
 
