@@ -88,6 +88,36 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// TestVendored finds as much where a program has the library in a folder vendor.
+func TestVendored(t *testing.T) {
+	packages := []string{"receivers", "rules", "messages", "encoded", "lasting", "travelling", "hidden", "generic"}
+	_, r, out := workspace(t, filepath.Join("vet", "testdata", "src"), packages...)
+	if code := r.main(); code != exitFound {
+		t.Fatalf("ends with %d: %s", code, out)
+	}
+	want := strings.ReplaceAll(out.String(), r.dir+string(filepath.Separator), "")
+	_, r, out = workspace(t, filepath.Join("vet", "testdata", "src"))
+	app := filepath.Join(r.dir, "app")
+	if err := os.MkdirAll(filepath.Join(app, "vendor"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(packages, "github.com") {
+		to := filepath.Join(app, name)
+		if name == "github.com" {
+			to = filepath.Join(app, "vendor", name)
+		} else {
+			r.patterns = append(r.patterns, "app/"+name)
+		}
+		if err := os.Rename(filepath.Join(r.dir, name), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = r.main()
+	if got := strings.ReplaceAll(out.String(), app+string(filepath.Separator), ""); got != want {
+		t.Errorf("with a folder vendor:\n%s\nwithout one:\n%s", got, want)
+	}
+}
+
 // TestAsVettool runs the program as go vet does.
 func TestAsVettool(t *testing.T) {
 	tool := filepath.Join(t.TempDir(), "gorpcvet")

@@ -85,10 +85,16 @@ const (
 	protorpc         = "protorpc" // that of protobuf's messages
 )
 
-// ofLibrary reports whether a path is that of the library or one of its packages,
-// also where a program has a copy of it.
-func ofLibrary(path string) bool {
-	return path == library || strings.HasSuffix(path, "/vendor/"+library)
+// ofLibrary reports whether a path is that of the library's root.
+func ofLibrary(path string) bool { return unvendored(path) == library }
+
+// unvendored is the path of a package of which a program may have a copy in a folder
+// vendor: before modules that was part of the path.
+func unvendored(path string) string {
+	if at := strings.LastIndex("/"+path, "/vendor/"); at >= 0 {
+		return path[at+len("vendor/"):]
+	}
+	return path
 }
 
 // callee is what a call calls, of the library.
@@ -112,11 +118,11 @@ func libraryCallee(f *types.Func) (c callee, ok bool) {
 	if f == nil || f.Pkg() == nil {
 		return c, false
 	}
-	switch path := f.Pkg().Path(); {
-	case ofLibrary(path):
-	case path == library+"/"+rpctest:
+	switch path := unvendored(f.Pkg().Path()); path {
+	case library:
+	case library + "/" + rpctest:
 		c.pkg = rpctest
-	case path == library+"/"+forms:
+	case library + "/" + forms:
 		c.pkg = forms
 	default:
 		return c, false

@@ -9,7 +9,7 @@ import (
 // checkPolicy reports keys of a policy that name no registered method.
 func (u *unit) checkPolicy(lit *ast.CompositeLit) {
 	named, ok := types.Unalias(u.info.TypeOf(lit)).(*types.Named)
-	if !ok || named.Obj().Pkg() == nil || !policies[named.Obj().Pkg().Path()+"."+named.Obj().Name()] {
+	if !ok || named.Obj().Pkg() == nil || !policies[unvendored(named.Obj().Pkg().Path())+"."+named.Obj().Name()] {
 		return
 	}
 	for _, e := range lit.Elts {

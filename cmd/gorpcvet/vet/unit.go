@@ -262,8 +262,10 @@ func (u *unit) isNil(e ast.Expr) bool { return u.info.Types[ast.Unparen(e)].IsNi
 
 func newUnit(fset *token.FileSet, files []*ast.File, pkg *types.Package, info *types.Info, world *World) *unit {
 	u := &unit{fset: fset, files: files, pkg: pkg, info: info, world: world, types: &goTypes{forms: world.forms}, found: make(map[string]bool)}
-	if u.imports()[library+"/"+protorpc] {
-		world.forms["ProtoReflect"] = true
+	for path := range u.imports() {
+		if unvendored(path) == library+"/"+protorpc {
+			world.forms["ProtoReflect"] = true
+		}
 	}
 	return u
 }
