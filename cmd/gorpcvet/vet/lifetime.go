@@ -181,8 +181,9 @@ func (u *unit) checkArguments(outer body, call *ast.CallExpr) {
 	if obj == nil || !within(outer.block, obj.Pos()) {
 		return
 	}
-	if _, ok := obj.Type().Underlying().(*types.Chan); !ok {
-		return
+	u.values()
+	if made, ok := ast.Unparen(u.once[obj]).(*ast.CallExpr); !ok || !u.isBuiltin(made, "make") {
+		return // a parameter, or one of several: others close it
 	}
 	var closes []*ast.CallExpr
 	for _, use := range u.usesOf(outer, obj) {

@@ -264,3 +264,19 @@ func streamsOpen(ctx context.Context, c *rpc.Client, dest peer.ID) error {
 	_, err := up.Finish(ctx)
 	return err
 }
+
+// givenOthers does not make the channels, and others may close them.
+func givenOthers(ctx context.Context, c *rpc.Client, dest peer.ID, all []chan int) {
+	stream := func(args chan int) error {
+		return c.Stream(ctx, dest, "Work", "Derived", args, make(chan int))
+	}
+	for _, args := range all {
+		_ = stream(args)
+		_ = c.Stream(ctx, dest, "Work", "Derived", args, make(chan int))
+	}
+	own := func() error {
+		args := make(chan int)
+		return c.Stream(ctx, dest, "Work", "Derived", args, make(chan int)) // want `openargs: the arguments channel args is never closed`
+	}
+	_ = own()
+}
