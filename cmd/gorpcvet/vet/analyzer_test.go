@@ -2,8 +2,10 @@ package vet_test
 
 import (
 	"go/types"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -125,4 +127,41 @@ func words(obj types.Object) string {
 		b.WriteString(")")
 	}
 	return b.String()
+}
+
+// TestEveryFindingIsTold wants each finding that docs/vet.md names somewhere in
+// testdata/src, whose packages have the right use beside the wrong one, and no other.
+// TestMigration has the calls that -typed reports.
+func TestEveryFindingIsTold(t *testing.T) {
+	docs, err := os.ReadFile("../../../docs/vet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := make(map[string]bool)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z]+)` \\|").FindAllSubmatch(docs, -1) {
+		named[string(row[1])] = string(row[1]) == "typed"
+	}
+	err = filepath.WalkDir(analysistest.TestData(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, want := range regexp.MustCompile("// want (?:package:.*|`([a-z]+): )").FindAllSubmatch(text, -1) {
+			if name := string(want[1]); name != "" {
+				if _, known := named[name]; !known {
+					t.Errorf("%s: docs/vet.md does not name %s", path, name)
+				}
+				named[name] = true
+			}
+		}
+		return err
+	})
+	if err != nil || len(named) < 17 {
+		t.Errorf("%v, of %d findings", err, len(named))
+	}
+	for name, wanted := range named {
+		if !wanted {
+			t.Errorf("%s is wanted nowhere in testdata", name)
+		}
+	}
 }
