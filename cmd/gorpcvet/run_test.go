@@ -105,7 +105,7 @@ func TestAsVettool(t *testing.T) {
 
 // TestOwnModules finds nothing in what the project itself is built of.
 func TestOwnModules(t *testing.T) {
-	for _, dir := range []string{"../..", "../../examples/cluster", "../../bench", "../../simtest", "."} {
+	for _, dir := range []string{"../..", "../../examples/cluster", "../../examples/observed", "../../bench", "../../simtest", "."} {
 		var out bytes.Buffer
 		r := &run{patterns: []string{"./..."}, dir: dir, out: &out, options: vet.Options{}}
 		if code := r.main(); code != exitClean {
