@@ -83,7 +83,9 @@ func slowDisk() func(context.Context) error {
 // load has twelve callers for each peer until ctx ends.
 func load(ctx context.Context, from *node, to ...*node) error {
 	for _, n := range to {
-		if err := from.host.Connect(ctx, peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}); err != nil {
+		if err := from.host.Connect(ctx, peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}); ctx.Err() != nil {
+			return nil // the end, as asked for
+		} else if err != nil {
 			return err
 		}
 	}
