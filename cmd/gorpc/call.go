@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +37,8 @@ standard input (-); without one it is the type's zero value. The reply is JSON o
 standard output.
 
 A streaming method takes any number of arguments, one JSON value after the other, from
-standard input if there are none on the command line, and sends its replies as lines.
+standard input if there are none on the command line, and sends its replies as lines. One
+that takes a single argument says so when it gets more, or none.
 
 Values are written by their types, of which the peer's description tells: bytes as
 base64, or hex:00ff, or text:hello; times as 2006-01-02T15:04:05Z, durations as 1m30s or
@@ -207,8 +209,12 @@ func (i *invocation) unary(ctx context.Context) error {
 		return err
 	}
 	var header, trailer rpc.Metadata
+	start := time.Now()
 	reply, err := rpc.NewMethod[any, any](i.id.Name, i.id.Method).
 		Call(ctx, i.client, i.peer, arg, append(i.opts, rpc.CallReplyMetadata(&header, &trailer))...)
+	if i.format == "text" {
+		fmt.Fprintf(i.err, "the call took %v\n", time.Since(start).Round(10*time.Microsecond))
+	}
 	i.tellMetadata("header", header)
 	if err == nil {
 		err = i.write(reply, i.format == "text")

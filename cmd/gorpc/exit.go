@@ -68,6 +68,14 @@ func explain(err error) string {
 		codes.Unavailable:      "is the address right, and the peer running? gorpc ping PEER tells whether it answers",
 		codes.DeadlineExceeded: "--timeout gives it longer",
 	}
+	for service, says := range map[string]string{
+		"rpc.Health": "the peer's program tells nothing of its health: package health does",
+		"rpc.Debug":  "the peer's program does not show its state: package debug does, to those it allows",
+	} {
+		if codeOf(err) == codes.Unimplemented && strings.Contains(text, "service "+service) {
+			return text + "\n" + says
+		}
+	}
 	switch code := codeOf(err); {
 	case code == codes.Unimplemented && strings.Contains(text, "WithDescriptions"):
 		return text + "\ngorpc call works without descriptions"
