@@ -98,18 +98,21 @@ func serveGRPCAs(h host.Host, p protocolid.ID, service *grpc.ServiceDesc, opts .
 }
 
 func dialGRPC(from host.Host, to peer.ID) (*grpc.ClientConn, error) {
-	return dialGRPCAs(from, to, grpcProtocol, grpc.ForceCodecV2(grpcCodec{}))
+	return dialGRPCAs(from, to, grpcProtocol, grpcBare)
 }
 
+// grpcBare makes a client send and take bytes as they are.
+var grpcBare = grpc.WithDefaultCallOptions(grpc.ForceCodecV2(grpcCodec{}))
+
 // dialGRPCAs reaches what serveGRPCAs serves.
-func dialGRPCAs(from host.Host, to peer.ID, p protocolid.ID, opts ...grpc.CallOption) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+to.String(),
+func dialGRPCAs(from host.Host, to peer.ID, p protocolid.ID, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+to.String(), append(opts,
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return gostream.Dial(ctx, from, to, p)
 		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStaticStreamWindowSize(grpcCallWindow), grpc.WithStaticConnWindowSize(grpcConnWindow),
-		grpc.WithDefaultCallOptions(append(opts, grpc.MaxCallRecvMsgSize(grpcMessage))...))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(grpcMessage)))...)
 }
 
 func newGRPC(_ context.Context, from host.Host, to peer.ID) (system, error) {
@@ -117,8 +120,12 @@ func newGRPC(_ context.Context, from host.Host, to peer.ID) (system, error) {
 	if err != nil {
 		return system{}, err
 	}
+	return grpcSystem(nameGRPC, conn), nil
+}
+
+func grpcSystem(name string, conn *grpc.ClientConn) system {
 	return system{
-		name: nameGRPC,
+		name: name,
 		echo: func(ctx context.Context, m message, check func([]byte) error) error {
 			in, out := m.body(), []byte(nil)
 			if err := conn.Invoke(ctx, grpcBytes, &in, &out); err != nil {
@@ -127,7 +134,7 @@ func newGRPC(_ context.Context, from host.Host, to peer.ID) (system, error) {
 			return check(out)
 		},
 		close: func() { _ = conn.Close() },
-	}, nil
+	}
 }
 
 // streamGRPC echoes n items in one call.

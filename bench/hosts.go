@@ -17,10 +17,13 @@ type serving struct {
 // raised are limits that no cell meets.
 var raised = rpc.Limits{CallsPerPeer: 1 << 20, Calls: 1 << 20}
 
-func serveAll(h host.Host) (*serving, error) {
+// serve answers calls by one system at a host, until what it returns is called.
+type serve = func(host.Host) (func(), error)
+
+func serveAll(h host.Host, more ...serve) (*serving, error) {
 	s := &serving{}
 	serveRaw(h)
-	for _, serve := range []func(host.Host) (func(), error){serveRPC, serveGRPC, serveSpansGRPC, serveDRPC, serveNetRPC} {
+	for _, serve := range append([]serve{serveRPC, serveGRPC, serveSpansGRPC, serveDRPC, serveNetRPC}, more...) {
 		done, err := serve(h)
 		if err != nil {
 			s.close()
@@ -43,13 +46,14 @@ type pair struct {
 	serving *serving
 }
 
-// newPair connects two hosts over the given address. There is one connection
+// newPair connects two hosts over the given address, the second of which serves more,
+// too. There is one connection
 // between them, which everything that is compared shares.
-func newPair(ctx context.Context, addr string) (*pair, error) {
+func newPair(ctx context.Context, addr string, more ...serve) (*pair, error) {
 	p := new(pair)
 	var err error
 	p.a, p.b, err = rig.NewPair(ctx, addr, func(h host.Host) (err error) {
-		p.serving, err = serveAll(h)
+		p.serving, err = serveAll(h, more...)
 		return err
 	})
 	if err != nil {

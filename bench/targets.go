@@ -35,6 +35,8 @@ func (b *bench) printTargets() {
 		b.unaryTargets(&t, group)
 	}
 	b.wireTargets(&t)
+	b.instrumentedTargets(&t)
+	b.countingTargets(&t)
 	b.streamingTargets(&t)
 	b.memoryTargets(&t)
 	b.latencyTargets(&t)

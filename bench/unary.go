@@ -23,6 +23,8 @@ func groups(cfg config) []group {
 		{unaryQUIC, aboutFloors, unaryOver(rig.OverQUIC, []int{1, cfg.callers}, []int{64, 4 << 10, 256 << 10})},
 		{largeTCP, aboutFloors, unaryOver(rig.OverTCP, largeCallers, largeSizes)},
 		{largeQUIC, aboutFloors, unaryOver(rig.OverQUIC, largeCallers, largeSizes)},
+		{instrumentedTCP, aboutInstrumented, func(ctx context.Context) ([]cell, func(), error) { return instrumented(ctx, cfg.callers) }},
+		{countingTCP, aboutCounting, counting},
 		{spansTCP, "A struct has 9 fields, and 5 attributes of two strings. Ratios are of the first row's time.", spans},
 		{streamingTCP, aboutFloors, streaming},
 		{streamingRecords, "Ratios are of the first row's time.", records},
@@ -36,16 +38,18 @@ var (
 )
 
 func unaryOver(addr string, callers, sizes []int) func(ctx context.Context) ([]cell, func(), error) {
-	return func(ctx context.Context) ([]cell, func(), error) { return unary(ctx, addr, callers, sizes) }
+	return func(ctx context.Context) ([]cell, func(), error) {
+		return unary(ctx, addr, callers, sizes, [][]openSystem{floors, ours, theirs})
+	}
 }
 
-// unary compares calls by all systems on one connection.
-func unary(ctx context.Context, addr string, callers, sizes []int) ([]cell, func(), error) {
-	p, err := newPair(ctx, addr)
+// unary compares calls by some systems on one connection. The peer serves all, and more.
+func unary(ctx context.Context, addr string, callers, sizes []int, systems [][]openSystem, more ...serve) ([]cell, func(), error) {
+	p, err := newPair(ctx, addr, more...)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, done, err := newSystems(ctx, p.a, p.b.ID(), floors, ours, theirs)
+	all, done, err := newSystems(ctx, p.a, p.b.ID(), systems...)
 	if err != nil {
 		p.close()
 		return nil, nil, err
