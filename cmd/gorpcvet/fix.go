@@ -43,7 +43,7 @@ func (r *run) applyFixes(graph *checker.Graph) (changed bool, err error) {
 	if len(overlay) == 0 {
 		return false, nil
 	}
-	pkgs, err := r.load(overlay)
+	pkgs, _, err := r.load(overlay)
 	if err != nil {
 		return false, err
 	}

@@ -24,7 +24,7 @@ func TestLargeModules(t *testing.T) {
 	}
 	for _, module := range modules {
 		r := &run{patterns: []string{module + "/..."}, dir: "../.."}
-		pkgs, err := r.load(nil)
+		pkgs, _, err := r.load(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"golang.org/x/tools/go/packages"
+
+	"github.com/libp2p/go-libp2p-gorpc/cmd/gorpcvet/vet"
 )
 
 // loader reads the sources of the packages, and of what they import the types that
@@ -30,33 +32,35 @@ type loader struct {
 }
 
 // load loads the packages, of each the variant with its tests, with some files
-// replaced. They have what [packages.LoadSyntax] gives them.
-func (r *run) load(overlay map[string][]byte) ([]*packages.Package, error) {
+// replaced. They have what [packages.LoadSyntax] gives them, and so have the others that
+// they import and that use the library themselves: those may register what is called.
+func (r *run) load(overlay map[string][]byte) (asked, others []*packages.Package, err error) {
 	listed, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports | packages.NeedDeps |
 			packages.NeedModule | packages.NeedTypesSizes,
 		Dir: r.dir, Env: r.env, Tests: r.tests, Overlay: overlay,
 	}, r.patterns...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	once := withTests(listed)
-	if len(once) == 0 {
-		return nil, fmt.Errorf("no packages match %s", strings.Join(r.patterns, " "))
+	asked = withTests(listed)
+	if len(asked) == 0 {
+		return nil, nil, fmt.Errorf("no packages match %s", strings.Join(r.patterns, " "))
 	}
 	l := &loader{
 		run: r, overlay: overlay, fset: token.NewFileSet(), sources: make(map[*packages.Package]*sync.Once),
 		compiled: make(map[string]*types.Package), reading: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
-	if err := l.choose(listed); err != nil {
-		return nil, err
+	others, err = l.choose(listed)
+	if err != nil {
+		return nil, nil, err
 	}
 	var all sync.WaitGroup
-	for _, p := range once {
+	for _, p := range slices.Concat(asked, others) {
 		all.Go(func() { l.read(p) })
 	}
 	all.Wait()
-	return once, nil
+	return asked, others, nil
 }
 
 // withTests leaves out packages of which there is a variant with tests, and the
@@ -77,19 +81,26 @@ func withTests(pkgs []*packages.Package) (once []*packages.Package) {
 }
 
 // choose says which packages are read: those that were asked for, what tests make
-// variants of, and what imports one that is read, so that each type is there once. Of
-// the others that they import it loads the types.
-func (l *loader) choose(listed []*packages.Package) error {
+// variants of, what uses the library, and what imports one that is read, so that each
+// type is there once. It returns those that nobody asked for. Of the others that they
+// import it loads the types.
+func (l *loader) choose(listed []*packages.Package) (more []*packages.Package, err error) {
 	for _, p := range listed {
 		l.sources[p] = new(sync.Once)
 	}
 	packages.Visit(listed, nil, func(p *packages.Package) {
-		read := strings.Contains(p.ID, " [")
-		for _, q := range p.Imports {
-			read = read || l.sources[q] != nil
+		if l.sources[p] != nil {
+			return
 		}
-		if read && l.sources[p] == nil {
+		read, variant := false, strings.Contains(p.ID, " [")
+		for _, q := range p.Imports {
+			read = read || l.sources[q] != nil || vet.IsLibrary(q.PkgPath)
+		}
+		if read || variant {
 			l.sources[p] = new(sync.Once)
+		}
+		if read && !variant {
+			more = append(more, p)
 		}
 	})
 	others := make(map[string]bool)
@@ -102,13 +113,13 @@ func (l *loader) choose(listed []*packages.Package) error {
 	}
 	l.compiled["unsafe"] = types.Unsafe
 	if len(others) == 0 {
-		return nil
+		return more, nil
 	}
 	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadTypes, Dir: l.dir, Env: l.env, Fset: l.fset}, slices.Sorted(maps.Keys(others))...)
 	for _, p := range pkgs {
 		l.compiled[p.PkgPath] = p.Types
 	}
-	return err
+	return more, err
 }
 
 // read parses and checks a package, after those that it imports.

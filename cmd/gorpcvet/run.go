@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/checker"
@@ -71,12 +72,12 @@ func (r *run) main() int {
 // analyze loads the packages, with some files replaced, and runs the analyzer on
 // them.
 func (r *run) analyze(overlay map[string][]byte) (*checker.Graph, error) {
-	pkgs, err := r.load(overlay)
+	pkgs, others, err := r.load(overlay)
 	if err != nil {
 		return nil, err
 	}
 	if packages.PrintErrors(pkgs) > 0 {
 		return nil, fmt.Errorf("the packages do not compile: mend that first")
 	}
-	return checker.Analyze([]*analysis.Analyzer{vet.Program(pkgs, r.options)}, pkgs, nil)
+	return checker.Analyze([]*analysis.Analyzer{vet.Program(slices.Concat(others, pkgs), r.options)}, pkgs, nil)
 }

@@ -118,6 +118,22 @@ func TestVendored(t *testing.T) {
 	}
 }
 
+// TestWhatImportedPackagesRegister is known although nobody asked for them, and nothing is
+// told of them.
+func TestWhatImportedPackagesRegister(t *testing.T) {
+	told := make(map[string]string)
+	for _, pattern := range []string{"imports/...", "imports/client"} {
+		_, r, out := workspace(t, filepath.Join("vet", "testdata", "src"), pattern)
+		if code := r.main(); code != exitFound {
+			t.Errorf("%s: ends with %d", pattern, code)
+		}
+		told[pattern] = strings.ReplaceAll(out.String(), r.dir, "")
+	}
+	if got := told["imports/client"]; got != told["imports/..."] || !strings.Contains(got, "service Pins has no method Gett") {
+		t.Errorf("with the client alone:\n%s\nwith both:\n%s", got, told["imports/..."])
+	}
+}
+
 // TestAsVettool runs the program as go vet does.
 func TestAsVettool(t *testing.T) {
 	tool := filepath.Join(t.TempDir(), "gorpcvet")

@@ -66,7 +66,7 @@ func (u *unit) collectCall(k *Known, call *ast.CallExpr, params *params) {
 	}
 	c, own := libraryCallee(f)
 	switch {
-	case own && c.pkg == "" && c.recv == "Server" && registrations[c.name].Register && !ofLibrary(u.pkg.Path()):
+	case own && c.pkg == "" && c.recv == "Server" && registrations[c.name].Register && !IsLibrary(u.pkg.Path()):
 		u.collectRegistration(k, call, registrations[c.name], params)
 	case own && c.pkg == "" && typedMethods[c.recv] && c.name == "Handle" && len(call.Args) > 1,
 		own && c.pkg == rpctest && c.name == "Handle" && len(call.Args) > 2:

@@ -85,8 +85,8 @@ const (
 	protorpc         = "protorpc" // that of protobuf's messages
 )
 
-// ofLibrary reports whether a path is that of the library's root.
-func ofLibrary(path string) bool { return unvendored(path) == library }
+// IsLibrary reports whether a path is that of the library's root.
+func IsLibrary(path string) bool { return unvendored(path) == library }
 
 // unvendored is the path of a package of which a program may have a copy in a folder
 // vendor: before modules that was part of the path.
@@ -155,7 +155,7 @@ func libraryType(t types.Type) (name string, args *types.TypeList) {
 	}
 	path, many := strings.CutSuffix(named.Obj().Pkg().Path(), "/fan")
 	switch {
-	case !ofLibrary(path):
+	case !IsLibrary(path):
 		return "", nil
 	case many:
 		return "fan." + named.Obj().Name(), named.TypeArgs()
@@ -172,7 +172,7 @@ func uses(pkg *types.Package) bool {
 			return false
 		}
 		seen[p] = true
-		if ofLibrary(p.Path()) {
+		if IsLibrary(p.Path()) {
 			return true
 		}
 		for _, q := range p.Imports() {

@@ -73,7 +73,7 @@ func (u *unit) wrappers(k *Known) {
 func (u *unit) wrapper(k *Known, decl *ast.FuncDecl) (found bool) {
 	p := newParams(u)
 	p.enter(decl)
-	if p.fn == nil || len(p.index) == 0 || ofLibrary(u.pkg.Path()) {
+	if p.fn == nil || len(p.index) == 0 || IsLibrary(u.pkg.Path()) {
 		return false
 	}
 	name := p.fn.FullName()
