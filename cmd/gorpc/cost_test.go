@@ -1,11 +1,11 @@
 package main_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	rpc "github.com/libp2p/go-libp2p-gorpc"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // BenchmarkCall compares a whole gorpc call with a program that connects and opens a
@@ -74,35 +74,20 @@ func build(b *testing.B, name, dir, path string) string {
 	return program
 }
 
-// Echo is the service that the project's benchmarks call.
-type Echo struct{}
-
-func (Echo) Bytes(_ context.Context, in []byte, out *[]byte) error {
-	*out = in
-	return nil
-}
-
 // BenchmarkBench compares what gorpc bench measures with the figure of the project's
-// benchmarks for the same calls. They take turns.
+// benchmarks for the same calls of the same peer. They take turns.
 func BenchmarkBench(b *testing.B) {
 	benchmarks := build(b, "bench", filepath.Join("..", "..", "bench"), ".")
-	h, addr := newHost(b)
-	s := rpc.NewServer(h, shopProtocol, rpc.WithDescriptions(true))
-	b.Cleanup(func() { _ = s.Close() })
-	if err := s.Register(Echo{}); err != nil {
-		b.Fatal(err)
-	}
-	for _, size := range []int{64, 4 << 10} {
-		for _, c := range []struct{ callers, cell string }{{"1", "1 caller"}, {"64", "64 callers"}} {
-			name := fmt.Sprintf("%d B", size)
-			if size >= 1<<10 {
-				name = fmt.Sprintf("%d KiB", size>>10)
-			}
-			cell := "Unary calls of another process over TCP " + name + ", " + c.cell
-			b.Run(cell, func(b *testing.B) {
+	addr := peerOf(b, benchmarks)
+	for _, size := range []string{"64 B", "4 KiB"} {
+		argument := `"text:` + strings.Repeat("x", map[string]int{"64 B": 64, "4 KiB": 4 << 10}[size]) + `"`
+		for _, callers := range []string{"1 caller", "64 callers"} {
+			cell := "Unary calls of another process over TCP " + size + ", " + callers
+			n, _, _ := strings.Cut(callers, " ")
+			b.Run(size+", "+callers, func(b *testing.B) {
 				turns(b, "µs/call", "µs/bench",
 					func() (float64, error) {
-						return measuredByGorpc("--callers", c.callers, addr, "Echo.Bytes", `"text:`+strings.Repeat("x", size)+`"`)
+						return measuredByGorpc("--protocol", "/bench/rpc", "--callers", n, addr, "Echo.Bytes", argument)
 					},
 					func() (float64, error) { return measuredByBench(benchmarks, cell) })
 			})
@@ -110,8 +95,35 @@ func BenchmarkBench(b *testing.B) {
 	}
 }
 
+// peerOf starts the peer that the benchmarks have in another process.
+func peerOf(b *testing.B, benchmarks string) string {
+	b.Helper()
+	cmd := exec.Command(benchmarks)
+	cmd.Env = append(os.Environ(), "RPC_BENCH_PEERS=1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	var p peer.AddrInfo
+	if err := json.NewDecoder(out).Decode(&p); err != nil {
+		b.Fatal(err)
+	}
+	return p.Addrs[0].String() + "/p2p/" + p.ID.String()
+}
+
 func measuredByGorpc(args ...string) (float64, error) {
-	out, err := exec.Command(binary, append([]string{"bench", "-o", "json", "-d", "1s", "-w", "300ms"}, args...)...).Output()
+	out, err := exec.Command(binary, append([]string{"bench", "-o", "json", "-d", "1s"}, args...)...).Output()
 	if err != nil {
 		return 0, err
 	}
