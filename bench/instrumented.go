@@ -109,7 +109,7 @@ func instrumented(ctx context.Context, callers int) ([]cell, func(), error) {
 	for _, i := range with {
 		session, theirs, more = append(session, i.session), append(theirs, i.grpc), append(more, i.serve)
 	}
-	cells, done, err := unary(ctx, rig.OverTCP, []int{1, callers}, []int{64}, [][]openSystem{session, theirs}, more...)
+	cells, done, err := unary(ctx, together(rig.OverTCP, more...), []int{1, callers}, []int{64}, [][]openSystem{session, theirs})
 	closeAll := func() {
 		if done != nil {
 			done()

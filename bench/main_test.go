@@ -44,6 +44,7 @@ func TestAllIsMeasuredWrittenAndDrawn(t *testing.T) {
 		"items of 64 B | flushing each item, as v0.6", "to 10 | gRPC, a goroutine each", "10 | wire",
 		"this library, session | Client.Go, a channel each", "DRPC, pool of streams | server",
 		"local | here, a service a millisecond", "over TCP | nothing is registered",
+		"Unary calls of another process over TCP", "64 B, 64 callers | gRPC, SDK", "otelrpc, no-op providers, 64 B, 1 caller", "counting, 64 B, 1 caller",
 		"Latency beside large replies over QUIC", "raw bytes on open streams",
 		"QUIC, 4 KiB, 64 callers | at most 1.5 times the coalesced floor", "registering while 64 callers call, over TCP",
 	} {

@@ -127,7 +127,7 @@ func (s system) contestant(callers int, m message) contestant {
 
 // serveRPC serves this library: as it is, and with buffers for streams.
 func serveRPC(h host.Host) (func(), error) {
-	server := rpc.NewServer(h, protocol, rpc.WithServerLimits(raised))
+	server := rpc.NewServer(h, protocol, rpc.WithServerLimits(raised), rpc.WithDescriptions(true))
 	buffered := rpc.NewServer(h, bufferedProto, rpc.WithStreamBufferSize(64))
 	return func() {
 		_ = server.Close()

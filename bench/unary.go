@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/libp2p/go-libp2p-gorpc/bench/rig"
 )
@@ -10,6 +14,7 @@ import (
 const (
 	unaryTCP     = "Unary calls over TCP"
 	unaryQUIC    = "Unary calls over QUIC"
+	apartTCP     = "Unary calls of another process over TCP"
 	streamingTCP = "Streaming over TCP"
 	largeTCP     = "Large messages over TCP"
 	largeQUIC    = "Large messages over QUIC"
@@ -21,6 +26,7 @@ func groups(cfg config) []group {
 		{localCalls, "Ratios are of the first row's time.", local},
 		{unaryTCP, aboutFloors, unaryOver(rig.OverTCP, []int{1, cfg.callers}, []int{64, 4 << 10, 256 << 10})},
 		{unaryQUIC, aboutFloors, unaryOver(rig.OverQUIC, []int{1, cfg.callers}, []int{64, 4 << 10, 256 << 10})},
+		{apartTCP, "The peer is another process, and allocations and bytes are the caller's alone. Ratios are of the floor's time.", unaryApart([]int{1, cfg.callers})},
 		{largeTCP, aboutFloors, unaryOver(rig.OverTCP, largeCallers, largeSizes)},
 		{largeQUIC, aboutFloors, unaryOver(rig.OverQUIC, largeCallers, largeSizes)},
 		{instrumentedTCP, aboutInstrumented, func(ctx context.Context) ([]cell, func(), error) { return instrumented(ctx, cfg.callers) }},
@@ -39,19 +45,65 @@ var (
 
 func unaryOver(addr string, callers, sizes []int) func(ctx context.Context) ([]cell, func(), error) {
 	return func(ctx context.Context) ([]cell, func(), error) {
-		return unary(ctx, addr, callers, sizes, [][]openSystem{floors, ours, theirs})
+		return unary(ctx, together(addr), callers, sizes, [][]openSystem{floors, ours, theirs})
 	}
 }
 
-// unary compares calls by some systems on one connection. The peer serves all, and more.
-func unary(ctx context.Context, addr string, callers, sizes []int, systems [][]openSystem, more ...serve) ([]cell, func(), error) {
-	p, err := newPair(ctx, addr, more...)
+// unaryApart is unary calls of a peer in another process.
+func unaryApart(callers []int) func(ctx context.Context) ([]cell, func(), error) {
+	return func(ctx context.Context) ([]cell, func(), error) {
+		return unary(ctx, withChild, callers, []int{64, 4 << 10}, [][]openSystem{{newTagged}, {newSession}, theirs})
+	}
+}
+
+// site is a host, and a peer that it is connected with.
+type site struct {
+	from  host.Host
+	to    peer.ID
+	close func()
+}
+
+// together is a site in this process. The peer serves all, and more.
+func together(addr string, more ...serve) func(ctx context.Context) (site, error) {
+	return func(ctx context.Context) (site, error) {
+		p, err := newPair(ctx, addr, more...)
+		if err != nil {
+			return site{}, err
+		}
+		return site{p.a, p.b.ID(), p.close}, nil
+	}
+}
+
+// withChild is a site over TCP whose peer is another process.
+func withChild(ctx context.Context) (site, error) {
+	from, err := rig.NewHost(rig.OverTCP)
+	if err != nil {
+		return site{}, err
+	}
+	peers, stop, err := startChild(ctx, 1)
+	if err != nil {
+		return site{}, errors.Join(err, from.Close())
+	}
+	s := site{from, peers[0].ID, func() {
+		_ = from.Close()
+		stop()
+	}}
+	if err := from.Connect(ctx, peers[0]); err != nil {
+		s.close()
+		return site{}, err
+	}
+	return s, nil
+}
+
+// unary compares calls by some systems on one connection.
+func unary(ctx context.Context, open func(context.Context) (site, error), callers, sizes []int, systems [][]openSystem) ([]cell, func(), error) {
+	at, err := open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, done, err := newSystems(ctx, p.a, p.b.ID(), systems...)
+	all, done, err := newSystems(ctx, at.from, at.to, systems...)
 	if err != nil {
-		p.close()
+		at.close()
 		return nil, nil, err
 	}
 	var cells []cell
@@ -67,6 +119,6 @@ func unary(ctx context.Context, addr string, callers, sizes []int, systems [][]o
 	}
 	return cells, func() {
 		done()
-		p.close()
+		at.close()
 	}, nil
 }

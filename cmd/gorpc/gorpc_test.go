@@ -116,7 +116,7 @@ var (
 )
 
 // newHost returns a host, and the multiaddr of it as a command takes it.
-func newHost(t *testing.T, opts ...libp2p.Option) (host.Host, string) {
+func newHost(t testing.TB, opts ...libp2p.Option) (host.Host, string) {
 	t.Helper()
 	h, err := libp2p.New(append([]libp2p.Option{libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")}, opts...)...)
 	if err != nil {
@@ -127,14 +127,14 @@ func newHost(t *testing.T, opts ...libp2p.Option) (host.Host, string) {
 }
 
 // shop serves two methods on a new host.
-func shop(t *testing.T, opts ...rpc.ServerOption) string {
+func shop(t testing.TB, opts ...rpc.ServerOption) string {
 	t.Helper()
 	h, addr := newHost(t)
 	serveShop(t, h, shopProtocol, opts...)
 	return addr
 }
 
-func serveShop(t *testing.T, h host.Host, p protocol.ID, opts ...rpc.ServerOption) {
+func serveShop(t testing.TB, h host.Host, p protocol.ID, opts ...rpc.ServerOption) {
 	t.Helper()
 	s := rpc.NewServer(h, p, append([]rpc.ServerOption{
 		rpc.WithDescriptions(true),
