@@ -4,10 +4,13 @@ go 1.26.0
 
 replace github.com/libp2p/go-libp2p-gorpc => ../..
 
+replace github.com/libp2p/go-libp2p-gorpc/debug/browser => ../../debug/browser
+
 require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/libp2p/go-libp2p-gorpc v0.0.0
+	github.com/libp2p/go-libp2p-gorpc/debug/browser v0.0.0
 	github.com/libp2p/go-libp2p-gorpc/promrpc v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	go.uber.org/goleak v1.3.0

@@ -4,49 +4,28 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/libp2p/go-libp2p-gorpc/debug/browser"
 	"github.com/libp2p/go-libp2p-gorpc/examples/cluster/node"
 )
 
 // TestPageInABrowser adds a file by the page of one peer, sees it pinned without loading the
 // page again, unpins it, and sees a peer that dies turn red.
 func TestPageInABrowser(t *testing.T) {
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-		}
-	}
-	if path == "" {
-		t.Skip("there is no Chromium: the page is not tried (Debian: apt-get install chromium)")
-	}
 	members := newCluster(t, 3, func(_ int, cfg *node.Config) { cfg.Replicas = 2 })
 	file := filepath.Join(t.TempDir(), "letter.txt")
 	if err := os.WriteFile(file, []byte("a letter"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	allocator, stop := chromedp.NewExecAllocator(testContext(t), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)...)
-	defer stop()
-	browser, closeBrowser := chromedp.NewContext(allocator, chromedp.WithListener(func(event any) {
-		if e, thrown := event.(*runtime.EventExceptionThrown); thrown {
-			t.Errorf("the page's script: %v", e.ExceptionDetails)
-		}
-	}))
-	defer func() {
-		_ = chromedp.Cancel(browser)
-		closeBrowser()
-	}()
+	page := browser.Open(t)
 	do := func(what string, actions ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(browser, time.Minute)
+		ctx, cancel := context.WithTimeout(page, time.Minute)
 		defer cancel()
 		if err := chromedp.Do(ctx, actions...); err != nil {
 			t.Fatalf("%s: %v", what, err)
@@ -55,15 +34,12 @@ func TestPageInABrowser(t *testing.T) {
 	sees := func(what, script string) {
 		t.Helper()
 		until(t, func(context.Context) error {
-			yes, err := chromedp.Run(browser, chromedp.Evaluate[bool](script))
+			yes, err := chromedp.Run(page, chromedp.Evaluate[bool](script))
 			if err == nil && !yes {
 				err = fmt.Errorf("not seen: %s", what)
 			}
 			return err
 		})
-	}
-	if err := chromedp.Do(browser); err != nil { // who starts it has it as long as its context
-		t.Fatal(err)
 	}
 	do("the page is opened", chromedp.Navigate(members[0].URL()), chromedp.WaitVisible("#peers"))
 	sees("three peers", `document.querySelectorAll('#peers tr').length === 3`)
