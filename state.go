@@ -23,9 +23,9 @@ func WithLocalCallsCounted(on bool) ServerOption {
 // little of it.
 func (s *Server) State() state.Server {
 	var live []tally.Live
-	for _, r := range s.underWay.All() {
+	s.underWay.Each(func(r *remoteServed) {
 		live = append(live, tally.Live{Call: &r.tally, Peer: r.Peer, ID: tally.ID(r.ID()), Streaming: r.Kind == Streaming})
-	}
+	})
 	st := state.Server{Side: s.tally.State(live), ShuttingDown: s.gate.IsShut()}
 	if s.handlers != nil {
 		st.Peer, st.Protocol = s.id.String(), string(s.protocol)

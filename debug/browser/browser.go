@@ -14,9 +14,9 @@ import (
 )
 
 // Open returns the context of a browser that runs, with an empty page, for chromedp. It is
-// closed at the end of the test, and lets nothing be done for more than two minutes. What
-// scripts throw, or write to the console, fails the test. Where there is no Chromium the test is skipped, or, with the
-// environment variable CI, fails.
+// closed at the end of the test, and works for two minutes at most. What scripts throw, or
+// write to the console, fails the test. Where there is no Chromium the test is skipped; with
+// the environment variable CI it fails.
 func Open(t testing.TB) context.Context {
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(find(t)), chromedp.NoSandbox, chromedp.DisableGPU)

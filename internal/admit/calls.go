@@ -77,28 +77,20 @@ func (c *Calls[C]) Changed() (all []C) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch.Add(1)
-	return c.all()
+	c.each(func(k C) { all = append(all, k) })
+	return all
 }
 
-// All returns the calls that have entered, the latest first.
-func (c *Calls[C]) All() []C {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.all()
-}
-
-// Each calls f with each of them, none of which leaves meanwhile. f must not call c.
+// Each calls f with the calls that have entered, the latest first. None of them leaves
+// meanwhile, and f must not call c.
 func (c *Calls[C]) Each(f func(C)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.each(f)
+}
+
+func (c *Calls[C]) each(f func(C)) {
 	for e := c.first; e != nil; e = e.next {
 		f(e.Call)
 	}
-}
-
-func (c *Calls[C]) all() (all []C) {
-	for e := c.first; e != nil; e = e.next {
-		all = append(all, e.Call)
-	}
-	return all
 }
