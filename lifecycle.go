@@ -41,6 +41,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.Wait(ctx)
 	if err == nil {
+		err = s.streams.Wait(ctx)
+	}
+	if err == nil {
 		err = s.sessions.Wait(ctx) // for the last replies to be sent
 	}
 	_ = s.Close()

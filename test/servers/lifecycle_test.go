@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
@@ -273,4 +277,38 @@ func TestClosedClientMakesNoCalls(t *testing.T) {
 			t.Errorf("%d methods ran", n)
 		}
 	})
+}
+
+// A stream whose request has not come when the last call is over is refused like those
+// that come later. By its reset no caller could know that nothing has run.
+func TestShutdownRefusesWhoHasNotYetAsked(t *testing.T) {
+	t.Parallel()
+	for _, p := range []protocol.ID{rig.Protocol, rig.Extended} {
+		for name, asked := range map[string][]byte{"nothing": nil, "a half": rig.Header("Svc", "Unary")[:5]} {
+			t.Run(string(p)+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				a, b := rig.NewHosts(t)
+				s := rig.Serve(t, b, new(rig.RanCount))
+				const n = 4
+				var all []network.Stream
+				for range n {
+					st := rig.Open(t, a, b, p)
+					rig.Write(t, st, asked)
+					all = append(all, st)
+				}
+				rig.Eventually(t, "the server has the streams", func() bool {
+					links := s.State().Links
+					return len(links) == 1 && links[0].UnderWay == n
+				})
+				if err := s.Shutdown(rig.Context(t)); err != nil {
+					t.Error(err)
+				}
+				for _, st := range all {
+					if a := rig.Refusal(t, st); a.ErrType != rpc.ServerErr || !strings.Contains(a.Error, "shutting down") {
+						t.Errorf("refused by %+v", a)
+					}
+				}
+			})
+		}
+	}
 }

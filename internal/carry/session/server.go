@@ -115,15 +115,16 @@ func (s *Server) remove(c *serverSession) {
 	}
 	if s.none != nil && len(s.perPeer) == 0 {
 		close(s.none)
-		s.none = nil
+		s.none, s.open = nil, nil
 	}
 }
 
 // Wait waits until there are no sessions, which GoAway brings about, or returns
-// the error of ctx.
+// the error of ctx. No later ones are taken: Close would end them without a word.
 func (s *Server) Wait(ctx context.Context) error {
 	s.mu.Lock()
 	if len(s.perPeer) == 0 {
+		s.open = nil
 		s.mu.Unlock()
 		return nil
 	}

@@ -34,6 +34,7 @@ type Server struct {
 	memory *account.Peers
 	places *admit.Places
 	tally  *tally.Side
+	gate   admit.Gate // of streams that are not answered yet
 
 	mu   sync.Mutex
 	open map[*serverConn]struct{} // nil when the server is closed
@@ -42,7 +43,24 @@ type Server struct {
 // NewServer returns a carrier that hands its calls to core, for which their peers
 // have places.
 func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *admit.Places, t *tally.Side) *Server {
-	return &Server{core: core, limits: l, memory: memory, places: places, tally: t, open: make(map[*serverConn]struct{})}
+	s := &Server{core: core, limits: l, memory: memory, places: places, tally: t, open: make(map[*serverConn]struct{})}
+	s.gate.Init()
+	return s
+}
+
+// Wait waits until the streams that have come are answered, or returns the error of
+// ctx. It follows the last call: those whose headers have not come, and those that
+// come later, are refused. Without it Close would reset them, and no client could know
+// that nothing of its call has run.
+func (s *Server) Wait(ctx context.Context) error {
+	s.gate.Shut()
+	s.mu.Lock()
+	for c := range s.open {
+		c.late.Store(true)
+		_ = c.st.SetReadDeadline(wire.Past)
+	}
+	s.mu.Unlock()
+	return s.gate.Wait(ctx)
 }
 
 // Close cancels the calls that are under way, resets their streams and takes no
@@ -62,11 +80,11 @@ func (s *Server) Close() bool {
 	return open != nil
 }
 
-// add reports false when the server is closed.
+// add reports false when the server is closed, or about to be.
 func (s *Server) add(c *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open == nil {
+	if s.open == nil || s.gate.IsShut() {
 		return false
 	}
 	s.open[c] = struct{}{}
@@ -92,6 +110,7 @@ type serverConn struct {
 	argsEnd  bool        // all arguments have been read
 	sent     bool        // the answer has been written
 	hasSlot  bool        // one of the peer's
+	late     atomic.Bool // its header had not come when the server stopped waiting for it
 	closed   atomic.Bool // the server was
 	stopped  atomic.Bool // StopReading was called
 	canceled atomic.Bool // Cancel was
@@ -143,13 +162,21 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	}
 	c.Init(st, st.Scope(), s.limits.ProgressTimeout)
 	c.Share(s.memory.OfStream(st))
+	enters := s.gate.Enter()
 	defer func() { // a method may end its goroutine
+		if enters {
+			s.gate.Leave()
+		}
 		c.hangUp()
 		if c.hasSlot {
 			s.places.Free(c.Peer())
 		}
 	}()
-	if err := c.admit(); err != nil {
+	err := call.ErrServerClosed
+	if enters {
+		err = c.admit()
+	}
+	if err != nil {
 		s.core.Refuse(c, &c.header, err)
 	}
 }
@@ -195,6 +222,8 @@ func (c *serverConn) readHeader() (wire.Header, error) {
 	b, err := c.R.Next(l.Header(), wire.PaceNone)
 	inTime := c.R.Unwatch()
 	switch {
+	case err != nil && c.late.Load():
+		return wire.Header{}, call.ErrServerClosed
 	case !inTime:
 		return wire.Header{}, call.BadHeader(codes.DeadlineExceeded, "the request's header took longer than %v", l.HeaderTimeout).Limited("Limits.HeaderTimeout")
 	case err != nil:
