@@ -105,6 +105,7 @@ func TestGarbageHeaderGetsOneErrorAndNothingRuns(t *testing.T) {
 		"method is an array":   "\x82" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + "\x91\x07",
 		"method is no msgpack": "\x82" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + "\xc1",
 		"kind is a string":     "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Kind") + rig.Str("x"),
+		"kind is negative":     "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Kind") + "\xff",
 		"timeout is negative":  "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Timeout") + "\xff",
 		"metadata is a list":   "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Metadata") + "\x90",
 		"metadata of numbers":  "\x83" + rig.Str("Name") + rig.Str("Svc") + rig.Str("Method") + rig.Str("Streaming") + rig.Str("Metadata") + "\x81\x01\x01",
