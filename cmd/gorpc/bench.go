@@ -192,20 +192,20 @@ func (b *bench) run(ctx context.Context) *measured {
 }
 
 func (c *caller) run(ctx context.Context) {
-	for {
-		begun, ok := c.next(ctx)
+	for now := time.Now(); ; {
+		begun, ok := c.next(ctx, now)
 		if !ok {
 			return
 		}
 		err := c.once(ctx, c)
-		ended := time.Now()
+		now = time.Now()
 		if ctx.Err() != nil {
 			return // it was cut off
 		}
-		if ended.Before(c.counted) || ended.After(c.end) {
+		if now.Before(c.counted) || now.After(c.end) {
 			continue
 		}
-		c.took.add(ended.Sub(begun))
+		c.took.add(now.Sub(begun))
 		if err != nil {
 			c.errors[codeOf(err).String()]++
 			if c.first == nil {
@@ -215,24 +215,22 @@ func (c *caller) run(ctx context.Context) {
 	}
 }
 
-// next waits until the next call is due, and returns from when on it counts.
-func (c *caller) next(ctx context.Context) (begun time.Time, ok bool) {
-	now := time.Now()
-	if c.rate > 0 {
-		due := c.begun.Add(time.Duration(float64(c.calls.Add(1)-1) / c.rate * float64(time.Second)))
-		if wait := due.Sub(now); wait <= 0 {
-			now = due
-		} else if due.Before(c.end) {
-			select {
-			case <-time.After(wait):
-				now = time.Now() // that the timer is late is not the peer's
-			case <-ctx.Done():
-			}
-		} else {
-			return due, false
-		}
+// next waits until the next call is due, and returns from when on it counts. A look at
+// the clock is dear beside a fast call, so now is when the last one ended.
+func (c *caller) next(ctx context.Context, now time.Time) (begun time.Time, ok bool) {
+	if c.rate <= 0 {
+		return now, ctx.Err() == nil && now.Before(c.end)
 	}
-	return now, ctx.Err() == nil && time.Now().Before(c.end)
+	due := c.begun.Add(time.Duration(float64(c.calls.Add(1)-1) / c.rate * float64(time.Second)))
+	if wait := due.Sub(now); wait > 0 && due.Before(c.end) {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		due = time.Now() // that the timer is late is not the peer's
+		now = due
+	}
+	return due, ctx.Err() == nil && now.Before(c.end) && due.Before(c.end)
 }
 
 // sum puts together what the callers have counted.
