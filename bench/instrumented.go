@@ -36,6 +36,7 @@ type instrumentation struct {
 	path    string // and to its protocol
 	tracers trace.TracerProvider
 	meters  metric.MeterProvider
+	metrics *sdkmetric.ManualReader // of an SDK
 	close   func()
 }
 
@@ -54,10 +55,11 @@ const (
 
 func instrumentations() []instrumentation {
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(discard{}))
-	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
+	metrics := sdkmetric.NewManualReader()
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(metrics))
 	return []instrumentation{
-		{byNoop, "/no-op", tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider(), func() {}},
-		{bySDK, "/sdk", tracers, meters, func() {
+		{byNoop, "/no-op", tracenoop.NewTracerProvider(), metricnoop.NewMeterProvider(), nil, func() {}},
+		{bySDK, "/sdk", tracers, meters, metrics, func() {
 			_ = tracers.Shutdown(context.Background())
 			_ = meters.Shutdown(context.Background())
 		}},
