@@ -271,7 +271,9 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 	if k.options == nil {
 		k.options = c.options
 	}
-	if k.options == nil {
+	if k.options == nil && !c.watched {
+		return plainContextError(c.carried(ctx, &k.CallInfo))
+	} else if k.options == nil {
 		return plainContextError(c.entry(ctx, &k.CallInfo))
 	}
 	own, cancel := k.options.context(ctx, k.Kind)
@@ -357,7 +359,7 @@ func (c *Client) carryLocal(ctx context.Context, k *clientCall) error {
 		l.ends = k.stream
 		s.servedStream = &servedStream{stream: &local.Stream{In: hooks.Source(k.stream.in, true), Out: hooks.Sink(k.stream.out, false)}}
 	}
-	err := l.carrier.Carry(ctx, l)
+	err := l.carrier.Carry(ctx, l, s.method != nil && s.method.rules.Heeds)
 	switch {
 	case l.carrier.Left:
 		hooks.Stop()

@@ -267,8 +267,7 @@ func logPanic(logger *slog.Logger, what string, call *CallInfo, value any) {
 		"peer", call.Peer.String(), "panic", value, "stack", string(debug.Stack()))
 }
 
-// exited is the error of a call whose goroutine a method, or an interceptor, has
-// ended.
+// exited is the error of a call whose goroutine has been ended by who it has called.
 func exited(info *CallInfo) *Error {
 	o := call.OfServer
 	if info.Client {

@@ -168,9 +168,6 @@ func (c *servedCall) receiveUnary() error {
 // Exited is that of [local.Runner].
 func (l *localCall) Exited() error { return exited(&l.server.CallInfo) }
 
-// Heeds is that of [local.Runner].
-func (l *localCall) Heeds() bool { return l.server.method != nil && l.server.method.rules.Heeds }
-
 // Reflects is that of [local.Runner].
 func (l *localCall) Reflects() bool {
 	m := l.server.method

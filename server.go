@@ -114,7 +114,10 @@ func NewServer(h host.Host, p protocol.ID, opts ...ServerOption) *Server {
 
 	s.watched = len(s.interceptors) > 0 || s.stats != nil || s.refused != nil
 	run := chain(s.invoked, s.interceptors...)
-	s.local = chain(run, s.recovered, s.prepared)
+	s.local = chain(run, s.prepared)
+	if s.countsLocal || s.stats != nil { // they see what a panic has become
+		s.local = s.recovered(s.local)
+	}
 	if s.countsLocal {
 		s.local = s.countedLocal(s.local)
 	}
@@ -187,7 +190,7 @@ type remoteServed struct {
 
 // Run serves a call of the same process. The reply is one of its own, for the
 // caller may have gone before the method is done with it.
-func (l *localCall) Run(ctx context.Context) error {
+func (l *localCall) Run(ctx context.Context) (err error) {
 	s := l.on
 	// A call that Shutdown waits for may need others of this process.
 	if !s.gate.Enter() && !s.gate.EnterLate(s.runs(ctx)) {
@@ -209,6 +212,7 @@ func (l *localCall) Run(ctx context.Context) error {
 		mc.End(l.back)
 		s.gate.Leave()
 	}()
+	defer s.catch(&l.server.CallInfo, &err)
 	return s.local(mc, &l.server.CallInfo)
 }
 

@@ -14,8 +14,6 @@ type Runner interface {
 	Run(ctx context.Context) error
 	// Exited is the error of a call whose Run has ended its goroutine.
 	Exited() error
-	// Heeds reports whether Run returns soon after its context has ended.
-	Heeds() bool
 	// Reflects reports whether Run needs a large stack.
 	Reflects() bool
 }
@@ -30,9 +28,10 @@ type Call struct {
 
 // Carry runs r in the caller's goroutine. A context that can end must end the call
 // at once, though the method may not: then the method has a goroutine, unless it
-// heeds the context. To ask a method's context whether it can end is not free.
-func (c *Call) Carry(ctx context.Context, r Runner) error {
-	if r.Heeds() || ctx.Done() == nil {
+// heeds the context: Run returns soon after it has ended. To ask a method's context
+// whether it can end is not free.
+func (c *Call) Carry(ctx context.Context, r Runner, heeds bool) error {
+	if heeds || ctx.Done() == nil {
 		c.Left = true // unless it returns: the method may end its goroutine
 		err := r.Run(ctx)
 		c.Left = false
