@@ -136,37 +136,42 @@ func TestStreamEndsWithItsCall(t *testing.T) {
 		"client's session": func(c *testClient, _ *testServer, _ *ClientFlow) { c.Client.Close(gone) },
 		"server's session": func(_ *testClient, s *testServer, _ *ClientFlow) { s.Server.Close(gone) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				told := make(chan error, 2)
-				c, s := newSession(testLimits(), func(in *Incoming) {
-					in.Flow.Skip(4)
-					go func() {
-						_, err := io.ReadAll(in.Flow)
-						told <- err
-					}()
-					told <- give(in.Flow, make([]byte, 1<<20), 1<<10)
-				})
-				f := openFlow(t, c)
-				sent := make(chan error)
-				go func() { sent <- give(&f.Flow, make([]byte, 1<<20), 1<<10) }()
-				synctest.Wait()
-				end(c, s, f)
-				for range 2 {
-					if err := <-told; err == nil {
-						t.Error("the server's side has not ended")
+		for when, send := range map[string]func(*Flow) error{
+			"amid":           func(f *Flow) error { return give(f, make([]byte, 1<<20), 1<<10) },
+			"before its end": func(f *Flow) error { return f.Give(make([]byte, 1<<20), false, true) },
+		} {
+			t.Run(name+"/"+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					told := make(chan error, 2)
+					c, s := newSession(testLimits(), func(in *Incoming) {
+						in.Flow.Skip(4)
+						go func() {
+							_, err := io.ReadAll(in.Flow)
+							told <- err
+						}()
+						told <- send(in.Flow)
+					})
+					f := openFlow(t, c)
+					sent := make(chan error)
+					go func() { sent <- give(&f.Flow, make([]byte, 1<<20), 1<<10) }()
+					synctest.Wait()
+					end(c, s, f)
+					for range 2 {
+						if err := <-told; err == nil {
+							t.Error("the server's side has not ended")
+						}
 					}
-				}
-				<-sent
-				if _, err := io.ReadAll(f); err == nil {
-					t.Error("the client's side ended well")
-				}
-				f.Close()
-				c.Close(ErrIdle)
-				c.check(t)
-				s.check(t)
+					<-sent
+					if _, err := io.ReadAll(f); err == nil {
+						t.Error("the client's side ended well")
+					}
+					f.Close()
+					c.Close(ErrIdle)
+					c.check(t)
+					s.check(t)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -204,8 +204,10 @@ func (s *Server) cancel(in *Incoming, code uint64, why error) {
 	if in.Flow != nil {
 		in.Flow.stop(why)
 	}
-	if in.replied { // a large reply is under way
-		s.forget(in.reply)
+	if in.replied { // a large reply, or the end of a stream, is under way
+		if in.reply != nil {
+			s.forget(in.reply)
+		}
 		s.conclude(in, kindAbort, []uint64{in.id}, nil)
 	}
 }
