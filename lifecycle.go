@@ -37,6 +37,7 @@ func (s *Server) Close() error {
 // whose call on a session is cancelled. A method that runs for long hears of it:
 // package watch has Stopping.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.streams.Leave()
 	s.gate.Shut()
 	s.sessions.GoAway("the server is shutting down")
 	err := s.gate.Wait(ctx)
@@ -51,9 +52,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 func (s *Server) stopHandling() {
+	s.handlers.Remove() // libp2p says better than a reset that nobody has seen a call
 	s.streams.Close()
 	s.sessions.Close()
-	s.handlers.Remove()
 }
 
 func (s *Server) closedFault() *call.Fault {

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
@@ -309,6 +311,124 @@ func TestShutdownRefusesWhoHasNotYetAsked(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// plainly serves v0.6's protocol only.
+type plainly struct{ host.Host }
+
+func (h plainly) SetStreamHandler(p protocol.ID, f network.StreamHandler) {
+	if p == rig.Protocol {
+		h.Host.SetStreamHandler(p, f)
+	}
+}
+
+// A program shuts its server down and closes its host next, with all that the transports
+// have not sent yet.
+func TestHostClosedAfterShutdownLosesNoReply(t *testing.T) {
+	t.Parallel()
+	const calls, size, items = 16, 200 << 10, 5
+	unary := rpc.NewMethod[int, []byte]("Svc", "Unary")
+	stream := rpc.NewServerStream[int, []byte]("Svc", "Stream")
+	for muxer, addr := range rig.Muxers {
+		for _, tr := range []rig.Transport{rig.Session, rig.Wire, {Name: "plain"}} {
+			t.Run(muxer+"/"+tr.Name, func(t *testing.T) {
+				t.Parallel()
+				a, b := rig.NewHostsOn(t, addr)
+				serving := b
+				if tr.Name == "plain" {
+					serving = plainly{b}
+				}
+				s := rig.NewServer(t, serving)
+				running, goOn := make(chan struct{}, 2*calls), make(chan struct{})
+				rig.MustHandle(t, s, unary, func(context.Context, int) ([]byte, error) {
+					running <- struct{}{}
+					<-goOn
+					return make([]byte, size), nil
+				})
+				if err := stream.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[[]byte]) error {
+					running <- struct{}{}
+					<-goOn
+					for range n {
+						if err := out.Send(ctx, make([]byte, size)); err != nil {
+							return err
+						}
+					}
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				c := tr.Client(t, a)
+				var results []<-chan error
+				for range calls {
+					results = append(results, rig.InBackground(func() error {
+						reply, err := unary.Call(rig.Context(t), c, b.ID(), 1)
+						if err == nil && len(reply) != size {
+							err = errors.New("a part of the reply is missing")
+						}
+						return err
+					}), rig.InBackground(func() error {
+						n := 0
+						for _, err := range stream.Call(rig.Context(t), c, b.ID(), items) {
+							if err != nil {
+								return err
+							}
+							n++
+						}
+						if n != items {
+							return errors.New("items are missing")
+						}
+						return nil
+					}))
+				}
+				for range results {
+					rig.Take(t, "the methods run", running)
+				}
+				over := rig.InBackground(func() error { return errors.Join(s.Shutdown(rig.Context(t)), b.Close()) })
+				rig.Eventually(t, "the server shuts down", func() bool { return s.State().ShuttingDown })
+				close(goOn)
+				for _, result := range results {
+					if err := rig.Take(t, "the call ends", result); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := rig.Take(t, "the server is shut down", over); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// Sessions that come while a server waits for those that it has do not keep it waiting.
+func TestShutdownDoesNotWaitForWhoComesLater(t *testing.T) {
+	t.Parallel()
+	a, b := rig.NewHosts(t)
+	s := rig.Serve(t, b, new(rig.RanCount))
+	idle := func() network.Stream {
+		st := rig.Open(t, a, b, rig.Sessions)
+		rig.Write(t, st, []byte{1, 1}) // the client's settings, none of them
+		return st
+	}
+	idle()
+	rig.Eventually(t, "the server has the session", func() bool { return rig.SessionsAt(b) == 1 })
+	over := rig.InBackground(func() error { return s.Shutdown(rig.Context(t)) })
+	rig.Eventually(t, "the server shuts down", func() bool { return s.State().ShuttingDown })
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		select {
+		case err := <-over:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-tick.C:
+			idle()
+		}
+		if time.Since(begun) > rig.Slower(15*time.Second) {
+			t.Fatal("the server waits for sessions that came later")
 		}
 	}
 }

@@ -88,11 +88,11 @@ func (s *Server) Serve(st network.Stream) {
 }
 
 // add begins a session, or reports false: there are too many, or the server is
-// closed.
+// closed, or about to be.
 func (s *Server) add(c *serverSession, begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open == nil || s.perPeer[c.peer] >= maxSessions {
+	if s.open == nil || s.none != nil || s.perPeer[c.peer] >= maxSessions {
 		return false
 	}
 	s.open[c] = struct{}{}
@@ -120,7 +120,7 @@ func (s *Server) remove(c *serverSession) {
 }
 
 // Wait waits until there are no sessions, which GoAway brings about, or returns
-// the error of ctx. No later ones are taken: Close would end them without a word.
+// the error of ctx. No later ones are taken: they could keep it waiting for ever.
 func (s *Server) Wait(ctx context.Context) error {
 	s.mu.Lock()
 	if len(s.perPeer) == 0 {

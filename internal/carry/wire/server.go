@@ -34,7 +34,9 @@ type Server struct {
 	memory *account.Peers
 	places *admit.Places
 	tally  *tally.Side
-	gate   admit.Gate // of streams that are not answered yet
+	gate   admit.Gate // of the streams that are not over
+
+	leaving atomic.Bool // Shut was called
 
 	mu   sync.Mutex
 	open map[*serverConn]struct{} // nil when the server is closed
@@ -48,16 +50,22 @@ func NewServer(core call.Server, l *call.Limits, memory *account.Peers, places *
 	return s
 }
 
-// Wait waits until the streams that have come are answered, or returns the error of
-// ctx. It follows the last call: those whose headers have not come, and those that
-// come later, are refused. Without it Close would reset them, and no client could know
-// that nothing of its call has run.
+// Leave says that the server is about to be closed: from now on a stream is over when its
+// client has the answer.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// Wait waits until the streams that have come are over, or returns the error of ctx. It
+// follows the last call: streams whose headers have not come, and those that come later,
+// are refused. Without it Close would reset them, and no client could know that nothing
+// of its call has run; and a host that is closed next would lose the last answers.
 func (s *Server) Wait(ctx context.Context) error {
 	s.gate.Shut()
 	s.mu.Lock()
 	for c := range s.open {
-		c.late.Store(true)
-		_ = c.st.SetReadDeadline(wire.Past)
+		if !c.headed.Load() {
+			c.late.Store(true)
+			_ = c.st.SetReadDeadline(wire.Past)
+		}
 	}
 	s.mu.Unlock()
 	return s.gate.Wait(ctx)
@@ -110,7 +118,8 @@ type serverConn struct {
 	argsEnd  bool        // all arguments have been read
 	sent     bool        // the answer has been written
 	hasSlot  bool        // one of the peer's
-	late     atomic.Bool // its header had not come when the server stopped waiting for it
+	headed   atomic.Bool // the header has been read
+	late     atomic.Bool // it had not when the server stopped waiting for it
 	closed   atomic.Bool // the server was
 	stopped  atomic.Bool // StopReading was called
 	canceled atomic.Bool // Cancel was
@@ -118,6 +127,7 @@ type serverConn struct {
 	// Reading on after a unary argument begins when it was read and somebody
 	// wants to know of the caller's going, with the context that is wanted.
 	readAll, watching atomic.Bool
+	watchers          sync.WaitGroup
 	wanted            atomic.Pointer[context.Context]
 
 	unread *unread // of a streaming call
@@ -164,12 +174,13 @@ func (s *Server) Serve(st network.Stream, marked bool) {
 	c.Share(s.memory.OfStream(st))
 	enters := s.gate.Enter()
 	defer func() { // a method may end its goroutine
-		if enters {
-			s.gate.Leave()
-		}
 		c.hangUp()
 		if c.hasSlot {
 			s.places.Free(c.Peer())
+		}
+		if enters {
+			s.remove(c)
+			s.gate.Leave()
 		}
 	}()
 	err := call.ErrServerClosed
@@ -206,11 +217,11 @@ func (c *serverConn) admit() (err error) {
 	if !s.add(c) {
 		return call.ErrServerClosed
 	}
-	defer s.remove(c)
 	defer func() { c.unread.begin() }() // an interceptor may have refused it
 	if c.header, err = c.readHeader(); err != nil {
 		return err
 	}
+	c.headed.Store(true)
 	return s.core.Serve(c.ctx, &c.header, c, c)
 }
 
@@ -339,6 +350,9 @@ func (c *serverConn) hangUp() {
 		c.abort()
 		return
 	case c.argsEnd:
+		if c.server.leaving.Load() {
+			c.awaitEnd()
+		}
 		_ = c.st.Close()
 		return
 	}

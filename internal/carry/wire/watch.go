@@ -112,18 +112,44 @@ func (c *serverConn) watchUnary(ctx context.Context) {
 	if !c.readAll.Load() || c.watching.Swap(true) {
 		return
 	}
-	go func() {
-		buf := make([]byte, 64)
-		for stray := 0; stray <= maxStray; {
-			n, err := c.st.Read(buf)
-			if err != nil {
-				c.AwaitDeadline(ctx, err)
-				break
-			}
-			stray += n
+	c.watchers.Go(func() {
+		if err := c.readOut(); err != nil {
+			c.AwaitDeadline(ctx, err)
 		}
 		c.cancel(call.ErrCallerGone)
-	}()
+	})
+}
+
+// readOut reads to the end of the stream, whose error it returns, or until a caller sends
+// too much.
+func (c *serverConn) readOut() error {
+	buf := make([]byte, 64)
+	for stray := 0; stray <= maxStray; {
+		n, err := c.st.Read(buf)
+		if err != nil {
+			return err
+		}
+		stray += n
+	}
+	return nil
+}
+
+// graceTime is for the answer to a v0.6 client's streaming call, which does not show that
+// it has it.
+const graceTime = 250 * time.Millisecond
+
+// awaitEnd waits until a caller who has sent everything has the answer.
+func (c *serverConn) awaitEnd() {
+	_ = c.st.CloseWrite()
+	_ = c.st.SetReadDeadline(time.Now().Add(lingerTime))
+	switch {
+	case c.unread != nil && !c.marked:
+		time.Sleep(graceTime)
+	case c.unread == nil && c.watching.Load():
+		c.watchers.Wait()
+	default:
+		_ = c.readOut()
+	}
 }
 
 // AwaitDeadline is that of [call.Stream]: the method is to see the deadline, not a
