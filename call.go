@@ -196,6 +196,7 @@ type clientCall struct {
 	tries   int32       // so far, where somebody asks
 	typed   bool        // of a method value, unless local has a frame
 	spare   bool        // of spareCalls
+	sent    bool        // the peer may have seen it, where interceptors have
 	stream  *streamEnds // of a streaming call
 	stats   *recorder   // nil where nobody asks
 	local   *localCall  // of a local call

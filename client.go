@@ -291,26 +291,16 @@ func (c *Client) do(ctx context.Context, k *clientCall) error {
 	return plainContextError(err)
 }
 
-// made makes a call as often as its options say.
-func (c *Client) made(ctx context.Context, info *CallInfo) error {
-	if k := info.client; k.options.retries() {
-		return c.attempts(ctx, k)
-	}
-	if !c.watched {
-		return c.carried(ctx, info)
-	}
-	info.client.tries++
-	return c.handler(ctx, info)
-}
-
 // carried is the end of the chain: the call is carried, and its error becomes one
 // that the program understands.
 func (c *Client) carried(ctx context.Context, info *CallInfo) error {
-	err := c.carry(ctx, info.client)
-	if err == nil || err == call.ErrPending {
-		return err
+	k := info.client
+	err := c.carry(ctx, k)
+	if err != nil && err != call.ErrPending {
+		err = k.ended(ctx, err)
 	}
-	return info.client.ended(ctx, err)
+	k.sent = c.watched && (k.sent || !unsent(err))
+	return err
 }
 
 // carry picks the carrier of this process, or that of others.

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -74,6 +73,18 @@ func CallRetry(p RetryPolicy) CallOption {
 	return func(o *callConfig) { o.retry = &p }
 }
 
+// made makes a call as often as its options say.
+func (c *Client) made(ctx context.Context, info *CallInfo) error {
+	if k := info.client; k.options.retries() {
+		return c.attempts(ctx, k)
+	}
+	if !c.watched {
+		return c.carried(ctx, info)
+	}
+	info.client.tries++
+	return c.attempt(ctx, info.client, 0)
+}
+
 // attempts makes a call that may be made again.
 func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 	k, p, items := whole, whole.options.retry, whole.items
@@ -121,17 +132,14 @@ func (c *Client) attempts(ctx context.Context, whole *clientCall) error {
 func (c *Client) attempt(ctx context.Context, k *clientCall, timeout time.Duration) error {
 	if timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, attemptError(timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, call.AttemptError(timeout))
 		defer cancel()
 	}
-	return c.handler(ctx, &k.CallInfo)
-}
-
-// attemptError says which deadline has passed.
-type attemptError time.Duration
-
-func (e attemptError) Error() string {
-	return fmt.Sprintf("the attempt took longer than RetryPolicy.AttemptTimeout, %v", time.Duration(e))
+	err := c.handler(ctx, &k.CallInfo)
+	if k.sent { // whatever the interceptors return
+		err = ofMethod(err)
+	}
+	return err
 }
 
 // mayRetry reports whether a call that ended with err can be made again.

@@ -39,7 +39,8 @@ type Interrupted struct{ Err error }
 // Error says with which error the stream has ended.
 func (i *Interrupted) Error() string { return "the watch was interrupted: " + i.Err.Error() }
 
-// Unwrap returns the error with which the stream has ended; nil if it ended well.
+// Unwrap returns the error with which the stream has ended; one without a code if it
+// ended well.
 func (i *Interrupted) Unwrap() error { return i.Err }
 
 // The pauses before a stream is opened again.
@@ -56,8 +57,10 @@ var errEnded = errors.New("the method has ended it")
 // once, and pauses: 100 ms at first, twice as long each time up to 10 s, at random
 // around that, and 100 ms again when items have come. An error that would be the same
 // the next time (codes InvalidArgument, Unimplemented, PermissionDenied,
-// Unauthenticated, FailedPrecondition) ends the loop, as the last that is yielded, and so
-// does that of ctx. open is called by the loop's goroutine, with ctx.
+// Unauthenticated, FailedPrecondition, or that the client was closed) ends the loop, as
+// the last that is yielded, and so does that of ctx. That a peer does not serve the
+// protocol is an interruption: so it is between a server's end and the next one's start.
+// open is called by the loop's goroutine, with ctx.
 func Keep[T any](ctx context.Context, open func(context.Context) iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		pauses := call.Backoff(firstPause, mostPause)
@@ -106,8 +109,11 @@ func follow[T any](items iter.Seq2[T, error], yield func(T, error) bool, pauses 
 // lasts reports whether err would be the same the next time.
 func lasts(err error) bool {
 	switch rpc.CodeOf(err) {
-	case codes.InvalidArgument, codes.Unimplemented, codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition:
+	case codes.Unimplemented: // unless no server has seen the call
+		var e *rpc.Error
+		return !errors.As(err, &e) || !e.Unsent()
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition:
 		return true
 	}
-	return false
+	return errors.Is(err, call.ErrClientClosed)
 }

@@ -138,3 +138,11 @@ func GrowStack() {
 	var room [4 << 10]byte
 	runtime.KeepAlive(&room)
 }
+
+// AttemptError is the cause of a context that has ended because an attempt took longer
+// than RetryPolicy.AttemptTimeout.
+type AttemptError time.Duration
+
+func (e AttemptError) Error() string {
+	return fmt.Sprintf("the attempt took longer than RetryPolicy.AttemptTimeout, %v", time.Duration(e))
+}

@@ -60,10 +60,17 @@ func (s *Set) Remove() {
 	}
 }
 
-// sameHost compares pointers mostly; a host may be of a type that does not compare.
+// sameHost compares what keeps the handlers: a host may be wrapped in others, as one is
+// that knows routing, and may be of a type that does not compare.
 func sameHost(a, b host.Host) bool {
-	return reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+	x, y := a.Mux(), b.Mux()
+	if x == nil || y == nil {
+		return compares(a) && compares(b) && a == b
+	}
+	return compares(x) && compares(y) && x == y
 }
+
+func compares(v any) bool { return reflect.TypeOf(v).Comparable() }
 
 // key is of a place. Two hosts of one process may have one ID.
 type key struct {

@@ -16,11 +16,20 @@ type fakeHost struct {
 	host.Host
 	id   peer.ID
 	sets map[protocol.ID]network.StreamHandler
+	mux  protocol.Switch
+}
+
+// fakeSwitch is not empty: pointers to nothing may be the same.
+type fakeSwitch struct {
+	protocol.Switch
+	_ int
 }
 
 func newHost(id peer.ID) *fakeHost {
-	return &fakeHost{id: id, sets: make(map[protocol.ID]network.StreamHandler)}
+	return &fakeHost{id: id, sets: make(map[protocol.ID]network.StreamHandler), mux: new(fakeSwitch)}
 }
+
+func (h *fakeHost) Mux() protocol.Switch { return h.mux }
 
 func (h *fakeHost) ID() peer.ID { return h.id }
 

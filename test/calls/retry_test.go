@@ -289,6 +289,33 @@ func TestCallWithAnAttemptThatWasSentIsNotUnsent(t *testing.T) {
 	})
 }
 
+// An interceptor's own calls may fail before they are sent, which says nothing of the
+// call that it is for.
+func TestErrorOfAnotherCallDoesNotMakeACallUnsent(t *testing.T) {
+	t.Parallel()
+	nobody := rig.Client(t, rig.NewHost(t))
+	audited := func(next rpc.Handler) rpc.Handler {
+		return func(ctx context.Context, info *rpc.CallInfo) error {
+			if err := next(ctx, info); err != nil {
+				return err
+			}
+			return nobody.CallContext(ctx, "nobody", "Audit", "Note", 1, nil)
+		}
+	}
+	rig.OverAll(t, new(rig.RanCount), rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(audited)}}, func(t *testing.T, s rig.Setup) {
+		svc := new(rig.RanCount)
+		if err := s.Server.RegisterName("Counted", svc); err != nil {
+			t.Fatal(err)
+		}
+		for i, opts := range [][]rpc.CallOption{nil, {rig.Quickly(3)}} {
+			_, err := rpc.NewMethod[int, string]("Counted", "Unary", opts...).Call(rig.Context(t), s.Client, s.Dest, 1)
+			if ran := int(svc.Ran.Load()); err == nil || rig.Unsent(err) || ran != i+1 {
+				t.Errorf("%d options: ran %d times in all, unsent %v: %v", len(opts), ran, rig.Unsent(err), err)
+			}
+		}
+	})
+}
+
 func TestRetriesOfOneDestinationOfManyLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	rig.ForEachTransport(t, func(t *testing.T, with func(any, rig.Options) rig.Setup) {

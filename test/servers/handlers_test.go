@@ -93,6 +93,22 @@ func TestTwoServersForOneProtocolOfAHost(t *testing.T) {
 	})
 }
 
+// A host that is wrapped in another, as one that knows routing is, has the same handlers.
+func TestTwoServersOfOneHostOfWhichOneIsWrapped(t *testing.T) {
+	t.Parallel()
+	a, b := rig.NewHosts(t)
+	first, _ := named(t, b, "first")
+	_, log := named(t, &struct{ host.Host }{b}, "second")
+	if !strings.Contains(log.String(), "another server") {
+		t.Errorf("the second has logged %s", log)
+	}
+	_ = first.Close()
+	var name string
+	if err := rig.Client(t, a).CallContext(rig.Context(t), b.ID(), "Svc", "Name", 1, &name); err != nil || name != "second" {
+		t.Errorf("%q serves: %v", name, err)
+	}
+}
+
 // The second has no sessions: those stay the first's.
 func TestTwoServersOfWhichOneHasFewerProtocols(t *testing.T) {
 	t.Parallel()

@@ -163,6 +163,49 @@ func TestKeptWatchIsOpenedAgain(t *testing.T) {
 	})
 }
 
+// A watch outlasts the time between a server and the next, but not its client.
+func TestKeptWatchOverARestart(t *testing.T) {
+	t.Parallel()
+	rig.OverRemote(t, func(t *testing.T, tr rig.Transport) {
+		a, b := rig.NewHosts(t)
+		watched := rpc.NewServerStream[int, int]("Svc", "Watch")
+		serve := func() *rpc.Server {
+			s := rig.NewServer(t, b)
+			if err := watched.Handle(s, func(ctx context.Context, n int, out *rpc.Sender[int]) error {
+				if err := out.Send(ctx, n); err != nil {
+					return err
+				}
+				<-watch.Stopping(ctx)
+				return watch.ErrStopping
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		c := tr.Client(t, a)
+		s := serve()
+		var last error
+		away := false
+		for _, err := range watch.Keep(rig.Context(t), func(ctx context.Context) iter.Seq2[int, error] { return watched.Call(ctx, c, b.ID(), 1) }) {
+			switch {
+			case err == nil && !away: // the first server's
+				if err := s.Shutdown(rig.Context(t)); err != nil {
+					t.Error(err)
+				}
+			case err == nil: // the next one's
+				_ = c.Close()
+			case rpc.CodeOf(err) == codes.Unimplemented && !away:
+				away = true
+				serve()
+			}
+			last = err
+		}
+		if !away || rpc.CodeOf(last) != codes.Unavailable || errors.As(last, new(*watch.Interrupted)) {
+			t.Errorf("the watch has ended with %v", last)
+		}
+	})
+}
+
 // What becomes of a receiver that is too slow is the method's choice.
 func TestQueuesOfSlowReceivers(t *testing.T) {
 	t.Parallel()
