@@ -299,7 +299,7 @@ func TestErrorOfAnotherCallDoesNotMakeACallUnsent(t *testing.T) {
 			if err := next(ctx, info); err != nil {
 				return err
 			}
-			return nobody.CallContext(ctx, "nobody", "Audit", "Note", 1, nil)
+			return nobody.CallContext(ctx, "nobody", "Audit", "Note", 1, new(int))
 		}
 	}
 	rig.OverAll(t, new(rig.RanCount), rig.Options{Client: []rpc.ClientOption{rpc.WithClientInterceptors(audited)}}, func(t *testing.T, s rig.Setup) {
