@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p-gorpc/internal/account"
 )
 
 // What parses is what is written again.
@@ -158,84 +160,43 @@ func fuzzLimits() Limits {
 		Idle: 5 * time.Minute, Settings: 10 * time.Second}
 }
 
-// steps are the bytes of a program.
-func steps(n ...int) []byte {
-	b := make([]byte, len(n))
-	for i, s := range n {
-		b[i] = byte(s)
-	}
-	return b
-}
-
-func addPrograms(f *testing.F) {
-	const (
-		s, rq, rp, dt, cn, ab, rf = int(kindSettings), int(kindRequest), int(kindReply), int(kindData), int(kindCancel), int(kindAbort), int(kindRefuse)
-		pi, ga                    = int(kindPing), int(kindGoAway)
-		op, by, en, gr, bl        = int(kindOpen), int(kindBytes), int(kindEnd), int(kindGrant), int(kindBlocked)
-		memory                    = 1
-	)
-	open := []int{memory, 0, s, 1, 0, 0, 0}
-	add := func(more ...int) {
-		f.Add(steps(append(open[:len(open):len(open)], more...)...))
-		f.Add(steps(append([]int{0, 0, s, 1, 0, 0, 0}, more...)...))
-	}
-	add(0, rq, 1, 2, 2, 0, 0, rp, 1, 2, 2, 0)                          // a call
-	add(0, rq, 1, 12, 8, 0, 0, dt, 1, 0, 8, 0, 0, dt, 1, 0, 8, 0)      // in pieces
-	add(0, rq, 1, 12, 8, 0, 0, cn, 1, 1, 0, 0, 0, dt, 1, 0, 8, 0)      // given up, and gone on with
-	add(6, 0, 0, rp, 1, 12, 8, 0, 0, ab, 1, 0, 0, 0, 0, dt, 1, 0, 8)   // aborted, and gone on with
-	add(6, 0, 0, rf, 1, 2, 0, 0, 6, 0, 0, rf, 2, 1, 0, 0)              // refused
-	add(6, 0, 6, 0, 0, ga, 1, 2, 0, 0, 0, rp, 1, 2, 2, 0, 0, rq, 9, 2) // going away
-	add(0, rq, 1, 13, 2, 0, 5, 255, 0)                                 // 2 GiB announced
-	add(0, rq, 1, 14, 2, 0)
-	add(0, rq, 2, 2, 2, 0, 0, rq, 1, 2, 2, 0)                                       // out of order
-	add(0, rq, 1, 2, 2, 0, 0, rq, 1, 2, 2, 0)                                       // again
-	add(0, op, 1, 8, 2, 0, 0, by, 1, 0, 3, 0, 0, gr, 1, 8, 0, 0, 0, en, 1, 0, 3, 0) // a stream
-	add(0, op, 1, 8, 2, 0, 0, by, 1, 0, 8, 0, 0, by, 1, 0, 8, 0)                    // more than may come
-	add(0, op, 2, 8, 12, 0, 0, gr, 2, 13, 0, 0, 0, gr, 2, 13, 0, 0)                 // granted too much
-	add(0, op, 3, 3, 3, 0, 0, bl, 3, 0, 0, 0, 0, bl, 3, 0, 0, 0, 0, cn, 3, 1, 0, 0, 0, by, 3, 0, 8, 0)
-	add(6, 0, 22, 0, 0, bl, 1, 0, 0, 0, 0, gr, 1, 3, 0, 0, 0, by, 1, 0, 3, 0, 0, ab, 1, 0, 0, 0, 0, en, 2, 0, 0, 0)
-	add(22, 0, 22, 0, 22, 0, 0, rf, 1, 0, 0, 0, 0, rf, 2, 1, 0, 0, 0, ga, 3, 0, 0, 0)
-	add(5, 255, 0, 5, 255, 0, 0, pi, 0, 0, 0, 0)
-	add(128, rq, 1, 12, 12, 40, 0, 5, 255, 0) // half a frame
-	for id := 1; id < 8; id++ {               // a flood
-		open = append(open, 0, rq, id, 2, 2, 1, 0, cn, id, 1, 0, 1)
-	}
-	add()
-}
-
 // A client that does anything: no panic, no goroutine or byte is left, every
 // method ends, and each place is given back once.
 func FuzzServer(f *testing.F) {
-	addPrograms(f)
+	addPrograms(f, serverPrograms)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := program{left: b}
-		synctest.Test(t, func(t *testing.T) {
-			a, st := newPipe(1 << 16)
-			s := &testServer{fate: newFate()}
-			if p.next()%2 == 0 {
-				s.mem.max = 150 << 10
-			}
-			s.start(st, fuzzLimits(), serveFuzz)
-			reads := p.next()%4 != 3
-			if reads {
-				go func() { _ = newRaw(t, a).end() }()
-			}
-			p.play(a, func(op int) {
-				switch {
-				case op%32 == 6:
-					s.GoAway(14, "away")
-				case op%32 == 7:
-					s.Close(errReset)
-				}
-			})
-			if len(b)%2 == 0 {
-				_ = a.Close()
-			}
-			// Without that, time ends it: nobody answers pings.
-			s.check(t)
-			_ = a.Reset()
-		})
+		synctest.Test(t, func(t *testing.T) { playServer(t, b) })
 	})
+}
+
+// playServer plays the client of a server, and returns what the server saw.
+func playServer(t *testing.T, b []byte) (served int, ended error) {
+	p := program{left: b}
+	a, st := newPipe(1 << 16)
+	s := &testServer{fate: newFate()}
+	if p.next()%2 == 0 {
+		s.mem.max = 150 << 10
+	}
+	s.start(st, fuzzLimits(), serveFuzz)
+	reads := p.next()%4 != 3
+	if reads {
+		go func() { _ = newRaw(t, a).end() }()
+	}
+	p.play(a, func(op int) {
+		switch {
+		case op%32 == 6:
+			s.GoAway(14, "away")
+		case op%32 == 7:
+			s.Close(errReset)
+		}
+	})
+	if len(b)%2 == 0 {
+		_ = a.Close()
+	}
+	// Without that, time ends it: nobody answers pings.
+	s.check(t)
+	_ = a.Reset()
+	return int(s.served.Load()), s.fate.err
 }
 
 // serveFuzz does all that a method can.
@@ -303,96 +264,108 @@ func fuzzFlow(in *Incoming) {
 
 // A server that does anything: every call ends once, and nothing is left.
 func FuzzClient(f *testing.F) {
-	addPrograms(f)
+	addPrograms(f, clientPrograms, firstCalls...)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := program{left: b}
-		synctest.Test(t, func(t *testing.T) {
-			st, b := newPipe(1 << 16)
-			c := &testClient{fate: newFate()}
-			if p.next()%2 == 0 {
-				c.mem.max = 150 << 10
-			}
-			c.Client = NewClient(st, &c.mem, fuzzLimits(), c.fate.ended)
-			if p.next()%4 != 3 {
-				go func() { _ = newRaw(t, b).end() }()
-			}
-			var calls sync.WaitGroup
-			var others atomic.Bool // bytes in a reply, than those of its frames
-			call := func(op int) {
-				size := int(p.size() % (300 << 10))
-				// One that waits for a place waits for ever where a server holds
-				// all of them; and it ends while others end.
-				patience := time.Hour
-				if op >= 128 {
-					patience = time.Duration(p.next()) * time.Second / 8
-				}
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
-				request := make([]byte, size)
-				r := &Request{Head: request[:size/2], Body: request[size/2:], Owned: size / 2, Keep: op%8 >= 4, Code: nobody}
-				over := func(reply Reply, err error) {
-					defer calls.Done() // which panics when a call ends twice
-					defer cancel()
-					if err == nil {
-						b, kept := reply.Keep()
-						if bytes.Count(b, []byte{0}) != len(b) {
-							others.Store(true)
-						}
-						if kept && !r.Keep {
-							t.Error("a reply is kept that nobody wanted to")
-						}
-						reply.Release()
-					}
-					clear(request) // nobody reads it any more
-				}
-				calls.Add(1)
-				if op%32 >= 16 {
-					c.Start(ctx, r, over)
-					return
-				}
-				go func() { over(c.Call(ctx, r)) }()
-			}
-			stream := func(op int) {
-				f, err := c.Open(make([]byte, 1+op), 1, Deadline{})
-				if err != nil {
-					return
-				}
-				timer := time.AfterFunc(time.Duration(op)*time.Second, func() { f.Cancel(canceled) })
-				calls.Go(func() {
-					defer f.Close()
-					defer timer.Stop()
-					var sending sync.WaitGroup
-					sending.Go(func() { _ = give(&f.Flow, make([]byte, op<<10), 3_000) })
-					if op%32 != 31 {
-						b, _ := io.ReadAll(f)
-						if bytes.Count(b, []byte{0}) != len(b) {
-							others.Store(true)
-						}
-					}
-					sending.Wait()
-				})
-			}
-			call(0)
-			call(0)
-			p.play(b, func(op int) {
-				switch {
-				case op%64 == 63:
-					c.Retire()
-				case op%32 >= 22:
-					stream(op)
-				default:
-					call(op)
-				}
-			})
-			if len(p.left)%2 == 0 {
-				_ = b.Close()
-			}
-			calls.Wait()
-			if others.Load() && !p.mangled {
-				t.Error("another's bytes")
-			}
-			c.Close(ErrIdle) // if it is not over
-			c.check(t)
-			_ = b.Reset()
-		})
+		synctest.Test(t, func(t *testing.T) { playClient(t, b) })
 	})
+}
+
+// playClient plays the server of a client, and returns what the client did.
+func playClient(t *testing.T, b []byte) (begun int, ended error) {
+	p := program{left: b}
+	st, peer := newPipe(1 << 16)
+	c := &testClient{fate: newFate()}
+	if p.next()%2 == 0 {
+		c.mem.max = 150 << 10
+	}
+	c.Client = NewClient(st, &c.mem, fuzzLimits(), c.fate.ended)
+	if p.next()%4 != 3 {
+		go func() { _ = newRaw(t, peer).end() }()
+	}
+	var calls sync.WaitGroup
+	var others atomic.Bool // bytes in a reply, than those of its frames
+	call := func(op int) {
+		size := int(p.size() % (300 << 10))
+		// One that waits for a place waits for ever where a server holds
+		// all of them; and it ends while others end.
+		patience := time.Hour
+		if op >= 128 {
+			patience = time.Duration(p.next()) * time.Second / 8
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		request := make([]byte, size)
+		r := &Request{Head: request[:size/2], Body: request[size/2:], Owned: size / 2, Keep: op%8 >= 4, Code: nobody}
+		over := func(reply Reply, err error) {
+			defer calls.Done() // which panics when a call ends twice
+			defer cancel()
+			if err == nil {
+				b, kept := reply.Keep()
+				if bytes.Count(b, []byte{0}) != len(b) {
+					others.Store(true)
+				}
+				if kept && !r.Keep {
+					t.Error("a reply is kept that nobody wanted to")
+				}
+				reply.Release()
+			}
+			clear(request) // nobody reads it any more
+		}
+		calls.Add(1)
+		if op%32 >= 16 {
+			c.Start(ctx, r, over)
+			return
+		}
+		go func() { over(c.Call(ctx, r)) }()
+	}
+	stream := func(op int) {
+		f, err := c.Open(make([]byte, 1+op), 1, Deadline{})
+		if err != nil {
+			return
+		}
+		timer := time.AfterFunc(time.Duration(op)*time.Second, func() { f.Cancel(canceled) })
+		calls.Go(func() {
+			defer f.Close()
+			defer timer.Stop()
+			var sending sync.WaitGroup
+			sending.Go(func() { _ = give(&f.Flow, make([]byte, op<<10), 3_000) })
+			var err error
+			if op%32 != 31 {
+				var b []byte
+				if b, err = io.ReadAll(f); bytes.Count(b, []byte{0}) != len(b) {
+					others.Store(true)
+				}
+			}
+			sending.Wait()
+			if moves(err) { // with all of it
+				b := f.Unsent()
+				if len(b) <= op {
+					t.Errorf("%d bytes are left of a call that is to be made again, which began with %d", len(b), 1+op)
+				}
+				account.FreeBuffer(b)
+			}
+		})
+	}
+	call(0)
+	call(0)
+	p.play(peer, func(op int) {
+		switch {
+		case op%64 == 63:
+			c.Retire()
+		case op%32 >= 22:
+			stream(op)
+		default:
+			call(op)
+		}
+	})
+	if len(p.left)%2 == 0 {
+		_ = peer.Close()
+	}
+	calls.Wait()
+	if others.Load() && !p.mangled {
+		t.Error("another's bytes")
+	}
+	c.Close(ErrIdle) // if it is not over
+	c.check(t)
+	_ = peer.Reset()
+	return int(c.last), c.fate.err
 }
