@@ -175,20 +175,12 @@ func declared(n int) string { return string(binary.BigEndian.AppendUint32([]byte
 // sessionOf is what a client writes that makes requests, each in pieces, of which
 // the last do not come.
 func sessionOf(missing int, requests ...[]byte) []byte {
-	frame := func(b []byte, kind byte, numbers []uint64, body []byte) []byte {
-		head := []byte{kind}
-		for _, n := range numbers {
-			head = binary.AppendUvarint(head, n)
-		}
-		b = binary.AppendUvarint(b, uint64(len(head)+len(body)))
-		return append(append(b, head...), body...)
-	}
-	b := []byte{1, 1} // settings
+	b := slices.Clone(rig.Settings)
 	for i, r := range requests {
 		pieces := slices.Collect(slices.Chunk(r, 32<<10))
-		b = frame(b, 2, []uint64{uint64(i + 1), uint64(len(r))}, pieces[0])
+		b = rig.Frame(b, 2, []uint64{uint64(i + 1), uint64(len(r))}, pieces[0])
 		for _, piece := range pieces[1 : len(pieces)-missing] {
-			b = frame(b, 4, []uint64{uint64(i + 1)}, piece)
+			b = rig.Frame(b, 4, []uint64{uint64(i + 1)}, piece)
 		}
 	}
 	return b

@@ -82,6 +82,19 @@ func Cat[B ~string | ~[]byte](first B, more ...string) []byte {
 	return b
 }
 
+// Settings is what each side of a session begins with, at least.
+var Settings = []byte{1, 1}
+
+// Frame appends a frame of a session to b: docs/session.md.
+func Frame(b []byte, kind byte, numbers []uint64, body []byte) []byte {
+	head := []byte{kind}
+	for _, n := range numbers {
+		head = binary.AppendUvarint(head, n)
+	}
+	b = binary.AppendUvarint(b, uint64(len(head)+len(body)))
+	return append(append(b, head...), body...)
+}
+
 // Answer is a response as it is on the wire, and the value after it.
 type Answer struct {
 	rpc.Response
