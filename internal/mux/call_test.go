@@ -201,7 +201,7 @@ func TestQueuedCallEndsWithItsContext(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 100 {
 				wg.Go(func() {
-					if _, err := c.roundTrip(ctx, make([]byte, size)); err != context.DeadlineExceeded {
+					if _, err := c.roundTrip(ctx, make([]byte, size)); !errors.As(err, new(*UnbegunError)) || !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("got %v", err)
 					}
 				})
@@ -244,7 +244,7 @@ func TestCallEndsWithItsContextWhileItWrites(t *testing.T) {
 		// Others give up before a byte of theirs is written, and after.
 		for i := range 5 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			if _, err := c.roundTrip(ctx, bytes.Repeat([]byte("y"), i*FirstPiece/2)); err != context.DeadlineExceeded {
+			if _, err := c.roundTrip(ctx, bytes.Repeat([]byte("y"), i*FirstPiece/2)); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 			cancel()
