@@ -164,3 +164,32 @@ func TestSessionThatGoesAwayIsNotKeptByPings(t *testing.T) {
 		s.check(t)
 	})
 }
+
+// Nor does a server that always leaves something for the client to send keep one that the
+// client wants no more.
+func TestRetiredSessionIsNotKeptByPings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPipe(1 << 12)
+		c := newTestClient(a, testLimits())
+		r := newRaw(t, b)
+		r.send(settingsFrame())
+		for range 2000 { // more pongs than the pipe holds
+			r.send(pingFrame(kindPing, "12345678"))
+		}
+		synctest.Wait()
+		c.Retire()
+		begun := time.Now()
+		for c.fate.times.Load() == 0 && time.Since(begun) < time.Minute {
+			time.Sleep(100 * time.Millisecond)
+			for range 5 {
+				_, _ = r.read()
+				_, _ = b.Write(pingFrame(kindPing, "12345678"))
+			}
+		}
+		if took := time.Since(begun); took > 15*time.Second {
+			t.Errorf("it has ended after %v", took)
+		}
+		_ = b.Reset()
+		c.check(t)
+	})
+}

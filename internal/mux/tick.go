@@ -80,6 +80,11 @@ func (c *conn) tick() {
 		return
 	}
 	c.side.ticked()
+	if c.closing && c.side.calls() == 0 { // though there may always be a pong to send
+		if c.side.done(); c.err != nil {
+			return
+		}
+	}
 	c.account.Trim()
 	c.kick(false, false)
 	c.timer.Reset(c.interval)
