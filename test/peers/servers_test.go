@@ -14,6 +14,7 @@ import (
 
 	rpc "github.com/libp2p/go-libp2p-gorpc"
 	"github.com/libp2p/go-libp2p-gorpc/codes"
+	"github.com/libp2p/go-libp2p-gorpc/internal/mux"
 	"github.com/libp2p/go-libp2p-gorpc/test/rig"
 )
 
@@ -293,20 +294,29 @@ func TestResponsesThatStandAloneComeOnce(t *testing.T) {
 		"a header after the trailer":    {trailer + header + end, false},
 		"a header and trailer, no item": {header + trailer + end, true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, b := rig.NewHosts(t)
-			b.SetStreamHandler(rig.Extended, func(st network.Stream) {
-				go func() { _, _ = io.Copy(io.Discard, st) }()
-				_, _ = st.Write([]byte(test.answer))
-				_ = st.CloseWrite()
+		for _, tr := range []rig.Transport{rig.Wire, rig.Session} {
+			t.Run(tr.Name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				a, b := rig.NewHosts(t)
+				b.SetStreamHandler(rig.Extended, func(st network.Stream) {
+					go func() { _, _ = io.Copy(io.Discard, st) }()
+					_, _ = st.Write([]byte(test.answer))
+					_ = st.CloseWrite()
+				})
+				if tr.Name == rig.Session.Name {
+					playSession(b, func(in *mux.Incoming) {
+						if _, err := in.Flow.Write([]byte(test.answer)); err == nil {
+							_ = in.Flow.Give(nil, false, true)
+						}
+					})
+				}
+				args, replies := make(chan int), make(chan int, 3)
+				close(args)
+				err := tr.Client(t, a).Stream(rig.Context(t), b.ID(), "Svc", "Method", args, replies)
+				if test.good != (err == nil) || err != nil && rpc.CodeOf(err) != codes.Internal {
+					t.Errorf("the call ends with %v", err)
+				}
 			})
-			args, replies := make(chan int), make(chan int, 3)
-			close(args)
-			err := rig.Wire.Client(t, a).Stream(rig.Context(t), b.ID(), "Svc", "Method", args, replies)
-			if test.good != (err == nil) || err != nil && rpc.CodeOf(err) != codes.Internal {
-				t.Errorf("the call ends with %v", err)
-			}
-		})
+		}
 	}
 }

@@ -22,14 +22,19 @@ var muxLimits = mux.Limits{Calls: 100, Message: 32 << 20}
 
 // saySession makes b a server of sessions that replies so to everything.
 func saySession(b host.Host, reply string) {
+	playSession(b, func(in *mux.Incoming) {
+		if _, _, err := in.Whole(context.Background(), false); err == nil {
+			_ = in.Reply(nil, []byte(reply))
+		}
+	})
+}
+
+// playSession makes b a server of sessions that does so with each call.
+func playSession(b host.Host, serve func(*mux.Incoming)) {
 	b.SetStreamHandler(rig.Sessions, func(st network.Stream) {
 		mux.NewServer(st, st.Scope(), muxLimits, mux.Handler{
-			New: func() *mux.Incoming { return new(mux.Incoming) },
-			Serve: func(in *mux.Incoming) {
-				if _, _, err := in.Whole(context.Background(), false); err == nil {
-					_ = in.Reply(nil, []byte(reply))
-				}
-			},
+			New:   func() *mux.Incoming { return new(mux.Incoming) },
+			Serve: serve,
 			Over:  func(*mux.Incoming) {},
 			Ended: func(error) {},
 		})
