@@ -121,7 +121,7 @@ func (r Reply) Release() {
 
 // Call sends a request and waits for the reply. What the request holds is not
 // touched after it has returned. When ctx ends it returns at once, with ctx's
-// error. Its errors otherwise are *EndedError, *RefusedError, *AbortedError,
+// error, or an *UnbegunError. Its errors otherwise are *EndedError, *RefusedError, *AbortedError,
 // *RequestError, *TooLargeError of a request or a reply, and ErrMemory and
 // ErrStalled of a reply.
 func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
@@ -139,8 +139,8 @@ func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 
 	if done == nil {
 		<-k.done // a select takes longer
-	} else if !c.await(ctx, k, r.Code) {
-		return Reply{}, ctx.Err()
+	} else if given := c.await(ctx, k, r.Code); given != nil {
+		return Reply{}, given
 	}
 	if k.err != nil {
 		return Reply{}, k.err
@@ -148,30 +148,34 @@ func (c *Client) Call(ctx context.Context, r *Request) (Reply, error) {
 	return Reply{c, k}, nil
 }
 
-// await waits for the end of the call or of ctx, and reports whether that of
-// the call was first.
-func (c *Client) await(ctx context.Context, k *call, code func(error) uint64) bool {
+// await waits for the end of the call or of ctx. It returns an error if that of ctx was
+// first.
+func (c *Client) await(ctx context.Context, k *call, code func(error) uint64) error {
 	select {
 	case <-k.done:
-		return true
+		return nil
 	case <-ctx.Done():
 	}
-	if c.abandon(ctx, k, code) {
-		return false
+	if err := c.abandon(ctx, k, code); err != nil {
+		return err
 	}
 	<-k.done
-	return true
+	return nil
 }
 
-// abandon gives the call up, unless it is over.
-func (c *Client) abandon(ctx context.Context, k *call, code func(error) uint64) bool {
+// abandon gives the call up, because of the error that it returns, unless it is over.
+func (c *Client) abandon(ctx context.Context, k *call, code func(error) uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k.over {
-		return false
+		return nil
+	}
+	err := ctx.Err()
+	if !k.begun {
+		err = &UnbegunError{err}
 	}
 	c.giveUp(k, code(ctx.Err()))
-	return true
+	return err
 }
 
 // Start is Call for those who do not wait: told is called with what Call would
@@ -189,8 +193,8 @@ func (c *Client) Start(ctx context.Context, r *Request, told func(Reply, error))
 	if ctx.Done() != nil {
 		code := r.Code
 		k.watch = context.AfterFunc(ctx, func() {
-			if c.abandon(ctx, k, code) {
-				told(Reply{}, ctx.Err())
+			if err := c.abandon(ctx, k, code); err != nil {
+				told(Reply{}, err)
 			}
 		})
 	}
@@ -368,13 +372,13 @@ func (c *Client) ending(err error) func() {
 	c.deliverWaiting(&EndedError{Err: err})
 	for _, m := range c.queue.all() {
 		if k := m.call; !k.begun {
-			c.deliver(k, &EndedError{Err: err})
+			c.deliver(k, &EndedError{Err: err, Sent: k.isSeen()})
 		}
 		c.forget(m)
 	}
 	for _, k := range c.open {
 		c.drop(&k.in)
-		c.deliver(k, &EndedError{Err: err, Sent: k.start < c.handed})
+		c.deliver(k, &EndedError{Err: err, Sent: k.start < c.handed || k.isSeen()})
 	}
 	return func() { c.ended(err) }
 }

@@ -75,6 +75,13 @@ func (f *ClientFlow) Cancel(code uint64) {
 	})
 }
 
+// Unbegun reports whether a call that was given up had waited for its turn, so that
+// nothing of it was sent.
+func (f *ClientFlow) Unbegun() (waited bool) {
+	f.locked(func() { waited = f.call.gone && !f.call.begun })
+	return waited
+}
+
 // Close gives back what the call holds. It is cancelled if it is not over.
 func (f *ClientFlow) Close() {
 	f.Cancel(canceled)

@@ -56,7 +56,7 @@ func (c *Client) handle(f *frame, buf []byte) error {
 			case settingMessage:
 				c.most = value
 			case settingWindow:
-				c.window = int(max(min(value, math.MaxInt32), leastWindow))
+				c.window = int(max(min(value, mostWindow), leastWindow)) // which the client keeps until the call is seen
 			}
 		})
 		c.admit()
@@ -229,13 +229,13 @@ func (c *Client) goAway(f *frame) {
 	for _, m := range c.queue.all() {
 		if k := m.call; !k.begun {
 			c.entered--
-			c.deliver(k, ended)
+			c.deliver(k, &EndedError{Err: c.away, Sent: k.isSeen()})
 		}
 	}
 	for id, k := range c.open {
 		if id > f.id && !k.reply {
 			c.forget(&k.message) // of which the server takes no more
-			c.finish(k, ended)
+			c.finish(k, &EndedError{Err: c.away, Sent: k.isSeen()})
 		}
 	}
 	c.closeIfDone()

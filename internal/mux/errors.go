@@ -43,6 +43,14 @@ const (
 	refusedForNow    = 14 // UNAVAILABLE: the client may ask again
 )
 
+// UnbegunError is the error of a call whose context has ended while it waited for its
+// turn: nothing of it was sent.
+type UnbegunError struct{ Err error }
+
+func (e *UnbegunError) Error() string { return fmt.Sprintf("before its turn: %v", e.Err) }
+
+func (e *UnbegunError) Unwrap() error { return e.Err }
+
 // EndedError says that the session ended, or takes no more calls.
 type EndedError struct {
 	Err error

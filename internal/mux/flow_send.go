@@ -111,6 +111,9 @@ func (f *Flow) mayGo(n uint64) error {
 	if n > uint64(math.MaxInt32-f.credit) {
 		return fmt.Errorf("%w: call %d is granted %d bytes, and has %d", ErrProtocol, f.id, n, f.credit)
 	}
+	if n == 0 {
+		return nil // which is no progress
+	}
 	f.credit += int(n)
 	f.blocked, f.stalled = false, 0
 	f.send()

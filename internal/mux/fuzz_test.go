@@ -174,10 +174,10 @@ func addPrograms(f *testing.F) {
 		op, by, en, gr, bl        = int(kindOpen), int(kindBytes), int(kindEnd), int(kindGrant), int(kindBlocked)
 		memory                    = 1
 	)
-	open := []int{memory, 0, s, 1, 0, 0, 0}
+	open := []int{memory, 0, 0, s, 1, 0, 0, 0}
 	add := func(more ...int) {
 		f.Add(steps(append(open[:len(open):len(open)], more...)...))
-		f.Add(steps(append([]int{0, 0, s, 1, 0, 0, 0}, more...)...))
+		f.Add(steps(append([]int{0, 0, 0, s, 1, 0, 0, 0}, more...)...))
 	}
 	add(0, rq, 1, 2, 2, 0, 0, rp, 1, 2, 2, 0)                          // a call
 	add(0, rq, 1, 12, 8, 0, 0, dt, 1, 0, 8, 0, 0, dt, 1, 0, 8, 0)      // in pieces
@@ -195,6 +195,9 @@ func addPrograms(f *testing.F) {
 	add(0, op, 3, 3, 3, 0, 0, bl, 3, 0, 0, 0, 0, bl, 3, 0, 0, 0, 0, cn, 3, 1, 0, 0, 0, by, 3, 0, 8, 0)
 	add(6, 0, 22, 0, 0, bl, 1, 0, 0, 0, 0, gr, 1, 3, 0, 0, 0, by, 1, 0, 3, 0, 0, ab, 1, 0, 0, 0, 0, en, 2, 0, 0, 0)
 	add(22, 0, 22, 0, 22, 0, 0, rf, 1, 0, 0, 0, 0, rf, 2, 1, 0, 0, 0, ga, 3, 0, 0, 0)
+	add(0, op, 2, 8, 2, 0, 5, 4, 0, 0, cn, 2, 1, 0, 0)      // given up before the last replies have gone
+	add(22, 0, 0, gr, 1, 8, 0, 0, 0, ga, 0, 2, 0, 0)        // granted, and not taken
+	add(0, op, 2, 8, 2, 0, 0, gr, 2, 0, 0, 0, 5, 255, 0, 0) // granted nothing
 	add(5, 255, 0, 5, 255, 0, 0, pi, 0, 0, 0, 0)
 	add(128, rq, 1, 12, 12, 40, 0, 5, 255, 0) // half a frame
 	for id := 1; id < 8; id++ {               // a flood

@@ -31,6 +31,10 @@ func (k *call) prepare(r *Request) {
 	k.owned, k.in.keep, k.deadline = r.Owned, r.Keep, r.Deadline
 }
 
+// isSeen reports whether the server has sent something of a stream. That it has taken the
+// call is not what it may deny later.
+func (k *call) isSeen() bool { return k.flow != nil && k.flow.seen }
+
 // tellTime puts the time that is left into a request that has waited.
 func (k *call) tellTime() {
 	if !k.late || k.deadline.At.IsZero() {

@@ -255,6 +255,9 @@ func (s *Server) ticked() {
 	}
 	if len(s.open) == 0 {
 		s.unpark(1)
+		if s.closing { // though there may always be a pong to send
+			s.done()
+		}
 	}
 }
 

@@ -35,7 +35,8 @@ type Source struct {
 	Bare bool // a reply without a header of its own has nil for it
 
 	count  int
-	headed bool // the method's header has come
+	begun  bool // the method's beginning has been told
+	headed bool // its header has come
 	ending bool // its trailer has, too
 	lastOK []byte
 }
@@ -66,7 +67,7 @@ func (s *Source) Next(wait bool) (it flow.Item, st flow.State, err error) {
 		switch {
 		case st != flow.HasItem || err != nil:
 			return it, st, err
-		case alone:
+		case alone: // each of its kinds comes once
 			return s.Next(wait)
 		}
 		wait, pace = true, wire.PaceAll // its value is part of it
@@ -141,30 +142,31 @@ func (s *Source) failed(err error) error {
 // error in it is the call's.
 func (s *Source) response(wait bool) (alone bool, st flow.State, err error) {
 	if s.Bare && s.R.Skip(Bare) {
-		return false, flow.HasItem, s.inOrder(false, false)
+		return false, flow.HasItem, s.inOrder(false, false, false)
 	}
 	if len(s.lastOK) > 0 && s.R.Skip(s.lastOK) {
-		return false, flow.HasItem, s.inOrder(false, false)
+		return false, flow.HasItem, s.inOrder(false, false, false)
 	}
 	b, st, err := s.take(s.Limits.Response(), wait, wire.PaceValue)
 	switch {
 	case st != flow.HasItem || err != nil:
 		return false, st, err
 	case len(s.lastOK) > 0 && bytes.Equal(b, s.lastOK), s.Bare && msgpack.IsNil(b):
-		return false, flow.HasItem, s.inOrder(false, false)
+		return false, flow.HasItem, s.inOrder(false, false, false)
 	}
 	resp, refusal, err := s.Call.ReadResponse(b, s.Limits)
 	if err == nil {
 		err = refusal
 	}
 	header, trailer := resp.Header != nil, resp.Trailer != nil
+	begun := resp.Begun && s.Marked && !header && !trailer
 	if err == nil {
-		err = s.inOrder(header, trailer)
+		err = s.inOrder(begun, header, trailer)
 	}
 	switch {
 	case err != nil:
 		return false, flow.AtEnd, err
-	case resp.Begun && s.Marked && !header && !trailer:
+	case begun:
 		s.Call.Back.Begin()
 		return true, flow.HasItem, nil
 	case (header || trailer) && s.Marked:
@@ -174,12 +176,16 @@ func (s *Source) response(wait bool) (alone bool, st flow.State, err error) {
 	return false, flow.HasItem, nil
 }
 
-// inOrder checks that a header comes before the items, and nothing after a trailer.
-func (s *Source) inOrder(header, trailer bool) error {
-	if s.ending || header && (s.headed || s.count > 0) {
+// inOrder checks that a method begins once, then has one header, then items, and nothing
+// after a trailer.
+func (s *Source) inOrder(begun, header, trailer bool) error {
+	switch late := s.headed || s.count > 0; {
+	case s.ending || header && late:
 		return call.Fail(call.OfClient, codes.Internal, "bad response: the method's metadata is out of order")
+	case begun && (late || s.begun):
+		return call.Fail(call.OfClient, codes.Internal, "bad response: the method begins again, or too late")
 	}
-	s.headed, s.ending = s.headed || header, trailer
+	s.begun, s.headed, s.ending = s.begun || begun, s.headed || header, trailer
 	return nil
 }
 

@@ -264,3 +264,49 @@ func TestServerThatTakesNoArgumentIsNoProgress(t *testing.T) {
 		})
 	}
 }
+
+// Responses that stand alone come once each, and in their order: a server could have a
+// client read them for ever.
+func TestResponsesThatStandAloneComeOnce(t *testing.T) {
+	t.Parallel()
+	const (
+		begun   = "\x81\xa5Begun\x01"
+		header  = "\x81\xa6Header\x81\xa1a\xa1b"
+		trailer = "\x81\xa7Trailer\x81\xa1a\xa1b"
+		one     = ok + "\x01"
+		end     = "\xc1"
+	)
+	for name, test := range map[string]struct {
+		answer string
+		good   bool
+	}{
+		"in their order":                {begun + header + one + trailer + end, true},
+		"begun twice":                   {begun + begun + one + end, false},
+		"begun for ever":                {strings.Repeat(begun, 1<<20), false},
+		"begun after the header":        {header + begun + one + end, false},
+		"begun after a reply":           {one + begun + one + end, false},
+		"begun after the trailer":       {one + trailer + begun + end, false},
+		"two headers":                   {header + header + one + end, false},
+		"a header after a reply":        {one + header + end, false},
+		"two trailers":                  {one + trailer + trailer + end, false},
+		"a reply after the trailer":     {trailer + one + end, false},
+		"a header after the trailer":    {trailer + header + end, false},
+		"a header and trailer, no item": {header + trailer + end, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := rig.NewHosts(t)
+			b.SetStreamHandler(rig.Extended, func(st network.Stream) {
+				go func() { _, _ = io.Copy(io.Discard, st) }()
+				_, _ = st.Write([]byte(test.answer))
+				_ = st.CloseWrite()
+			})
+			args, replies := make(chan int), make(chan int, 3)
+			close(args)
+			err := rig.Wire.Client(t, a).Stream(rig.Context(t), b.ID(), "Svc", "Method", args, replies)
+			if test.good != (err == nil) || err != nil && rpc.CodeOf(err) != codes.Internal {
+				t.Errorf("the call ends with %v", err)
+			}
+		})
+	}
+}

@@ -291,6 +291,8 @@ func TestContextsEndWhileCallsMove(t *testing.T) { // not parallel, too
 			go func() {
 				got, err := call(ctx, c, b.ID(), items)
 				switch {
+				case err == nil && slices.Equal(got, items[:min(len(got), len(items))]) && ctx.Err() != nil:
+					// The test stopped sending with the context, and the method was quicker.
 				case err == nil && !slices.Equal(got, items):
 					err = fmt.Errorf("%s: got %v", form, got)
 				case errors.Is(err, context.Canceled):

@@ -203,7 +203,7 @@ func (s *Session) explain(ctx context.Context, c *call.Call, err error) error {
 	var full *mux.NoPlaceError
 	switch {
 	case call.HasEnded(ctx):
-		return call.Ended(ctx)
+		return call.Ended(ctx).NotSent(errors.As(err, new(*mux.UnbegunError)))
 	case errors.As(err, &refused):
 		if c.Reply != nil {
 			c.NoReply()

@@ -365,7 +365,7 @@ func (c *clientStream) explain(err error) error {
 	case call.IsFault(err):
 		return err
 	case call.HasEnded(c.ctx):
-		return call.Ended(c.ctx)
+		return call.Ended(c.ctx).NotSent(c.flow != nil && c.flow.Unbegun())
 	case errors.As(err, &ended):
 		return s.ended(ended)
 	case errors.Is(err, flow.ErrClosed), errors.Is(err, flow.ErrStopped), errors.Is(err, mux.ErrStopped):
