@@ -43,6 +43,7 @@ type conn struct {
 	unsure bool               // somebody has waited in vain, and there was no ping since
 	cancel context.CancelFunc // of the ping under way
 	since  time.Time          // when the last came of the ping's sending and a byte of the peer; zero: it is not sent
+	behind bool               // the ping waits until what is before it was taken, and is counted all the same
 	waited int                // ticks since then
 }
 
@@ -157,7 +158,11 @@ func (m *Monitor) tick() {
 // stopped has not been waiting meanwhile. The mutex is held.
 func (m *Monitor) judge(c *conn) {
 	received, sent := c.moved()
-	heard := received != c.last || sent-c.lastSent >= lively
+	taken := int64(lively)
+	if c.behind { // what is on the way to the peer is full
+		taken = 1
+	}
+	heard := received != c.last || sent-c.lastSent >= taken
 	c.last, c.lastSent = received, sent
 	switch {
 	case heard:

@@ -9,16 +9,22 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
 // link is a connection of which the test says how it goes.
 type link struct {
 	network.Conn
-	full   bool // there is no room for a stream
+	full   bool // a stream cannot be opened
+	muxer  protocol.ID
 	mu     sync.Mutex
 	frozen chan struct{} // pings are answered until it is there, and when it is closed
 	pings  int
 	closed bool
+}
+
+func (l *link) ConnState() network.ConnectionState {
+	return network.ConnectionState{StreamMultiplexer: l.muxer}
 }
 
 func (l *link) NewStream(ctx context.Context) (network.Stream, error) {
@@ -74,6 +80,7 @@ type waiter struct {
 	link     *link
 	mu       sync.Mutex
 	received int64
+	sent     int64
 	silent   bool
 	at       time.Time // of Abort
 	t        *testing.T
@@ -85,10 +92,16 @@ func (w *waiter) hears() {
 	w.received++
 }
 
+func (w *waiter) sends() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent++
+}
+
 func (w *waiter) Moved() (received, sent int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.received, 0
+	return w.received, w.sent
 }
 
 func (w *waiter) Silent() {
@@ -184,11 +197,30 @@ func TestSilenceOfShortWaits(t *testing.T) {
 	})
 }
 
+// A ping waits behind what the peer does not take, and some of that was taken before.
+func TestSilenceOfAFullPipe(t *testing.T) {
+	for _, slow := range []time.Duration{0, 5 * silence} {
+		monitored(t, func(m *Monitor, w *waiter) {
+			w.link.full, w.link.muxer = true, yamux
+			m.Watch(w.link, w)
+			start := time.Now()
+			for time.Since(start) < slow {
+				time.Sleep(silence - silence/ticks)
+				w.sends()
+			}
+			start = time.Now()
+			time.Sleep(2 * silence)
+			w.inTime(start)
+		})
+	}
+}
+
 func TestNoSilence(t *testing.T) {
 	for name, prepare := range map[string]func(*link){
 		"answers":                      func(*link) {},
 		"no room for a ping":           func(l *link) { l.full = true },
 		"no answer, and other traffic": (*link).freeze,
+		"a slow pipe that is full":     func(l *link) { l.full, l.muxer = true, yamux },
 	} {
 		t.Run(name, func(t *testing.T) {
 			monitored(t, func(m *Monitor, w *waiter) {
@@ -196,8 +228,11 @@ func TestNoSilence(t *testing.T) {
 				m.Watch(w.link, w)
 				for range 20 {
 					time.Sleep(silence - silence/ticks)
-					if w.link.frozen != nil {
+					switch {
+					case w.link.frozen != nil:
 						w.hears()
+					case w.link.muxer != "":
+						w.sends()
 					}
 				}
 				if w.silent || w.link.closed {

@@ -20,7 +20,7 @@ func (m *Monitor) ask(c *conn) {
 		st := c.ping(ctx, m)
 		m.mu.Lock()
 		cancel()
-		c.cancel, c.since = nil, time.Time{}
+		c.cancel, c.since, c.behind = nil, time.Time{}, false
 		m.release(c)
 		m.mu.Unlock()
 		if st != nil {
@@ -30,19 +30,43 @@ func (m *Monitor) ask(c *conn) {
 }
 
 // ping returns when the peer has answered, or the ping says nothing. It goes no further
-// than the negotiation: a peer that agrees to ping lives, and so does one that refuses. A
-// ping for which there is no room for a stream has not been sent, and says nothing.
+// than the negotiation: a peer that agrees to ping lives, and so does one that refuses.
 func (c *conn) ping(ctx context.Context, m *Monitor) network.Stream {
-	opening, cancel := context.WithTimeout(network.WithAllowLimitedConn(ctx, "ping"), m.silence)
-	defer cancel()
-	st, err := c.conn.NewStream(opening)
+	st, err := c.open(ctx, m)
 	if err != nil {
 		return nil
 	}
 	defer context.AfterFunc(ctx, func() { _ = st.Reset() })()
 	m.mu.Lock()
 	c.begins()
+	c.behind = false
 	m.mu.Unlock()
 	_, _ = multistream.SelectOneOf([]protocol.ID{pingProtocol}, st)
 	return st
 }
+
+// open opens the stream of a ping. One that has to wait for the peer to take what is
+// before it counts from the beginning. Elsewhere a ping for which there is no room for a
+// stream has not been sent, and says nothing.
+func (c *conn) open(ctx context.Context, m *Monitor) (network.Stream, error) {
+	patience := m.silence
+	if c.conn.ConnState().StreamMultiplexer == yamux {
+		patience = ample
+		m.mu.Lock()
+		c.begins()
+		c.behind = true
+		m.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(ctx, "ping"), patience)
+	defer cancel()
+	return c.conn.NewStream(ctx)
+}
+
+// yamux waits with a new stream for nothing but the peer: until it has taken what was
+// written before, and has been told of by far more streams than it leaves unaccepted. QUIC
+// waits while the peer has as many streams as it allows, alive or not.
+const yamux = protocol.ID("/yamux/1.0.0")
+
+// ample is longer than any ping waits: silence ends it before, or the link's slowness.
+// libp2p's own patience is shorter than a silence may be.
+const ample = time.Hour
