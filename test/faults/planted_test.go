@@ -52,7 +52,12 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		}},
 		unsentRan: {ofClient: func(w *world, next rpc.Handler) rpc.Handler {
 			return func(ctx context.Context, info *rpc.CallInfo) error {
-				_ = next(ctx, info)
+				if info.Kind != rpc.Unary {
+					return next(ctx, info)
+				}
+				other := rpc.NewClient(w.peers[0].host, rig.Protocol) // which the library knows nothing of
+				defer other.Close()
+				_ = other.CallContext(ctx, info.Peer, info.Service, info.Method, info.Args, new(Note))
 				nowhere := rpc.NewClient(w.peers[0].host, "/rpc/nowhere")
 				defer nowhere.Close()
 				err := nowhere.CallContext(ctx, w.peers[1].host.ID(), "Svc", "Note", 1, new(int))
